@@ -1,0 +1,1 @@
+//! One cluster seen through its API: watching, waiting, applying, comparing live with rendered.

@@ -1,0 +1,1 @@
+//! Where clusters come from; the only room that knows which engine is at work.

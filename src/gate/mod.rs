@@ -1,0 +1,1 @@
+//! One run from preflight to teardown: phases, upgrade, comparison, verdict.

@@ -1,0 +1,1 @@
+//! Views of the stream: terminal, JUnit, summary. Pure functions of events.

@@ -1,0 +1,1 @@
+//! What is tested: stack files, releases, charts, and the static comparison of N and N+1.

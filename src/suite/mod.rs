@@ -1,0 +1,1 @@
+//! Suite files: which checks run, when, and how much each weighs.
