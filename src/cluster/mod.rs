@@ -1,11 +1,14 @@
 //! One cluster seen through its API: watching, waiting, applying, comparing live with rendered.
 
 mod context;
+pub mod kinds;
 mod object;
+mod rollout;
 mod view;
 mod wait;
 
 pub use context::{Context, Interrupt, Interrupted};
-pub use object::Object;
+pub use object::{Condition, Object};
+pub use rollout::rollout_blocker;
 pub use view::{Kind, View};
 pub use wait::{Investigate, Progress, WaitError, wait};

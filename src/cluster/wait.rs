@@ -108,7 +108,7 @@ pub async fn wait<T>(
             Progress::Done(value) => break Ok((value, woken_by.map(|arrived| arrived.elapsed()))),
             Progress::Blocked(blockers) => blockers,
         };
-        if started.elapsed() >= QUIET && told.as_ref().map(essence) != Some(essence(&blockers)) {
+        if started.elapsed() >= QUIET && told.as_deref().map(essence) != Some(essence(&blockers)) {
             if told.is_none() {
                 let deadline_s = deadline.as_secs();
                 context.emit(What::WaitStarted {
@@ -170,7 +170,7 @@ pub async fn wait<T>(
 }
 
 /// What makes two reports of blockers different news: ages and counters in messages do not.
-fn essence(blockers: &Vec<Blocker>) -> Vec<(&crate::record::ObjectRef, &str, &str)> {
+fn essence(blockers: &[Blocker]) -> Vec<(&crate::record::ObjectRef, &str, &str)> {
     blockers
         .iter()
         .take(3)

@@ -1,1 +1,4 @@
 //! One run from preflight to teardown: phases, upgrade, comparison, verdict.
+
+mod causes;
+mod finished;
