@@ -1,12 +1,15 @@
 //! One cluster seen through its API: watching, waiting, applying, comparing live with rendered.
 
+mod apply;
 mod context;
 pub mod kinds;
 mod object;
+mod resolve;
 mod rollout;
 mod view;
 mod wait;
 
+pub use apply::{Applier, Apply, ApplyError, FIELD_MANAGER};
 pub use context::{Context, Interrupt, Interrupted};
 pub use object::{Condition, Object};
 pub use rollout::rollout_blocker;
