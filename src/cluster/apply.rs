@@ -197,6 +197,14 @@ impl Applier {
             .await
     }
 
+    /// The kind of an object as a view can watch it, or none while the API server does not serve it.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked, or the object is none.
+    pub async fn kind(&self, object: &Value) -> anyhow::Result<Option<Kind>> {
+        self.resolver.kind(object).await
+    }
+
     async fn apply_one(
         &self,
         context: &Context,
@@ -356,7 +364,7 @@ impl Applier {
     ) -> Result<(), ApplyError> {
         let names: Vec<&str> = objects
             .iter()
-            .filter(|object| object["kind"] == CRD.kind)
+            .filter(|object| object["kind"] == *CRD.kind)
             .filter_map(|object| object["metadata"]["name"].as_str())
             .collect();
         if names.is_empty() {
@@ -368,7 +376,7 @@ impl Applier {
         wait(context, &what, left, &[&view], None, || {
             let blockers = names
                 .iter()
-                .filter_map(|name| match view.get(CRD, "", name) {
+                .filter_map(|name| match view.get(&CRD, "", name) {
                     Some(definition) => definition.unless_true("Established"),
                     None => {
                         let json = json!({"kind": CRD.kind, "metadata": {"name": name}});

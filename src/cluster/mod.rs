@@ -1,6 +1,7 @@
 //! One cluster seen through its API: watching, waiting, applying, comparing live with rendered.
 
 mod apply;
+pub mod cel;
 mod context;
 pub mod kinds;
 mod object;
@@ -14,4 +15,4 @@ pub use context::{Context, Interrupt, Interrupted};
 pub use object::{Condition, Object};
 pub use rollout::rollout_blocker;
 pub use view::{Kind, View};
-pub use wait::{Investigate, Progress, WaitError, wait};
+pub use wait::{Investigate, Progress, WaitError, stay, wait};
