@@ -148,7 +148,7 @@ pub enum What {
 }
 
 /// A release by its tag and the versions in its metadata.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseRef {
     /// E.g. `docker-demo-1-34-v1`.
@@ -158,7 +158,19 @@ pub struct ReleaseRef {
 }
 
 /// The phases of a run, in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Input and machine are judged; nothing is created.
@@ -236,7 +248,9 @@ pub enum PhaseOutcome {
 }
 
 /// An object of a cluster, or of Docker.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
     /// `management`, `workload`, or the name of the engine's own world, e.g. `docker`.
@@ -315,7 +329,7 @@ impl fmt::Display for Blocker {
 }
 
 /// A cause with a name, found by looking closer at what blocks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// A stable name, e.g. `image-not-found`, `kubelet-unknown-flag`, `drain-blocked-by-budget`.
@@ -355,7 +369,7 @@ impl fmt::Display for Severity {
 }
 
 /// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The cluster is as the check demands.
@@ -406,7 +420,7 @@ pub struct CheckResult {
 }
 
 /// The same check before and after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
     /// Passed, passes.
@@ -437,7 +451,7 @@ impl fmt::Display for Change {
 }
 
 /// Whether the release may go out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// The upgrade is safe, by everything that was asked.
@@ -453,7 +467,9 @@ pub enum Verdict {
 }
 
 /// The comparison in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Passed, passes.
@@ -471,7 +487,7 @@ pub struct Counts {
 }
 
 /// What the run cost stackgate itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Processor time of this process, user and system, in seconds (children not included).
