@@ -1,5 +1,6 @@
 //! One cluster seen through its API: watching, waiting, applying, comparing live with rendered.
 
+pub mod compare;
 mod context;
 pub mod kinds;
 mod object;
