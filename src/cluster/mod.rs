@@ -2,6 +2,7 @@
 
 mod apply;
 pub mod cel;
+pub mod compare;
 mod context;
 pub mod kinds;
 mod object;

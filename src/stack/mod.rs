@@ -20,3 +20,4 @@ pub use values::{
     Cidr, ImageReference, Label, ReleaseTag, ReleaseVersion, Subdomain, Timeout, ValueError,
     Version,
 };
+pub(crate) use yaml::Source;
