@@ -9,7 +9,6 @@ mod plan;
 mod run;
 mod topology;
 mod trouble;
-mod usage;
 
 pub use plan::{Keep, Plan, namespace};
 pub use run::{Ending, run};

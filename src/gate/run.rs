@@ -10,14 +10,13 @@ use futures::FutureExt;
 use futures::future::join;
 use kube::Client;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::causes::Causes;
 use super::finished::{self, Goal};
 use super::phases::{Done, Phases};
 use super::plan::{Keep, Plan};
 use super::trouble::Trouble;
-use super::{clusters, comparison, topology, usage};
+use super::{clusters, comparison, topology};
 use crate::checks::{ManagementTarget, TOOLS_IMAGE, Target};
 use crate::cluster::{Applier, Apply, Context, Progress, View, kinds, stay, wait};
 use crate::delivery::{self, Direct};
@@ -43,7 +42,6 @@ const PREFLIGHT: Duration = Duration::from_secs(60);
 /// Runs a plan on an engine, from preflight to teardown. Whatever happens in between, also a panic,
 /// the teardown happens.
 pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending {
-    let started = Instant::now();
     let phases = Phases::new(context);
     let run = Run { plan, context, engine, phases: &phases };
     let outcome = AssertUnwindSafe(run.up_to_the_checks())
@@ -61,7 +59,6 @@ pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending 
         Keep::Always => true,
     };
     let kept = run.tear_down(keep).await;
-    context.emit(What::Usage(usage::measure(started.elapsed(), context.reactions())));
     Ending { verdict, reason, kept }
 }
 
