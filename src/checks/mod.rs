@@ -1,5 +1,11 @@
 //! The checks themselves: one file per standard or subject, each with a passing and a failing case.
 
+mod health;
+mod images;
+mod judgement;
+mod pods;
+pub mod sandbox;
+
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -59,4 +65,10 @@ pub struct Native {
     pub timeout: Duration,
     /// Asks.
     pub run: for<'a> fn(&'a Target<'a>) -> BoxFuture<'a, anyhow::Result<Answer>>,
+}
+
+/// Every check that there is, in the order in which they are told.
+#[must_use]
+pub const fn all() -> &'static [Native] {
+    health::ALL
 }

@@ -1,1 +1,15 @@
 //! One run from preflight to teardown: phases, upgrade, comparison, verdict.
+
+mod causes;
+mod clusters;
+mod comparison;
+mod finished;
+mod phases;
+mod plan;
+mod run;
+mod topology;
+mod trouble;
+mod usage;
+
+pub use plan::{Keep, Plan, namespace};
+pub use run::{Ending, run};

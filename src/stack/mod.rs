@@ -23,3 +23,4 @@ pub use values::{
 
 #[cfg(test)]
 mod tests;
+pub(crate) use yaml::Source;
