@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::problem::{Problem, Problems};
+use super::problem::Problems;
 use super::spec::{Spec, StackFile};
 use super::validate;
 use super::values::Label;
@@ -31,12 +31,6 @@ pub enum StackError {
     NotFound { name: String, expected: String },
     #[error("invalid stack\n{0}")]
     Invalid(#[from] Problems),
-}
-
-impl From<Problem> for StackError {
-    fn from(problem: Problem) -> Self {
-        Self::Invalid(problem.into())
-    }
 }
 
 impl Stack {

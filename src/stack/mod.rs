@@ -17,7 +17,10 @@ pub use spec::{
 };
 pub use validate::CLUSTER_SUFFIX;
 pub use values::{
-    Cidr, ImageReference, Label, ReleaseTag, ReleaseVersion, Subdomain, Timeout, ValueError,
+    Cidr, Day, ImageReference, Label, ReleaseTag, ReleaseVersion, Subdomain, Timeout, ValueError,
     Version,
 };
+
+#[cfg(test)]
+mod tests;
 pub(crate) use yaml::Source;

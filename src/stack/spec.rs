@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{Cidr, ImageReference, Label, ReleaseTag, Subdomain, Timeout, Version};
+use super::values::{Cidr, Day, ImageReference, Label, ReleaseTag, Subdomain, Timeout, Version};
 
 /// A stack under test: which pair of releases is tested, on which cluster, and how.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -282,6 +282,5 @@ pub struct Accepted {
     pub reason: String,
     /// Last day on which it is accepted (YYYY-MM-DD); without it, for ever.
     #[serde(default)]
-    #[schemars(with = "Option<String>", extend("format" = "date"))]
-    pub expires: Option<jiff::civil::Date>,
+    pub expires: Option<Day>,
 }
