@@ -15,6 +15,9 @@ use serde_json::Value;
 use crate::cluster::Context;
 use crate::record::Outcome;
 
+/// The image of check pods: Kubernetes' own for its end-to-end tests, with DNS tools and servers.
+pub const TOOLS_IMAGE: &str = "registry.k8s.io/e2e-test-images/agnhost:2.53";
+
 /// What a check may look at. A check reads; what it has to create lives in a namespace of its own.
 pub struct Target<'a> {
     /// The run.
