@@ -123,11 +123,12 @@ impl Applier {
         let mut ordered: Vec<&Value> = objects.iter().collect();
         ordered.sort_by_key(|object| rank(object));
         for rank in ordered.chunk_by(|a, b| rank(a) == rank(b)) {
-            futures::stream::iter(rank)
+            let all: Vec<_> = rank
+                .iter()
                 .map(|object| self.apply_one(context, object, options, started, false))
-                .buffer_unordered(PARALLEL)
-                .try_for_each(|_| async { Ok(()) })
-                .await?;
+                .collect();
+            let mut applied = futures::stream::iter(all).buffer_unordered(PARALLEL);
+            while applied.try_next().await?.is_some() {}
             self.established(context, rank, options, started).await?;
         }
         Ok(())
@@ -163,11 +164,12 @@ impl Applier {
         let mut ordered: Vec<&Value> = objects.iter().collect();
         ordered.sort_by_key(|object| std::cmp::Reverse(rank(object)));
         for rank in ordered.chunk_by(|a, b| rank(a) == rank(b)) {
-            futures::stream::iter(rank)
+            let all: Vec<_> = rank
+                .iter()
                 .map(|object| self.delete_one(context, object, options, started))
-                .buffer_unordered(PARALLEL)
-                .try_for_each(|()| async { Ok(()) })
-                .await?;
+                .collect();
+            let mut deleted = futures::stream::iter(all).buffer_unordered(PARALLEL);
+            while deleted.try_next().await?.is_some() {}
         }
         Ok(())
     }
