@@ -36,11 +36,22 @@ pub(super) async fn kubeconfig(docker: &Docker, node: &str) -> Result<Option<Str
 
 /// A client for a kubeconfig.
 pub(super) async fn client(kubeconfig: &str) -> Result<Client> {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("failed to read a kubeconfig")?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .context("failed to read a kubeconfig")?;
+    Client::try_from(config(kubeconfig).await?).context("failed to make a client from a kubeconfig")
+}
+
+/// A client that does not itself try again, with pauses of its own, what an API server that is being
+/// started refuses.
+pub(super) async fn quick_client(kubeconfig: &str) -> Result<Client> {
+    let mut config = config(kubeconfig).await?;
+    config.default_retry = false;
     Client::try_from(config).context("failed to make a client from a kubeconfig")
+}
+
+async fn config(kubeconfig: &str) -> Result<Config> {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("failed to read a kubeconfig")?;
+    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .context("failed to read a kubeconfig")
 }
 
 /// A workload cluster's kubeconfig as CAPD gives it, with an address that works from here: containers

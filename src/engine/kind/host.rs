@@ -11,13 +11,16 @@ use crate::engine::Problem;
 const MEMORY_MIB: u64 = 4096;
 /// Disk that has to be free under Docker's root, in MiB: a node writes about 1.5 GiB.
 const DISK_MIB: u64 = 10 * 1024;
-/// Inotify instances that have to be free: a management node and four workload nodes take 60.
-const INSTANCES: usize = 64;
+/// Inotify instances that a management node takes, as counted on one with all providers.
+const MANAGEMENT_INSTANCES: u64 = 32;
+/// Inotify instances that the smallest workload cluster takes while its control plane is replaced: 28 for
+/// each control-plane node, 14 for the worker, as counted.
+const WORKLOAD_INSTANCES: u64 = 70;
 /// Inotify watches per user below which even a single node's kubelet fails (the kernel's old default).
 const WATCHES: u64 = 8192;
 
-/// What the machine lacks.
-pub(super) fn problems() -> Vec<Problem> {
+/// What the machine lacks for a run that makes its management cluster, or does not.
+pub(super) fn problems(makes_management: bool) -> Vec<Problem> {
     let mut problems = Vec::new();
     let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     if let Some(free) = available_mib(&memory).filter(|free| *free < MEMORY_MIB) {
@@ -28,9 +31,15 @@ pub(super) fn problems() -> Vec<Problem> {
     }
     if let Some(limit) = limit("max_user_instances") {
         let free = limit.saturating_sub(used_instances());
-        if free < INSTANCES as u64 {
+        let management = if makes_management {
+            MANAGEMENT_INSTANCES
+        } else {
+            0
+        };
+        let needed = WORKLOAD_INSTANCES + management;
+        if free < needed {
             problems.push(Problem {
-                what: format!("{free} of {limit} inotify instances are free, expected at least {INSTANCES}: kubelets fail with 'too many open files'"),
+                what: format!("{free} of {limit} inotify instances are free, expected at least {needed}: nodes fail with 'too many open files'"),
                 remedy: "sudo sysctl fs.inotify.max_user_instances=512".to_owned(),
             });
         }
@@ -47,7 +56,7 @@ pub(super) fn problems() -> Vec<Problem> {
 /// Too little disk under Docker's root; nothing where that is not on this machine.
 pub(super) fn disk_problem(root: &Path) -> Option<Problem> {
     let disk = statvfs(root).ok()?;
-    let free = u64::from(disk.blocks_available()) * disk.fragment_size() / (1 << 20);
+    let free = disk.blocks_available() * disk.fragment_size() / (1 << 20);
     (free < DISK_MIB).then(|| Problem {
         what: format!(
             "{free} MiB are free under {}, expected at least {DISK_MIB}",

@@ -65,9 +65,10 @@ pub(super) async fn prepare(
     let object =
         json!({"apiVersion": "v1", "kind": NAMESPACE.kind, "metadata": {"name": namespace}});
     apply(context, &client, options, &object).await?;
+    let kubeconfig = folder.file(KUBECONFIG);
     Ok(Management {
-        client,
-        kubeconfig: folder.file(KUBECONFIG),
+        client: access::client(&read_file(&kubeconfig)?).await?,
+        kubeconfig,
         namespace,
     })
 }
@@ -220,7 +221,7 @@ async fn early(docker: &Docker, node: &str) -> Result<Client, EngineError> {
     loop {
         // None of this is there at first: the container, the file in it, the server, the binding.
         if let Ok(Some(kubeconfig)) = access::kubeconfig(docker, node).await {
-            let client = access::client(&kubeconfig).await?;
+            let client = access::quick_client(&kubeconfig).await?;
             if answers(&client).await.is_ok() {
                 return Ok(client);
             }

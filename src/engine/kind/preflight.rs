@@ -49,7 +49,7 @@ pub(super) async fn problems(options: &KindOptions) -> (Vec<Problem>, Option<Vec
     problems.extend(names(options));
     let fresh = !matches!(options.management, ManagementMode::Reuse(_));
     problems.extend(kind_config::problems(&options.kind_config, fresh));
-    problems.extend(host::problems());
+    problems.extend(host::problems(fresh));
     match docker {
         Ok(docker) => {
             let mut needed: BTreeSet<String> = options.images.iter().cloned().collect();
