@@ -58,8 +58,8 @@ pub struct Prepared {
 /// When the input is wrong (nothing was created then), or the run could not be carried out at all.
 pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
     let run = Run::resolve(args)?;
-    let prepared = prepare(&run)?;
     let id = RunId::random();
+    let prepared = prepare(&run, &id)?;
     let session = Session {
         folder: run.reports.join(format!("{}-{id}", prepared.stack)),
         run: id,
@@ -75,7 +75,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
 }
 
 /// THE SEAM: reads the stack, makes the engine and the gate's plan, and hands over what starts it.
-fn prepare(run: &Run) -> Result<Prepared, Failure> {
+fn prepare(run: &Run, _id: &RunId) -> Result<Prepared, Failure> {
     Err(Failure::infrastructure(anyhow!(
         "failed to run {}: the gate is not part of this build",
         run.stack.display()

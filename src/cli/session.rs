@@ -3,10 +3,10 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::exit::{Ending, Exit, Failure};
 use super::{signals, usage};
@@ -14,6 +14,7 @@ use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
 use crate::record::{Counts, Recorder, ReleaseRef, RunId, Verdict, What};
 use crate::report;
+use crate::report::overview::Overview;
 use crate::report::terminal::{Live, Screen};
 
 /// Version of the event format.
@@ -41,10 +42,12 @@ pub struct Session {
     pub command: Vec<String>,
 }
 
-/// How the gate ended. The gate itself appends the verdict to the stream.
+/// How the gate ended.
 pub struct Finished {
     /// Whether the release may go out.
     pub verdict: Verdict,
+    /// One sentence: the first cause, or what was shown.
+    pub reason: String,
     /// What was kept, and how to reach it.
     pub kept: Vec<Kept>,
 }
@@ -75,36 +78,40 @@ where
     let context = Context::new(run.clone(), recorder, interrupt, *timeout_scale);
     context.emit(session.first_event());
 
-    let finished = catch_unwind(AssertUnwindSafe(|| runtime.block_on(gate(context.clone()))));
-
-    let (verdict, kept, panicked) = match finished {
-        Ok(finished) => (finished.verdict, finished.kept, None),
-        Err(payload) => {
-            let reason = format!("stackgate panicked: {}", panic_message(payload.as_ref()));
-            let verdict = Verdict::None;
-            let counts = Counts::default();
-            context.emit(What::Verdict {
-                verdict,
-                reason: reason.clone(),
-                counts,
-            });
-            (verdict, Vec::new(), Some(reason))
-        }
-    };
+    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(gate(context.clone()))));
+    let panicked = ended.is_err();
+    let Finished {
+        verdict,
+        reason,
+        kept,
+    } = ended.unwrap_or_else(|payload| Finished {
+        verdict: Verdict::None,
+        reason: format!("stackgate panicked: {}", panic_message(payload.as_ref())),
+        kept: Vec::new(),
+    });
+    // The gate appends its verdict, with the comparison; here it is only made sure that there is one.
+    if Overview::read(context.recorder.path()).is_ok_and(|overview| overview.verdict.is_none()) {
+        let (reason, counts) = (reason.clone(), Counts::default());
+        context.emit(What::Verdict {
+            verdict,
+            reason,
+            counts,
+        });
+    }
     let seconds = started.elapsed().as_secs_f64();
     context.emit(What::Usage(usage::measure(seconds, context.reactions())));
     let exit_code = Exit::of(&Ending::Verdict(verdict)).code();
     context.emit(What::RunFinished { exit_code, seconds });
     tell(folder, &kept).map_err(Failure::infrastructure)?;
-    match panicked {
-        None => Ok(verdict),
-        Some(reason) => Err(Failure::infrastructure(anyhow::anyhow!("{reason}"))
+    if panicked {
+        return Err(Failure::infrastructure(anyhow!(reason))
             .hint(format!(
                 "this is a bug; what happened is in {}",
                 folder.display()
             ))
-            .hint(format!("remove what is left with: stackgate clean {run}"))),
+            .hint(format!("remove what is left with: stackgate clean {run}")));
     }
+    Ok(verdict)
 }
 
 impl Session {
@@ -138,4 +145,136 @@ fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("for an unknown reason")
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::signal::{Signal, raise};
+
+    use super::*;
+    use crate::record::Phase;
+    use crate::report::{STREAM, Summary};
+
+    fn session(folder: &Path) -> Session {
+        let release = || ReleaseRef {
+            tag: "demo-1".to_owned(),
+            kubernetes: "v1.35.0".to_owned(),
+        };
+        Session {
+            run: "7f3a09bc".parse().unwrap(),
+            folder: folder.join("run"),
+            timeout_scale: 1.0,
+            stack: "demo".to_owned(),
+            from: release(),
+            to: release(),
+            engine: "kind".to_owned(),
+            delivery: "direct".to_owned(),
+            command: vec![],
+        }
+    }
+
+    fn finished(verdict: Verdict) -> Finished {
+        Finished {
+            verdict,
+            reason: "for a reason".to_owned(),
+            kept: vec![],
+        }
+    }
+
+    #[test]
+    fn a_run_leaves_a_whole_stream_and_its_reports() {
+        let folder = tempfile::tempdir().unwrap();
+        let verdict = conduct(session(folder.path()), async |context| {
+            context.emit(What::PhaseStarted {
+                phase: Phase::Preflight,
+                deadline_s: 60,
+            });
+            finished(Verdict::Closed)
+        });
+        assert_eq!(verdict.unwrap(), Verdict::Closed);
+        let run = folder.path().join("run");
+        let summary = Summary::read(&run.join(STREAM)).unwrap();
+        assert_eq!(
+            (summary.verdict, summary.exit_code),
+            (Some(Verdict::Closed), Some(1))
+        );
+        assert_eq!(summary.reason, "for a reason");
+        assert!(summary.usage.unwrap().peak_rss_mib > 0.0);
+        assert!(run.join("junit.xml").exists() && run.join("summary.json").exists());
+    }
+
+    #[test]
+    fn the_gates_own_verdict_is_the_only_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = async |context: Context| {
+            let (verdict, reason) = (Verdict::Open, "all kept".to_owned());
+            let counts = Counts {
+                kept: 3,
+                ..Counts::default()
+            };
+            context.emit(What::Verdict {
+                verdict,
+                reason,
+                counts,
+            });
+            finished(Verdict::Open)
+        };
+        conduct(session(folder.path()), own).unwrap();
+        let summary = Summary::read(&folder.path().join("run").join(STREAM)).unwrap();
+        assert_eq!((summary.counts.kept, &*summary.reason), (3, "all kept"));
+    }
+
+    #[test]
+    fn a_panic_gives_no_verdict_and_says_where_the_run_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let failure = conduct(session(folder.path()), async |context| {
+            assert_eq!(context.run.as_str(), "nobody", "on purpose");
+            finished(Verdict::Open)
+        });
+        let failure = failure.unwrap_err();
+        assert!(
+            failure.error.to_string().contains("panicked: "),
+            "{failure:?}"
+        );
+        assert!(
+            failure.error.to_string().contains("on purpose"),
+            "{failure:?}"
+        );
+        assert!(failure.hints[0].ends_with("/run") && failure.hints[1].ends_with("clean 7f3a09bc"));
+        assert_eq!(Exit::of(&Ending::Failed(failure)), Exit::NoVerdict);
+        let summary = Summary::read(&folder.path().join("run").join(STREAM)).unwrap();
+        assert_eq!(
+            (summary.verdict, summary.exit_code),
+            (Some(Verdict::None), Some(3))
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_told_before_anything_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("run"), "in the way").unwrap();
+        let failure = conduct(session(folder.path()), async |_| {
+            unreachable!("it has no folder")
+        });
+        let error = format!("{:#}", failure.unwrap_err().error);
+        assert!(
+            error.starts_with("failed to create the run's folder "),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_first_signal_asks_the_run_to_stop_and_lets_it_tear_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let verdict = conduct(session(folder.path()), async |context| {
+            raise(Signal::SIGTERM).unwrap();
+            context.interrupt.raised().await;
+            context.note("torn down");
+            finished(Verdict::Interrupted)
+        });
+        assert_eq!(verdict.unwrap(), Verdict::Interrupted);
+        let stream = std::fs::read_to_string(folder.path().join("run").join(STREAM)).unwrap();
+        assert!(stream.contains("the same signal once more leaves at once"));
+        assert!(stream.contains("torn down"));
+    }
 }

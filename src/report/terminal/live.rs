@@ -4,14 +4,14 @@
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::time::Instant;
 
 use super::progress::Progress;
 use super::screen::Screen;
 use crate::record::{Event, Sink, What};
-use crate::report::text::cut;
 
 /// How often the moving line is drawn anew. Twice a second looks alive and costs next to nothing.
 const FRAME: Duration = Duration::from_millis(500);
@@ -116,7 +116,7 @@ impl Shared {
             if due {
                 next = Instant::now() + period;
             }
-            let now = state.now();
+            let now = state.now(canvas.columns());
             let ended = state.ended;
             drop(state);
             canvas.draw(&lines, now, due);
@@ -134,10 +134,10 @@ impl Shared {
 }
 
 impl State {
-    fn now(&self) -> Option<String> {
+    fn now(&self, columns: usize) -> Option<String> {
         let (elapsed_ms, at) = self.seen;
         let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.progress.now(elapsed_ms.saturating_add(since))
+        self.progress.now(elapsed_ms.saturating_add(since), columns)
     }
 }
 
@@ -164,16 +164,22 @@ impl Canvas {
         }
     }
 
+    fn columns(&self) -> usize {
+        match self {
+            // Two columns of margin, the spinner, a space, and the last column, in which some
+            // terminals wrap.
+            Self::Moving(screen, _) => screen.columns().unwrap_or(80).saturating_sub(5),
+            Self::Plain(..) => usize::MAX,
+        }
+    }
+
     fn draw(&mut self, lines: &[String], now: Option<String>, due: bool) {
         match self {
-            Self::Moving(screen, bar) => {
-                // Two columns of margin, the spinner, a space, and the last column, in which some
-                // terminals wrap.
-                let columns = screen.columns().unwrap_or(80).saturating_sub(5);
+            Self::Moving(_, bar) => {
                 for line in lines {
                     bar.println(line);
                 }
-                bar.set_message(cut(&now.unwrap_or_default(), columns).into_owned());
+                bar.set_message(now.unwrap_or_default());
                 if due {
                     bar.tick();
                 }

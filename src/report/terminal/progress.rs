@@ -3,7 +3,7 @@
 use super::screen::{Screen, Tone};
 use crate::record::{Blocker, CheckResult, Event, Phase, PhaseOutcome, ReleaseRef, What};
 use crate::report::overview::Standing;
-use crate::report::text::{clock, one_line};
+use crate::report::text::{clock, cut, one_line};
 
 /// Where the run is.
 pub struct Progress {
@@ -113,8 +113,9 @@ impl Progress {
         }
     }
 
-    /// The present moment on one line, without what turns in front of it; nothing between phases.
-    pub fn now(&self, now_ms: u64) -> Option<String> {
+    /// The present moment on one line of at most so many columns, without what turns in front of it;
+    /// nothing between phases.
+    pub fn now(&self, now_ms: u64, columns: usize) -> Option<String> {
         let Running {
             phase,
             since_ms,
@@ -125,23 +126,23 @@ impl Progress {
             0 => format!("{phase:<13} {elapsed:>9}"),
             deadline => format!("{phase:<13} {elapsed:>9} / {}", clock(*deadline)),
         };
-        if let Some(Wait {
+        let Some(Wait {
             what,
             blocker,
             since_ms,
             ..
         }) = self.waits.last()
-        {
-            line.push_str(&format!("   waiting for {}", one_line(what)));
-            if let Some(blocker) = blocker {
-                line.push_str(&format!(": {}", one_line(&blocker.to_string())));
-            }
-            line.push_str(&format!(
-                ", for {} s",
-                now_ms.saturating_sub(*since_ms) / 1000
-            ));
+        else {
+            return Some(cut(&line, columns).into_owned());
+        };
+        line.push_str(&format!("   waiting for {}", one_line(what)));
+        if let Some(blocker) = blocker {
+            line.push_str(&format!(": {}", one_line(&blocker.to_string())));
         }
-        Some(line)
+        // How long is told even where there is no room for all that is waited for.
+        let long = format!(", for {} s", now_ms.saturating_sub(*since_ms) / 1000);
+        let line = cut(&line, columns.saturating_sub(long.len())) + long.as_str();
+        Some(cut(&line, columns).into_owned())
     }
 
     fn wait(&mut self, phase: Phase, what: &str, now: u64) -> &mut Wait {
@@ -229,9 +230,12 @@ fn short(stack: &str, release: &ReleaseRef) -> String {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::record::{Finding, ObjectRef, Outcome, Severity};
+
+    const WIDE: usize = 500;
 
     fn machine() -> ObjectRef {
         ObjectRef {
@@ -381,7 +385,7 @@ mod tests {
     fn the_present_moment_tells_what_blocks_and_since_when() {
         let mut progress = Progress::new(Screen::PLAIN);
         let (phase, deadline_s) = (Phase::Upgrade, 900);
-        assert_eq!(progress.now(0), None);
+        assert_eq!(progress.now(0, WIDE), None);
         lines(
             &mut progress,
             vec![
@@ -390,12 +394,12 @@ mod tests {
                 (40, blocked("WaitingForNodeRef")),
             ],
         );
-        let now = progress.now(54_000).unwrap();
+        let now = progress.now(54_000, WIDE).unwrap();
         insta::assert_snapshot!(now, @"upgrade           00:44 / 15:00   waiting for every node at v1.35.0: Machine demo-md-0-x7: NodeHealthy False, WaitingForNodeRef, for 34 s");
         lines(&mut progress, vec![(60, blocked("NodeDeleting"))]);
         assert!(
             progress
-                .now(61_000)
+                .now(61_000, WIDE)
                 .unwrap()
                 .ends_with("NodeDeleting, for 1 s")
         );
@@ -408,14 +412,51 @@ mod tests {
         };
         lines(&mut progress, vec![(70, wait)]);
         assert_eq!(
-            progress.now(82_000).unwrap(),
+            progress.now(82_000, WIDE).unwrap(),
             "upgrade           01:12 / 15:00"
         );
         lines(
             &mut progress,
             vec![(90, finished(phase, PhaseOutcome::Passed, None))],
         );
-        assert_eq!(progress.now(91_000), None);
+        assert_eq!(progress.now(91_000, WIDE), None);
+    }
+
+    #[test]
+    fn a_narrow_terminal_still_tells_for_how_long() {
+        let mut progress = Progress::new(Screen::PLAIN);
+        let (phase, deadline_s) = (Phase::Upgrade, 900);
+        let start = What::PhaseStarted { phase, deadline_s };
+        lines(
+            &mut progress,
+            vec![(10, start), (20, blocked("WaitingForNodeRef"))],
+        );
+        let now = progress.now(54_000, 60).unwrap();
+        assert_eq!(
+            now,
+            "upgrade           00:44 / 15:00   waiting for eve…, for 34 s"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_breaks_a_line(text in any::<String>(), columns in 0_usize..200) {
+            let mut progress = Progress::new(Screen::PLAIN);
+            let (phase, deadline_s) = (Phase::Upgrade, 900);
+            let What::Blocked { mut blockers, .. } = blocked(&text) else { unreachable!() };
+            blockers[0].message.clone_from(&text);
+            let told = lines(&mut progress, vec![
+                (0, What::PhaseStarted { phase, deadline_s }),
+                (1, What::Note { message: text.clone() }),
+                (2, What::Blocked { phase, what: text.clone(), blockers }),
+            ]);
+            prop_assert!(told.lines().count() == 2, "{told:?}");
+            let now = progress.now(9_000, columns).unwrap();
+            for line in told.lines().chain([now.as_str()]) {
+                prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+            }
+            prop_assert!(console::measure_text_width(&now) <= columns, "{now:?}");
+        }
     }
 
     #[test]
