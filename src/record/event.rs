@@ -263,6 +263,19 @@ pub struct ObjectRef {
     pub name: String,
 }
 
+impl ObjectRef {
+    /// A reference by its parts; an empty namespace is none.
+    #[must_use]
+    pub fn new(cluster: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            kind: kind.to_owned(),
+            namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
+            name: name.to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
@@ -286,6 +299,20 @@ pub struct Blocker {
     pub message: String,
     /// Since when it is so, where the object tells.
     pub since: Option<Timestamp>,
+}
+
+impl Blocker {
+    /// A blocker in our own words, where the object itself gives no reason.
+    #[must_use]
+    pub fn new(object: ObjectRef, condition: impl Into<String>) -> Self {
+        Self {
+            object,
+            condition: condition.into(),
+            reason: String::new(),
+            message: String::new(),
+            since: None,
+        }
+    }
 }
 
 impl fmt::Display for Blocker {
