@@ -5,23 +5,11 @@ mod common;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use common::junit::parse;
 use common::stream::{self, Stream, check};
 use proptest::prelude::*;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus};
 use stackgate::record::{Counts, Outcome, Phase, PhaseOutcome, Verdict, What};
-
-/// Reads a report back. Ant's schema forbids a zone in a time, quick-junit demands one.
-fn parse(xml: &str) -> Report {
-    let mut zoned = String::new();
-    for (index, piece) in xml.split(" timestamp=\"").enumerate() {
-        match (index, piece.split_once('"')) {
-            (1.., Some((time, rest))) => zoned.push_str(&format!(" timestamp=\"{time}Z\"{rest}")),
-            _ => zoned.push_str(piece),
-        }
-    }
-    let report = Report::deserialize_from_str(&zoned);
-    report.unwrap_or_else(|error| panic!("{error:?}\n{:.2000}", xml))
-}
 
 fn case<'a>(report: &'a Report, suite: &str, name: &str) -> &'a TestCase {
     let suite = report

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::xml::Xml;
-use crate::record::{CheckResult, Phase, Verdict};
+use crate::record::{CheckResult, Outcome, Phase, Verdict};
 use crate::report::overview::{Overview, PhaseView, Standing, State};
 
 /// One case.
@@ -46,11 +46,14 @@ impl Case {
             Standing::Aborted => (Mark::Error, id.as_str(), message.clone()),
             Standing::NotApplicable => (Mark::Skipped, "", message.clone()),
             // No consumer shows passed cases' words, and a warning that nobody sees is none.
-            Standing::Warning => (
-                Mark::Skipped,
-                "",
-                format!("warning, {severity} is not met: {message}"),
-            ),
+            Standing::Warning => {
+                let how = match check.outcome {
+                    Outcome::Abort => "could not be judged",
+                    _ => "is not met",
+                };
+                let message = format!("warning, {severity} {how}: {message}");
+                (Mark::Skipped, "", message)
+            }
             Standing::Accepted => {
                 let reason = check.accepted.as_deref().unwrap_or_default();
                 (Mark::Skipped, "", format!("fails, accepted: {reason}"))

@@ -370,12 +370,14 @@ mod tests {
                 (3, check(Severity::Must, Outcome::Fail, None)),
                 (4, check(Severity::Should, Outcome::Fail, None)),
                 (5, check(Severity::May, Outcome::Abort, None)),
-                (6, What::Finding(finding)),
+                (6, check(Severity::Must, Outcome::Abort, None)),
+                (7, What::Finding(finding)),
             ],
         );
         insta::assert_snapshot!(told, @"
         FAIL  dns: no answer at all
         warning (SHOULD)  dns: no answer at all
+        warning (MAY)  dns: no answer at all
         ABORT  dns: no answer at all
         image-not-found  Machine demo-md-0-x7: manifest unknown
         ");
