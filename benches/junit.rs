@@ -7,13 +7,13 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
-use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
 use stackgate::record::{
     CheckResult, Event, Outcome, Phase, PhaseOutcome, ReleaseRef, Severity, What,
 };
+use tokio::time::Instant;
 
 /// Told to the processes that measure: the run's folder.
 const FOLDER: &str = "STACKGATE_BENCH_FOLDER";

@@ -3,7 +3,7 @@
 
 pub mod junit;
 pub mod overview;
-mod summary;
+pub mod summary;
 pub mod terminal;
 pub mod text;
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-pub use summary::{AnswerSummary, CheckSummary, PhaseState, PhaseSummary, Summary, WaitSummary};
+pub use summary::Summary;
 
 /// The stream's name in a run's folder.
 pub const STREAM: &str = "events.jsonl";

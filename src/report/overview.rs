@@ -118,11 +118,11 @@ pub enum Standing {
     Passed,
     /// A MUST is not met.
     Failed,
-    /// A SHOULD or MAY is not met.
+    /// A SHOULD or MAY is not met, or could not be judged.
     Warning,
     /// It is not met, and the stack accepts that.
     Accepted,
-    /// It could not be judged.
+    /// A MUST could not be judged.
     Aborted,
     /// It does not apply.
     NotApplicable,
@@ -134,11 +134,11 @@ impl Standing {
     pub fn of(check: &CheckResult) -> Self {
         match (check.outcome, check.severity) {
             (Outcome::Pass, _) => Self::Passed,
-            (Outcome::Abort, _) => Self::Aborted,
             (Outcome::Skip, _) => Self::NotApplicable,
             (Outcome::Fail, _) if check.accepted.is_some() => Self::Accepted,
             (Outcome::Fail, Severity::Must) => Self::Failed,
-            (Outcome::Fail, Severity::Should | Severity::May) => Self::Warning,
+            (Outcome::Abort, Severity::Must) => Self::Aborted,
+            (Outcome::Fail | Outcome::Abort, Severity::Should | Severity::May) => Self::Warning,
         }
     }
 }

@@ -98,6 +98,15 @@ mod tests {
         );
     }
 
+    /// The reasons in docs/decisions/0001-junit.md; when this fails, they are to be judged anew.
+    #[test]
+    fn quick_junits_own_cleaning_is_not_enough() {
+        let theirs = |text: &str| quick_junit::XmlString::new(text).into_string();
+        assert_eq!(theirs("ERROR\tcontroller"), "ERRORcontroller");
+        assert_eq!(theirs("one\n\u{1b}]0;never ends\nthree"), "one\n");
+        assert_eq!(theirs("\u{fffe}\u{ffff}"), "\u{fffe}\u{ffff}");
+    }
+
     #[test]
     fn a_long_text_is_cut_between_characters_and_says_so() {
         assert_eq!(limited("äöü", 3), "ä [4 more bytes in events.jsonl]");

@@ -11,6 +11,9 @@
 )]
 mod variant;
 
+#[path = "../common/junit.rs"]
+mod junit;
+
 mod failures;
 mod gate;
 mod killed;

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::xml::Xml;
-use crate::record::{CheckResult, Phase, Verdict};
+use crate::record::{CheckResult, Outcome, Phase, Verdict};
 use crate::report::overview::{Overview, PhaseView, Standing, State};
 
 /// One case.
@@ -12,7 +12,7 @@ pub struct Case {
     seconds: f64,
     /// How it counts.
     pub mark: Mark,
-    /// A stable word for what happened: a check's id, a cause, or one of this file's.
+    /// A stable word for what failed: a check's id, a cause, or one of this file's.
     kind: String,
     message: String,
     text: String,
@@ -44,20 +44,19 @@ impl Case {
             Standing::Passed => (Mark::Passed, "", message.clone()),
             Standing::Failed => (Mark::Failure, id.as_str(), message.clone()),
             Standing::Aborted => (Mark::Error, id.as_str(), message.clone()),
-            Standing::NotApplicable => (Mark::Skipped, "not-applicable", message.clone()),
+            Standing::NotApplicable => (Mark::Skipped, "", message.clone()),
             // No consumer shows passed cases' words, and a warning that nobody sees is none.
-            Standing::Warning => (
-                Mark::Skipped,
-                "warning",
-                format!("{severity} is not met: {message}"),
-            ),
+            Standing::Warning => {
+                let how = match check.outcome {
+                    Outcome::Abort => "could not be judged",
+                    _ => "is not met",
+                };
+                let message = format!("warning, {severity} {how}: {message}");
+                (Mark::Skipped, "", message)
+            }
             Standing::Accepted => {
                 let reason = check.accepted.as_deref().unwrap_or_default();
-                (
-                    Mark::Skipped,
-                    "accepted",
-                    format!("fails, accepted: {reason}"),
-                )
+                (Mark::Skipped, "", format!("fails, accepted: {reason}"))
             }
         };
         Self {
@@ -96,11 +95,17 @@ impl Case {
             Mark::Skipped => "skipped",
         };
         xml.open("testcase", &attributes)?;
+        // Ant's schema allows no type of a skipped case.
         let why = [
             ("message", self.message.as_str()),
             ("type", self.kind.as_str()),
         ];
-        xml.text(element, &why, &self.text)?;
+        let why = if self.mark == Mark::Skipped {
+            &why[..1]
+        } else {
+            &why[..]
+        };
+        xml.text(element, why, &self.text)?;
         xml.close("testcase")
     }
 }
@@ -169,14 +174,9 @@ pub fn of_phase(overview: &Overview, view: &PhaseView) -> Case {
                 "" => format!("because of {because}"),
                 message => format!("because of {because}: {message}"),
             };
-            Case::of(view, Mark::Skipped, "skipped-because", because)
+            Case::of(view, Mark::Skipped, "", because)
         }
-        State::NotReached => Case::of(
-            view,
-            Mark::Skipped,
-            "not-reached",
-            "the run ended before this phase",
-        ),
+        State::NotReached => Case::of(view, Mark::Skipped, "", "the run ended before this phase"),
     }
 }
 

@@ -6,6 +6,7 @@ use super::case::{Case, Mark, seconds};
 use super::xml::Xml;
 use crate::record::Phase;
 use crate::report::overview::{Overview, PhaseView};
+use crate::report::text;
 
 /// The class of a phase's cases: stable as long as the stack keeps its name.
 pub fn class_name(overview: &Overview, phase: Phase) -> String {
@@ -109,6 +110,12 @@ pub fn write_properties(
     let deadline = deadline.map(|seconds| ("deadline-seconds".to_owned(), seconds.to_string()));
     xml.open("properties", &[])?;
     for (name, value) in shared.iter().chain(&deadline) {
+        // A schema demands a name.
+        let name = if text::one_line(name).is_empty() {
+            "unnamed"
+        } else {
+            name
+        };
         xml.empty("property", &[("name", name), ("value", value)])?;
     }
     xml.close("properties")

@@ -6,8 +6,9 @@ use anyhow::Result;
 
 use super::screen::{Screen, Tone};
 use crate::record::{Change, Counts, Outcome, Verdict};
+use crate::report::STREAM;
+use crate::report::summary::{CheckSummary, Summary};
 use crate::report::text::one_line;
-use crate::report::{CheckSummary, STREAM, Summary};
 
 /// The last lines of the run in `folder`, for standard output.
 ///
