@@ -15,7 +15,9 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("delivery", &["cluster", "record", "stack"]),
     (
         "gate",
-        &["checks", "cluster", "delivery", "engine", "record", "stack", "suite"],
+        &[
+            "checks", "cluster", "delivery", "engine", "record", "stack", "suite",
+        ],
     ),
     ("report", &["record"]),
     (
@@ -57,19 +59,30 @@ fn each_room_imports_only_what_lies_below_it() {
                 for (other, _) in ROOMS {
                     let imports = code.contains(&format!("crate::{other}::"));
                     if imports && other != room && !allowed.contains(&other) {
-                        wrong.push(format!("{}:{}: imports {other}", file.display(), number + 1));
+                        wrong.push(format!(
+                            "{}:{}: imports {other}",
+                            file.display(),
+                            number + 1
+                        ));
                     }
                 }
             }
         }
     }
-    assert!(wrong.is_empty(), "imports against ARCHITECTURE.md:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "imports against ARCHITECTURE.md:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
 fn only_the_engine_knows_docker_and_kind() {
     let mut wrong = Vec::new();
-    for (room, _) in ROOMS.iter().filter(|(room, _)| !["engine", "cli", "stack"].contains(room)) {
+    for (room, _) in ROOMS
+        .iter()
+        .filter(|(room, _)| !["engine", "cli", "stack"].contains(room))
+    {
         for file in sources(&src().join(room)) {
             let text = fs::read_to_string(&file).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
@@ -79,7 +92,12 @@ fn only_the_engine_knows_docker_and_kind() {
                     .iter()
                     .any(|word| code.contains(word))
                 {
-                    wrong.push(format!("{}:{}: {}", file.display(), number + 1, line.trim()));
+                    wrong.push(format!(
+                        "{}:{}: {}",
+                        file.display(),
+                        number + 1,
+                        line.trim()
+                    ));
                 }
             }
         }

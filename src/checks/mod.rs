@@ -5,6 +5,8 @@ mod images;
 mod judgement;
 mod pods;
 pub mod sandbox;
+#[cfg(test)]
+pub(crate) mod world;
 
 use std::time::Duration;
 
@@ -14,6 +16,9 @@ use serde_json::Value;
 
 use crate::cluster::Context;
 use crate::record::Outcome;
+
+/// The image of check pods: Kubernetes' own test tool, which its conformance tests use as well.
+pub const TOOLS_IMAGE: &str = "registry.k8s.io/e2e-test-images/agnhost:2.53";
 
 /// What a check may look at. A check reads; what it has to create lives in a namespace of its own.
 pub struct Target<'a> {

@@ -140,3 +140,89 @@ pub async fn sweep(target: &Target<'_>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::world::{World, list, refusal};
+
+    /// An API server that creates and deletes whatever is asked for, accounts only if `accounts`.
+    fn world(accounts: bool) -> World {
+        World::new(move |method, path| match method {
+            "POST" if path.contains("serviceaccounts") && !accounts => refusal(403, "Forbidden"),
+            "GET" => list(
+                "NamespaceList",
+                json!([
+                    {"metadata": {"name": "stackgate-check-00000001"}},
+                    {"metadata": {"name": "stackgate-check-00000002", "deletionTimestamp": "2026-05-01T10:00:00Z"}},
+                    {"metadata": {"name": "not-a-checks-name"}},
+                ]),
+            ),
+            _ => (200, json!({"metadata": {"name": "n"}})),
+        })
+    }
+
+    fn deleted(world: &World) -> Vec<String> {
+        let mut requests = world.requests();
+        requests.retain(|request| request.starts_with("DELETE"));
+        requests
+    }
+
+    #[tokio::test]
+    async fn the_namespace_is_removed_after_success_error_and_panic() {
+        let world = world(true);
+        let target = world.target();
+        let enter = || Sandbox::create(&target, "c");
+        assert_eq!(
+            enter()
+                .await
+                .unwrap()
+                .around(async { Ok(7) })
+                .await
+                .unwrap(),
+            7
+        );
+        let failed = enter()
+            .await
+            .unwrap()
+            .around(async { Err::<(), _>(anyhow::anyhow!("no")) });
+        assert_eq!(failed.await.unwrap_err().to_string(), "no");
+        let sandbox = enter().await.unwrap();
+        let name = sandbox.namespace.clone();
+        assert!(is_name(&name));
+        let panicked = AssertUnwindSafe(sandbox.around(async {
+            panic!("out of luck");
+            #[expect(unreachable_code, reason = "gives the panicking work its type")]
+            Ok(())
+        }));
+        assert!(panicked.catch_unwind().await.is_err());
+        assert_eq!(deleted(&world).len(), 3);
+        assert_eq!(
+            deleted(&world)[2],
+            format!("DELETE /api/v1/namespaces/{name}?")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_namespace_that_cannot_be_used_is_removed_at_once() {
+        let world = world(false);
+        let error = Sandbox::create(&world.target(), "c").await.err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "failed to create a service account for the check"
+        );
+        assert_eq!(deleted(&world).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_sweep_removes_what_the_run_left_and_nothing_else() {
+        let world = world(true);
+        sweep(&world.target()).await;
+        let run = world.context.run.as_str();
+        let listed = format!(
+            "GET /api/v1/namespaces?&labelSelector=stackgate%2Frun%3D{run}%2Cstackgate%2Fcheck"
+        );
+        let delete = "DELETE /api/v1/namespaces/stackgate-check-00000001?".to_owned();
+        assert_eq!(world.requests(), [listed, delete]);
+    }
+}

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use kube::Client;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::rendered::{ADDON_NAMESPACE, AddonObjects, ClassObjects, applied, dropped};
 use crate::cluster::cel::{CelError, Condition};
@@ -72,7 +72,11 @@ impl Direct<'_> {
             .filter(|object| object["kind"] == "ClusterClass")
             .filter_map(|object| object["metadata"]["name"].as_str())
             .collect();
-        let view = View::start("management", management, &[(kinds::CLUSTER_CLASS, namespace)]);
+        let view = View::start(
+            "management",
+            management,
+            &[(kinds::CLUSTER_CLASS, namespace)],
+        );
         let what = format!("ClusterClass {} reconciled", names.join(", "));
         wait(self.context, &what, self.deadline, &[&view], None, || {
             let blockers = names.iter().filter_map(|name| {
@@ -112,14 +116,20 @@ impl Direct<'_> {
                 source: &source,
             };
             if let Some(condition) = &stage.wait_for_pre_condition {
-                self.hold(workload, &applier, &stage.name, "before", condition).await?;
+                self.hold(workload, &applier, &stage.name, "before", condition)
+                    .await?;
             }
             match stage.action {
                 Action::Apply => applier.apply(self.context, &addon.objects, options).await?,
-                Action::Delete => applier.delete(self.context, &addon.objects, options).await?,
+                Action::Delete => {
+                    applier
+                        .delete(self.context, &addon.objects, options)
+                        .await?
+                }
             }
             if let Some(condition) = &stage.wait_for_post_condition {
-                self.hold(workload, &applier, &stage.name, "after", condition).await?;
+                self.hold(workload, &applier, &stage.name, "after", condition)
+                    .await?;
             }
         }
         let pruned = dropped(applied(old), applied(stages));
@@ -144,10 +154,15 @@ impl Direct<'_> {
         when: &str,
         wanted: &Wanted,
     ) -> Result<(), DeliveryError> {
-        let in_stage = |error| DeliveryError::Condition { stage: stage.to_owned(), error };
+        let in_stage = |error| DeliveryError::Condition {
+            stage: stage.to_owned(),
+            error,
+        };
         let condition = Condition::parse(&wanted.conditions).map_err(in_stage)?;
         let what = format!("{} ({when} stage {stage})", condition.expression());
-        let kinds = self.served(workload, applier, &what, &wanted.objects).await?;
+        let kinds = self
+            .served(workload, applier, &what, &wanted.objects)
+            .await?;
         let watched: Vec<(Kind, &str)> = kinds
             .iter()
             .zip(&wanted.objects)
@@ -158,33 +173,42 @@ impl Direct<'_> {
             .map(|one| View::start("workload", workload, std::slice::from_ref(one)))
             .collect();
         let references: Vec<&View> = views.iter().collect();
-        let held = wait(self.context, &what, self.deadline, &references, None, || {
-            let mut found = Vec::new();
-            for ((view, kind), object) in views.iter().zip(&kinds).zip(&wanted.objects) {
-                match view.get(kind, &object.namespace, &object.name) {
-                    Some(live) => found.push((object.key.as_str(), live)),
-                    None => {
-                        return Progress::Blocked(vec![absent(
-                            "workload",
-                            &object.kind,
-                            &object.namespace,
-                            &object.name,
-                        )]);
+        let held = wait(
+            self.context,
+            &what,
+            self.deadline,
+            &references,
+            None,
+            || {
+                let mut found = Vec::new();
+                for ((view, kind), object) in views.iter().zip(&kinds).zip(&wanted.objects) {
+                    match view.get(kind, &object.namespace, &object.name) {
+                        Some(live) => found.push((object.key.as_str(), live)),
+                        None => {
+                            return Progress::Blocked(vec![absent(
+                                "workload",
+                                &object.kind,
+                                &object.namespace,
+                                &object.name,
+                            )]);
+                        }
                     }
                 }
-            }
-            match condition.holds(found.iter().map(|(key, live)| (*key, &live.json))) {
-                Ok(true) => Progress::Done(Ok(())),
-                // A field that is not there yet is what a fresh object looks like.
-                Ok(false) | Err(CelError::Evaluation { .. }) => Progress::Blocked(
-                    found
-                        .iter()
-                        .map(|(_, live)| live.blocker(format!("{} does not hold", condition.expression())))
-                        .collect(),
-                ),
-                Err(error) => Progress::Done(Err(error)),
-            }
-        });
+                match condition.holds(found.iter().map(|(key, live)| (*key, &live.json))) {
+                    Ok(true) => Progress::Done(Ok(())),
+                    // A field that is not there yet is what a fresh object looks like.
+                    Ok(false) | Err(CelError::Evaluation { .. }) => Progress::Blocked(
+                        found
+                            .iter()
+                            .map(|(_, live)| {
+                                live.blocker(format!("{} does not hold", condition.expression()))
+                            })
+                            .collect(),
+                    ),
+                    Err(error) => Progress::Done(Err(error)),
+                }
+            },
+        );
         held.await?.map_err(in_stage)
     }
 
@@ -214,16 +238,25 @@ impl Direct<'_> {
                     None => unserved = Some(object),
                 }
             }
-            let Some(object) = unserved else { return Ok(kinds) };
+            let Some(object) = unserved else {
+                return Ok(kinds);
+            };
             let mut blocker = absent("workload", &object.kind, &object.namespace, &object.name);
             blocker.condition = format!("its kind is not served in {}", object.api_version);
-            wait(self.context, what, self.deadline, &[&definitions], None, || {
-                if definitions.list(&DEFINITIONS) == before {
-                    Progress::Blocked(vec![blocker.clone()])
-                } else {
-                    Progress::Done(())
-                }
-            })
+            wait(
+                self.context,
+                what,
+                self.deadline,
+                &[&definitions],
+                None,
+                || {
+                    if definitions.list(&DEFINITIONS) == before {
+                        Progress::Blocked(vec![blocker.clone()])
+                    } else {
+                        Progress::Done(())
+                    }
+                },
+            )
             .await?;
         }
     }

@@ -61,14 +61,21 @@ pub fn class(release: &Release, namespace: &str) -> Result<ClassObjects, Release
         .into_iter()
         .map(|rendered| owned(rendered.object))
         .collect();
-    Ok(ClassObjects { tag: release.tag.to_string(), objects })
+    Ok(ClassObjects {
+        tag: release.tag.to_string(),
+        objects,
+    })
 }
 
 /// Renders the charts of a hook's stages, in their order.
 ///
 /// # Errors
 /// When a chart does not render.
-pub fn addons(release: &Release, hook: Hook, inputs: &Inputs) -> Result<Vec<AddonObjects>, ReleaseError> {
+pub fn addons(
+    release: &Release,
+    hook: Hook,
+    inputs: &Inputs,
+) -> Result<Vec<AddonObjects>, ReleaseError> {
     let context = inputs.context();
     release
         .addons
@@ -80,7 +87,10 @@ pub fn addons(release: &Release, hook: Hook, inputs: &Inputs) -> Result<Vec<Addo
                 .into_iter()
                 .map(|rendered| owned(rendered.object))
                 .collect();
-            Ok(AddonObjects { stage: stage.clone(), objects })
+            Ok(AddonObjects {
+                stage: stage.clone(),
+                objects,
+            })
         })
         .collect()
 }
@@ -121,13 +131,21 @@ fn identity(object: &Value) -> (String, String, String, String) {
     let namespace = Some(text("/metadata/namespace"))
         .filter(|namespace| namespace != ADDON_NAMESPACE)
         .unwrap_or_default();
-    (group.to_owned(), text("/kind"), namespace, text("/metadata/name"))
+    (
+        group.to_owned(),
+        text("/kind"),
+        namespace,
+        text("/metadata/name"),
+    )
 }
 
 fn owned(mut object: Value) -> Value {
     label(&mut object["metadata"]);
     let kind = object["kind"].as_str().unwrap_or_default();
-    if matches!(kind, "Deployment" | "DaemonSet" | "ReplicaSet" | "StatefulSet" | "Job") {
+    if matches!(
+        kind,
+        "Deployment" | "DaemonSet" | "ReplicaSet" | "StatefulSet" | "Job"
+    ) {
         label(&mut object["spec"]["template"]["metadata"]);
     }
     object
@@ -166,7 +184,10 @@ mod tests {
         let deployment = json!({"kind": "Deployment", "metadata": {"labels": {"a": "b"}},
             "spec": {"template": {"metadata": {}}}});
         let owned = owned(deployment);
-        assert_eq!(owned["metadata"]["labels"], json!({"a": "b", "clusterstack.x-k8s.io/instance": "owned"}));
+        assert_eq!(
+            owned["metadata"]["labels"],
+            json!({"a": "b", "clusterstack.x-k8s.io/instance": "owned"})
+        );
         assert_eq!(
             owned["spec"]["template"]["metadata"]["labels"],
             json!({"clusterstack.x-k8s.io/instance": "owned"})

@@ -46,17 +46,26 @@ pub(super) async fn connect(
 ) -> Result<(Client, PathBuf), Trouble> {
     let namespace = management.namespace.as_str();
     let name = format!("{cluster}-kubeconfig");
-    let secrets = View::start("management", &management.client, &[(kinds::SECRET, namespace)]);
+    let secrets = View::start(
+        "management",
+        &management.client,
+        &[(kinds::SECRET, namespace)],
+    );
     let what = format!("kubeconfig of {cluster}");
-    let secret = wait(context, &what, deadline, &[&secrets], None, || {
-        match secrets.get(&kinds::SECRET, namespace, &name) {
+    let secret = wait(
+        context,
+        &what,
+        deadline,
+        &[&secrets],
+        None,
+        || match secrets.get(&kinds::SECRET, namespace, &name) {
             Some(secret) if secret.at("/data/value").is_some() => Progress::Done(secret),
             _ => {
                 let place = ObjectRef::new("management", "Secret", namespace, &name);
                 Progress::Blocked(vec![Blocker::new(place, "missing")])
             }
-        }
-    })
+        },
+    )
     .await?;
     let text = decoded(&secret)?;
     let text = engine.reachable(&text).await?;
@@ -115,7 +124,12 @@ pub(super) async fn inputs(
         if reference["name"].is_null() {
             return Ok(Value::Null);
         }
-        get(named(&reference["apiVersion"], &reference["kind"], &reference["name"])).await
+        get(named(
+            &reference["apiVersion"],
+            &reference["kind"],
+            &reference["name"],
+        ))
+        .await
     };
     Ok(Inputs {
         control_plane: referred(&cluster["spec"]["controlPlaneRef"]).await?,
@@ -133,7 +147,11 @@ pub(super) fn watch_management(management: &Management) -> View {
         kinds::MACHINE_DEPLOYMENT,
         kinds::MACHINE,
     ];
-    View::start("management", &management.client, &kinds.map(|kind| (kind, namespace)))
+    View::start(
+        "management",
+        &management.client,
+        &kinds.map(|kind| (kind, namespace)),
+    )
 }
 
 /// Watches what the gate judges on the workload cluster.

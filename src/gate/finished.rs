@@ -135,7 +135,11 @@ fn workers(goal: &Goal, management: &View) -> Vec<Blocker> {
         found.extend(replicas(deployment, replicas_wanted));
     }
     if wanted != goal.workers {
-        found.push(about(goal, "MachineDeployment", format!("{wanted} of {} worker replicas asked for", goal.workers)));
+        found.push(about(
+            goal,
+            "MachineDeployment",
+            format!("{wanted} of {} worker replicas asked for", goal.workers),
+        ));
     }
     found
 }
@@ -203,7 +207,11 @@ fn machines(goal: &Goal, machines: &[Arc<Object>]) -> Vec<Blocker> {
     let wanted = goal.control_plane + goal.workers;
     let present = i64::try_from(machines.len()).unwrap_or(i64::MAX);
     if present != wanted {
-        found.push(about(goal, "Cluster", format!("{present} Machines, {wanted} wanted")));
+        found.push(about(
+            goal,
+            "Cluster",
+            format!("{present} Machines, {wanted} wanted"),
+        ));
     }
     // What is broken says more than what is merely old or on its way out.
     found.sort_by_key(|blocker| !blocker.condition.contains("False"));
@@ -223,7 +231,11 @@ fn nodes(goal: &Goal, machines: &[Arc<Object>], nodes: &[Arc<Object>]) -> Vec<Bl
         found.extend(node.unless_true("Ready"));
     }
     if nodes.len() < machines.len() {
-        found.push(about(goal, "Cluster", format!("{} nodes for {} Machines", nodes.len(), machines.len())));
+        found.push(about(
+            goal,
+            "Cluster",
+            format!("{} nodes for {} Machines", nodes.len(), machines.len()),
+        ));
     }
     found
 }

@@ -26,7 +26,11 @@ pub(super) type Done<T> = (T, Option<String>);
 
 impl<'a> Phases<'a> {
     pub(super) const fn new(context: &'a Context) -> Self {
-        Self { context, next: Cell::new(0), ends: Cell::new(None) }
+        Self {
+            context,
+            next: Cell::new(0),
+            ends: Cell::new(None),
+        }
     }
 
     /// Runs one phase.
@@ -41,16 +45,23 @@ impl<'a> Phases<'a> {
         self.next.set(phase as usize + 1);
         self.ends.set(Some(started + scaled));
         self.context.enter(phase);
-        self.context.emit(What::PhaseStarted { phase, deadline_s: scaled.as_secs() });
-        let result = tokio::time::timeout(scaled + GRACE, body).await.unwrap_or_else(|_| {
-            Err(Trouble::Infrastructure(anyhow::anyhow!(
-                "{phase} did not end within {:.0} s",
-                scaled.as_secs_f64()
-            )))
+        self.context.emit(What::PhaseStarted {
+            phase,
+            deadline_s: scaled.as_secs(),
         });
+        let result = tokio::time::timeout(scaled + GRACE, body)
+            .await
+            .unwrap_or_else(|_| {
+                Err(Trouble::Infrastructure(anyhow::anyhow!(
+                    "{phase} did not end within {:.0} s",
+                    scaled.as_secs_f64()
+                )))
+            });
         let (outcome, message) = match &result {
             Ok((_, message)) => (PhaseOutcome::Passed, message.clone()),
-            Err(trouble @ Trouble::Stack { .. }) => (PhaseOutcome::Failed, Some(trouble.to_string())),
+            Err(trouble @ Trouble::Stack { .. }) => {
+                (PhaseOutcome::Failed, Some(trouble.to_string()))
+            }
             Err(trouble) => (PhaseOutcome::Aborted, Some(trouble.to_string())),
         };
         if let Some(finding) = result.as_ref().err().and_then(Trouble::finding) {
@@ -67,15 +78,24 @@ impl<'a> Phases<'a> {
 
     /// What is left of the running phase, to be given to a wait in it.
     pub(super) fn left(&self) -> Duration {
-        let left = self.ends.get().map(|ends| ends.saturating_duration_since(Instant::now()));
+        let left = self
+            .ends
+            .get()
+            .map(|ends| ends.saturating_duration_since(Instant::now()));
         self.context.unscaled(left.unwrap_or_default())
     }
 
     /// Tells which of the phases up to the verdict were not started, and because of which.
     pub(super) fn skip_rest(&self) {
         let done = self.next.get();
-        let Some(because) = done.checked_sub(1).map(|last| Phase::ALL[last]) else { return };
-        for phase in Phase::ALL.into_iter().skip(done).filter(|phase| *phase < Phase::Verdict) {
+        let Some(because) = done.checked_sub(1).map(|last| Phase::ALL[last]) else {
+            return;
+        };
+        for phase in Phase::ALL
+            .into_iter()
+            .skip(done)
+            .filter(|phase| *phase < Phase::Verdict)
+        {
             self.context.emit(What::PhaseFinished {
                 phase,
                 outcome: PhaseOutcome::Skipped { because },

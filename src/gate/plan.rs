@@ -40,9 +40,21 @@ impl Plan {
     ///
     /// # Errors
     /// When a chart of one of the releases does not render: with the file and line of the template.
-    pub fn new(stack: Stack, pair: Pair, suites: Vec<Suite>, keep: Keep, run: &RunId) -> Result<Self> {
+    pub fn new(
+        stack: Stack,
+        pair: Pair,
+        suites: Vec<Suite>,
+        keep: Keep,
+        run: &RunId,
+    ) -> Result<Self> {
         let cluster = format!("{}-{run}", stack.name);
-        let plan = Self { stack, pair, suites, keep, cluster };
+        let plan = Self {
+            stack,
+            pair,
+            suites,
+            keep,
+            cluster,
+        };
         let namespace = namespace(run);
         // The Cluster does not exist yet: its values are tried with the one that will be created.
         let inputs = plan.expected_inputs(&namespace, run);
@@ -70,9 +82,7 @@ impl Plan {
     }
 
     fn expected_inputs(&self, namespace: &str, run: &RunId) -> Inputs {
-        let part = |kind: &str| {
-            json!({"kind": kind, "metadata": {"name": self.cluster, "namespace": namespace}, "spec": {}})
-        };
+        let part = |kind: &str| json!({"kind": kind, "metadata": {"name": self.cluster, "namespace": namespace}, "spec": {}});
         Inputs {
             cluster: self.cluster_object(&self.pair.from, namespace, run),
             control_plane: part("KubeadmControlPlane"),

@@ -21,8 +21,10 @@ use crate::checks::{ManagementTarget, TOOLS_IMAGE, Target};
 use crate::cluster::{Applier, Apply, Context, Progress, View, kinds, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::{Engine, Kept, Management};
-use crate::record::{CheckResult, Counts, Finding, ObjectRef, Phase, Verdict, What};
-use crate::stack::{Hook, Release};
+use crate::record::{
+    Blocker, CheckResult, Counts, Finding, ObjectRef, Outcome, Phase, Verdict, What,
+};
+use crate::stack::{Hook, Release, ReleaseError};
 use crate::suite;
 
 /// How a run ended.
@@ -43,7 +45,12 @@ const PREFLIGHT: Duration = Duration::from_secs(60);
 /// the teardown happens.
 pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending {
     let phases = Phases::new(context);
-    let run = Run { plan, context, engine, phases: &phases };
+    let run = Run {
+        plan,
+        context,
+        engine,
+        phases: &phases,
+    };
     let outcome = AssertUnwindSafe(run.up_to_the_checks())
         .catch_unwind()
         .await
@@ -59,7 +66,11 @@ pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending 
         Keep::Always => true,
     };
     let kept = run.tear_down(keep).await;
-    Ending { verdict, reason, kept }
+    Ending {
+        verdict,
+        reason,
+        kept,
+    }
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
@@ -102,13 +113,19 @@ impl Run<'_> {
     async fn up_to_the_checks(&self) -> Result<Checked, Trouble> {
         let timeouts = &self.plan.stack.spec.timeouts;
         let (from, to) = (&self.plan.pair.from, &self.plan.pair.to);
-        self.phases.run(Phase::Preflight, PREFLIGHT, self.preflight()).await?;
+        self.phases
+            .run(Phase::Preflight, PREFLIGHT, self.preflight())
+            .await?;
         let management = self
             .phases
-            .run(Phase::Management, timeouts.management.into(), self.management())
+            .run(
+                Phase::Management,
+                timeouts.management.get(),
+                self.management(),
+            )
             .await?;
         self.phases
-            .run(Phase::Release, timeouts.release.into(), async {
+            .run(Phase::Release, timeouts.release.get(), async {
                 self.provide(&management, from).await?;
                 Ok(((), Some(format!("ClusterClass {}", from.class_name))))
             })
@@ -116,14 +133,19 @@ impl Run<'_> {
         let view = clusters::watch_management(&management);
         let create = async {
             // N+1 is made available meanwhile; what is wrong with it is told when its turn comes.
-            let (created, provided) =
-                join(self.create(&management, &view), self.provide(&management, to)).await;
+            let (created, provided) = join(
+                self.create(&management, &view),
+                self.provide(&management, to),
+            )
+            .await;
             let (workload, message) = created?;
             Ok(((workload, provided), message))
         };
-        let (mut workload, provided) =
-            self.phases.run(Phase::Create, timeouts.create.into(), create).await?;
-        let check = Duration::from(timeouts.check);
+        let (mut workload, provided) = self
+            .phases
+            .run(Phase::Create, timeouts.create.get(), create)
+            .await?;
+        let check = timeouts.check.get();
         let before = self
             .phases
             .run(
@@ -134,12 +156,12 @@ impl Run<'_> {
             .await?;
         let dropped = self
             .phases
-            .run(Phase::Upgrade, timeouts.upgrade.into(), async {
+            .run(Phase::Upgrade, timeouts.upgrade.get(), async {
                 provided?;
                 self.upgrade(&management, &view, &mut workload).await
             })
             .await?;
-        let stable = Duration::from(timeouts.stable);
+        let stable = timeouts.stable.get();
         let after = self.check(
             Phase::CheckAfter,
             &management,
@@ -182,16 +204,26 @@ impl Run<'_> {
     }
 
     fn direct(&self, deadline: Duration) -> Direct<'_> {
-        Direct { context: self.context, deadline }
+        Direct {
+            context: self.context,
+            deadline,
+        }
     }
 
     async fn provide(&self, management: &Management, release: &Release) -> Result<(), Trouble> {
         let class = delivery::class(release, &management.namespace).map_err(rendering)?;
-        let direct = self.direct(self.plan.stack.spec.timeouts.release.into());
-        Ok(direct.provide(&management.client, &management.namespace, &class).await?)
+        let direct = self.direct(self.plan.stack.spec.timeouts.release.get());
+        Ok(direct
+            .provide(&management.client, &management.namespace, &class)
+            .await?)
     }
 
-    fn goal(&self, management: &Management, release: &Release, addons: &[delivery::AddonObjects]) -> Goal {
+    fn goal(
+        &self,
+        management: &Management,
+        release: &Release,
+        addons: &[delivery::AddonObjects],
+    ) -> Goal {
         let objects: Vec<Value> = delivery::applied(addons).cloned().collect();
         Goal {
             namespace: management.namespace.clone(),
@@ -218,9 +250,15 @@ impl Run<'_> {
         Ok(Prepared { addons, goal })
     }
 
-    async fn create(&self, management: &Management, view: &View) -> Result<Done<Workload>, Trouble> {
+    async fn create(
+        &self,
+        management: &Management,
+        view: &View,
+    ) -> Result<Done<Workload>, Trouble> {
         let release = &self.plan.pair.from;
-        let cluster = self.plan.cluster_object(release, &management.namespace, &self.context.run);
+        let cluster = self
+            .plan
+            .cluster_object(release, &management.namespace, &self.context.run);
         let applier = Applier::new("management", management.client.clone());
         let options = Apply {
             deadline: self.phases.left(),
@@ -240,22 +278,31 @@ impl Run<'_> {
         let workload = clusters::watch_workload(&client);
         let bare = self.goal(management, release, &[]);
         self.arrive("API server answers", &bare, view, &workload, |blockers| {
-            blockers.retain(|blocker| {
-                blocker.condition == "cannot be watched on the workload cluster"
-            });
+            blockers
+                .retain(|blocker| blocker.condition == "cannot be watched on the workload cluster");
         })
         .await?;
         let hook = Hook::AfterControlPlaneInitialized;
         let prepared = self.prepare(management, release, hook).await?;
         let direct = self.direct(self.phases.left());
         direct.addons(&client, &prepared.addons, &[]).await?;
-        self.nodes("nodes Ready", &prepared.goal, view, &workload).await?;
-        self.arrive("all settled", &prepared.goal, view, &workload, |_| {}).await?;
+        self.nodes("nodes Ready", &prepared.goal, view, &workload)
+            .await?;
+        self.arrive("all settled", &prepared.goal, view, &workload, |_| {})
+            .await?;
         self.versions("before", release, &prepared);
         let nodes = workload.list(&kinds::NODE).len();
         let message = format!("{nodes} nodes at {}", prepared.goal.version);
         let Prepared { addons, goal } = prepared;
-        Ok((Workload { client, view: workload, goal, addons }, Some(message)))
+        Ok((
+            Workload {
+                client,
+                view: workload,
+                goal,
+                addons,
+            },
+            Some(message),
+        ))
     }
 
     /// Addons, then the one patch, then everything that is not yet at N+1. Returns what N+1 dropped.
@@ -266,9 +313,13 @@ impl Run<'_> {
         workload: &mut Workload,
     ) -> Result<Done<Vec<Value>>, Trouble> {
         let release = &self.plan.pair.to;
-        let prepared = self.prepare(management, release, Hook::BeforeClusterUpgrade).await?;
+        let prepared = self
+            .prepare(management, release, Hook::BeforeClusterUpgrade)
+            .await?;
         let direct = self.direct(self.phases.left());
-        direct.addons(&workload.client, &prepared.addons, &workload.addons).await?;
+        direct
+            .addons(&workload.client, &prepared.addons, &workload.addons)
+            .await?;
         topology::upgrade(
             &management.client,
             &self.plan.stack.spec,
@@ -278,8 +329,10 @@ impl Run<'_> {
             &prepared.goal.version,
         )
         .await?;
-        self.nodes("nodes upgraded", &prepared.goal, view, &workload.view).await?;
-        self.arrive("all settled", &prepared.goal, view, &workload.view, |_| {}).await?;
+        self.nodes("nodes upgraded", &prepared.goal, view, &workload.view)
+            .await?;
+        self.arrive("all settled", &prepared.goal, view, &workload.view, |_| {})
+            .await?;
         self.versions("after", release, &prepared);
         let dropped = delivery::dropped(
             delivery::applied(&workload.addons),
@@ -293,7 +346,13 @@ impl Run<'_> {
     }
 
     /// Waits until the nodes are there, Ready, at the goal's version: what people mean by "upgraded".
-    async fn nodes(&self, what: &str, goal: &Goal, view: &View, workload: &View) -> Result<(), Trouble> {
+    async fn nodes(
+        &self,
+        what: &str,
+        goal: &Goal,
+        view: &View,
+        workload: &View,
+    ) -> Result<(), Trouble> {
         self.arrive(what, goal, view, workload, |blockers| {
             blockers.retain(|blocker| {
                 matches!(blocker.object.kind.as_str(), "Node" | "Machine")
@@ -310,7 +369,7 @@ impl Run<'_> {
         goal: &Goal,
         view: &View,
         workload: &View,
-        only: impl Fn(&mut Vec<crate::record::Blocker>),
+        only: impl Fn(&mut Vec<Blocker>),
     ) -> Result<(), Trouble> {
         let causes = Causes {
             context: self.context,
@@ -321,21 +380,36 @@ impl Run<'_> {
             seen: Mutex::default(),
         };
         let what = format!("{}: {what}", goal.cluster);
-        wait(self.context, &what, self.phases.left(), &[view, workload], Some(&causes), || {
-            let mut blockers = finished::blockers(goal, view, workload);
-            only(&mut blockers);
-            Progress::unless(blockers)
-        })
+        wait(
+            self.context,
+            &what,
+            self.phases.left(),
+            &[view, workload],
+            Some(&causes),
+            || {
+                let mut blockers = finished::blockers(goal, view, workload);
+                only(&mut blockers);
+                Progress::unless(blockers)
+            },
+        )
         .await?;
         Ok(())
     }
 
     /// Nothing moves any more: no Machine is replaced, and nothing that had arrived goes away for
     /// good. A workload that is briefly unavailable is waited for, and watched again.
-    async fn stays(&self, view: &View, workload: &Workload, period: Duration) -> Result<(), Trouble> {
+    async fn stays(
+        &self,
+        view: &View,
+        workload: &Workload,
+        period: Duration,
+    ) -> Result<(), Trouble> {
         let machines = || -> BTreeSet<String> {
             let machines = workload.goal.machines(view);
-            machines.iter().map(|machine| machine.str("/metadata/uid").to_owned()).collect()
+            machines
+                .iter()
+                .map(|machine| machine.str("/metadata/uid").to_owned())
+                .collect()
         };
         let arrived = machines();
         loop {
@@ -346,9 +420,18 @@ impl Run<'_> {
             if machines() != arrived {
                 return Err(unexpected_rollout(&workload.goal, &violated));
             }
-            let Some(first) = violated.first() else { return Ok(()) };
+            let Some(first) = violated.first() else {
+                return Ok(());
+            };
             self.context.note(format!("had arrived, but then: {first}"));
-            self.arrive("settled again", &workload.goal, view, &workload.view, |_| {}).await?;
+            self.arrive(
+                "settled again",
+                &workload.goal,
+                view,
+                &workload.view,
+                |_| {},
+            )
+            .await?;
         }
     }
 
@@ -384,17 +467,28 @@ impl Run<'_> {
             results = run => results,
             () = self.context.interrupt.raised() => return Err(Trouble::Interrupted),
         };
-        let message = suite::tally(&results);
+        let message = tally(&results);
         Ok((results, Some(message)))
     }
 
     /// Facts for the reports that are known once a release has arrived.
     fn versions(&self, when: &str, release: &Release, prepared: &Prepared) {
-        self.context.property(format!("kubernetes.{when}"), release.kubernetes_version.to_string());
-        let network = prepared.addons.iter().find(|addon| addon.stage.name.contains("cni"));
-        let images = network.into_iter().flat_map(|addon| &addon.objects).filter_map(|object| {
-            object.pointer("/spec/template/spec/containers/0/image")?.as_str()
-        });
+        self.context.property(
+            format!("kubernetes.{when}"),
+            release.kubernetes_version.to_string(),
+        );
+        let network = prepared
+            .addons
+            .iter()
+            .find(|addon| addon.stage.name.contains("cni"));
+        let images = network
+            .into_iter()
+            .flat_map(|addon| &addon.objects)
+            .filter_map(|object| {
+                object
+                    .pointer("/spec/template/spec/containers/0/image")?
+                    .as_str()
+            });
         for image in images.take(1) {
             self.context.property(format!("cni.{when}"), image);
         }
@@ -414,7 +508,11 @@ impl Run<'_> {
                     (verdict, format!("{failed}: {trouble}"), Counts::default())
                 }
             };
-            self.context.emit(What::Verdict { verdict, reason: reason.clone(), counts });
+            self.context.emit(What::Verdict {
+                verdict,
+                reason: reason.clone(),
+                counts,
+            });
             Ok(((verdict, reason), None))
         };
         self.phases
@@ -442,32 +540,72 @@ impl Run<'_> {
     async fn save_what_only_the_machines_know(&self) {
         let folder = self.context.recorder.path().with_file_name("nodes");
         if let Err(error) = self.engine.collect(&folder).await {
-            self.context.note(format!("node logs could not be saved: {error:#}"));
+            self.context
+                .note(format!("node logs could not be saved: {error:#}"));
         }
     }
 
     /// Removes what the run created, deaf to interruption.
     async fn tear_down(&self, keep: bool) -> Vec<Kept> {
         let context = self.context.uninterrupted();
-        let deadline = Duration::from(self.plan.stack.spec.timeouts.teardown);
+        let deadline = self.plan.stack.spec.timeouts.teardown.get();
         let body = async {
             let kept = self.engine.teardown(&context, keep).await?;
-            let left = if keep { vec![] } else { self.engine.leftovers().await? };
+            let left = if keep {
+                vec![]
+            } else {
+                self.engine.leftovers().await?
+            };
             if left.is_empty() {
                 let message = if keep { "kept" } else { "nothing left" };
                 return Ok((kept, Some(message.to_owned())));
             }
-            Err(Trouble::Infrastructure(anyhow!("left behind: {}", left.join(", "))))
+            Err(Trouble::Infrastructure(anyhow!(
+                "left behind: {}",
+                left.join(", ")
+            )))
         };
-        self.phases.run(Phase::Teardown, deadline, body).await.unwrap_or_default()
+        self.phases
+            .run(Phase::Teardown, deadline, body)
+            .await
+            .unwrap_or_default()
     }
 }
 
-fn rendering(error: crate::stack::ReleaseError) -> Trouble {
+fn rendering(error: ReleaseError) -> Trouble {
     Trouble::stack(error.to_string())
 }
 
-fn unexpected_rollout(goal: &Goal, evidence: &[crate::record::Blocker]) -> Trouble {
+/// A round of checks in one line, e.g. `38 passed, 2 failed`.
+fn tally(results: &[CheckResult]) -> String {
+    let words = [
+        (Outcome::Pass, "passed"),
+        (Outcome::Fail, "failed"),
+        (Outcome::Abort, "not judged"),
+        (Outcome::Skip, "skipped"),
+    ];
+    let counted = words.map(|(outcome, word)| {
+        (
+            results
+                .iter()
+                .filter(|result| result.outcome == outcome)
+                .count(),
+            word,
+        )
+    });
+    let told: Vec<String> = counted
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    if told.is_empty() {
+        "no check".to_owned()
+    } else {
+        told.join(", ")
+    }
+}
+
+fn unexpected_rollout(goal: &Goal, evidence: &[Blocker]) -> Trouble {
     let finding = Finding {
         cause: "unexpected-rollout".to_owned(),
         message: format!(
@@ -477,5 +615,8 @@ fn unexpected_rollout(goal: &Goal, evidence: &[crate::record::Blocker]) -> Troub
         object: ObjectRef::new("management", "Cluster", &goal.namespace, &goal.cluster),
         evidence: evidence.iter().map(ToString::to_string).collect(),
     };
-    Trouble::Stack { message: finding.message.clone(), finding: Some(Box::new(finding)) }
+    Trouble::Stack {
+        message: finding.message.clone(),
+        finding: Some(Box::new(finding)),
+    }
 }

@@ -1,6 +1,7 @@
 //! Why a phase ended badly: the stack's fault, the surroundings', or somebody's wish.
 
 use crate::cluster::{ApplyError, Interrupted, WaitError};
+use crate::delivery::DeliveryError;
 use crate::engine::EngineError;
 use crate::record::{Blocker, Finding};
 
@@ -95,6 +96,17 @@ impl From<ApplyError> for Trouble {
             ApplyError::Refused { .. } => Self::stack(error.to_string()),
             // What was expected to pass (a connection, a webhook) did not.
             ApplyError::Deadline { .. } => Self::Infrastructure(anyhow::Error::new(error)),
+        }
+    }
+}
+
+impl From<DeliveryError> for Trouble {
+    fn from(error: DeliveryError) -> Self {
+        match error {
+            DeliveryError::Apply(error) => error.into(),
+            DeliveryError::Wait(error) => error.into(),
+            DeliveryError::Condition { .. } => Self::stack(error.to_string()),
+            DeliveryError::Cluster(error) => Self::Infrastructure(error),
         }
     }
 }

@@ -5,8 +5,10 @@ mod file;
 mod load;
 mod run;
 mod schema;
+mod tally;
 
 pub use file::{Check, Spec, SuiteFile};
 pub use load::{Suite, SuiteError, names};
 pub use run::run;
 pub use schema::suite_schema;
+pub use tally::tally;

@@ -33,7 +33,10 @@ pub fn coredns() -> Result<(), Failed> {
 /// A PodDisruptionBudget never lets a pod of a worker be evicted.
 pub fn blocked_drain() -> Result<(), Failed> {
     let ended = Gate::variant(failing("blocked-drain")).run()?;
-    ended.closed_by("drain-blocked-by-budget", &["PodDisruptionBudget kube-system/pinned"])
+    ended.closed_by(
+        "drain-blocked-by-budget",
+        &["PodDisruptionBudget kube-system/pinned"],
+    )
 }
 
 /// The kubelet of the new worker is stopped as soon as it runs.
@@ -51,15 +54,25 @@ pub fn stopped_kubelet() -> Result<(), Failed> {
 fn stop_kubelet_of_the_second_worker(done: &AtomicBool) {
     let mut seen = BTreeSet::new();
     while !done.load(Ordering::Relaxed) {
-        let names = docker(&["ps", "--filter", "name=docker-demo-", "--format", "{{.Names}}"]);
-        let workers = names.unwrap_or_default().into_iter().filter(|name| name.contains("-md-0-"));
+        let names = docker(&[
+            "ps",
+            "--filter",
+            "name=docker-demo-",
+            "--format",
+            "{{.Names}}",
+        ]);
+        let workers = names
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|name| name.contains("-md-0-"));
         seen.extend(workers.clone());
         // The first worker is of N; the second is the upgrade's.
         for worker in workers.filter(|_| seen.len() > 1) {
             let is_new = seen.iter().any(|other| *other != worker)
                 && docker(&["exec", &worker, "kubelet", "--version"])
                     .is_some_and(|lines| lines.iter().any(|line| line.contains("v1.35.0")));
-            let active = is_new && docker(&["exec", &worker, "systemctl", "is-active", "kubelet"]).is_some();
+            let active =
+                is_new && docker(&["exec", &worker, "systemctl", "is-active", "kubelet"]).is_some();
             if active {
                 let stopped = Command::new("docker")
                     .args(["exec", &worker, "systemctl", "stop", "kubelet"])
@@ -73,7 +86,10 @@ fn stop_kubelet_of_the_second_worker(done: &AtomicBool) {
 }
 
 /// Docker's program cannot be waited on for a container that is not there yet.
-#[expect(clippy::disallowed_methods, reason = "a test's own thread, beside the run")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's own thread, beside the run"
+)]
 pub fn pause() {
     std::thread::sleep(Duration::from_millis(300));
 }

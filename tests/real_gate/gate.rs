@@ -44,7 +44,11 @@ impl Gate {
 
     fn on(stack: PathBuf) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        Self { folder, stack, options: Vec::new() }
+        Self {
+            folder,
+            stack,
+            options: Vec::new(),
+        }
     }
 
     /// Adds options to the command line.
@@ -86,7 +90,10 @@ impl Gate {
         if first.0 != NO_VERDICT {
             return self.ended(first);
         }
-        eprintln!("no verdict, tried once more; the first run said:\n{}", first.1);
+        eprintln!(
+            "no verdict, tried once more; the first run said:\n{}",
+            first.1
+        );
         std::fs::remove_dir_all(self.reports())?;
         let second = self.once()?;
         self.ended(second)
@@ -105,7 +112,13 @@ impl Gate {
             .ok_or_else(|| format!("the run left no folder; exit code {code}:\n{output}"))?;
         let summary = std::fs::read_to_string(folder.join("summary.json"))?;
         let summary = serde_json::from_str(&summary)?;
-        Ok(Ended { code, output, summary, folder, _reports: self.folder })
+        Ok(Ended {
+            code,
+            output,
+            summary,
+            folder,
+            _reports: self.folder,
+        })
     }
 }
 
@@ -119,12 +132,19 @@ impl Ended {
     /// The gate is closed, by a cause of this name, and what is told holds all of `words`.
     pub fn closed_by(&self, cause: &str, words: &[&str]) -> Result<(), Failed> {
         self.expect(self.code == 1, "exit code 1")?;
-        let named = self.summary.findings.iter().any(|finding| finding.cause == cause);
+        let named = self
+            .summary
+            .findings
+            .iter()
+            .any(|finding| finding.cause == cause);
         self.expect(named, &format!("a finding named {cause}"))?;
         for word in words {
             let told = self.summary.reason.contains(word);
             self.expect(told, &format!("'{word}' in the reason"))?;
-            self.expect(self.output.contains(word), &format!("'{word}' on the terminal"))?;
+            self.expect(
+                self.output.contains(word),
+                &format!("'{word}' on the terminal"),
+            )?;
         }
         let junit = std::fs::read_to_string(self.folder.join("junit.xml"))?;
         let report = quick_junit::Report::deserialize_from_str(&junit)?;

@@ -69,7 +69,10 @@ pub fn interrupted() -> Result<(), Failed> {
 
 /// Runs `stackgate clean` with its options.
 pub fn clean(options: &[&str]) -> Result<String, Failed> {
-    let output = Command::new(env!("CARGO_BIN_EXE_stackgate")).arg("clean").args(options).output()?;
+    let output = Command::new(env!("CARGO_BIN_EXE_stackgate"))
+        .arg("clean")
+        .args(options)
+        .output()?;
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     if output.status.success() {
         Ok(said)
@@ -87,7 +90,9 @@ fn reach(gate: &Gate, phase: Phase, run: &mut Child) -> Result<(), Failed> {
             .into_iter()
             .flatten()
             .flatten()
-            .any(|event| matches!(event.what, What::PhaseStarted { phase: now, .. } if now == phase));
+            .any(
+                |event| matches!(event.what, What::PhaseStarted { phase: now, .. } if now == phase),
+            );
         if started {
             // Into the phase, not at its door: three looks later something is under way.
             (0..3).for_each(|_| pause());

@@ -7,13 +7,21 @@ use std::process::Command;
 /// Why real tests cannot run here, in one line.
 pub fn missing() -> Option<String> {
     let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("testbed/check");
-    let checked = Command::new(check).output().map_err(|error| error.to_string());
+    let checked = Command::new(check)
+        .output()
+        .map_err(|error| error.to_string());
     match checked {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
             let said = [output.stdout, output.stderr].concat();
-            let line = String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned();
-            return Some(format!("the testbed is not built ({line}); build it with testbed/up"));
+            let line = String::from_utf8_lossy(&said)
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_owned();
+            return Some(format!(
+                "the testbed is not built ({line}); build it with testbed/up"
+            ));
         }
         Err(error) => return Some(format!("testbed/check does not start: {error}")),
     }

@@ -5,7 +5,10 @@
 //! `cargo test --test real_gate -- --include-ignored`.
 
 #[path = "../common/variant.rs"]
-#[expect(dead_code, reason = "each test binary uses its own part of the fixtures")]
+#[expect(
+    dead_code,
+    reason = "each test binary uses its own part of the fixtures"
+)]
 mod variant;
 
 mod failures;
@@ -23,14 +26,42 @@ type Real = (&'static str, bool, fn() -> Result<(), Failed>);
 
 const TESTS: [Real; 9] = [
     ("real_open_gate", true, open::open_gate),
-    ("real_kubelet_flag_unknown_closes", true, failures::kubelet_flag),
-    ("real_addon_image_missing_closes", true, failures::addon_image),
+    (
+        "real_kubelet_flag_unknown_closes",
+        true,
+        failures::kubelet_flag,
+    ),
+    (
+        "real_addon_image_missing_closes",
+        true,
+        failures::addon_image,
+    ),
     ("real_coredns_not_moved_closes", false, failures::coredns),
-    ("real_drain_blocked_by_budget_closes", false, failures::blocked_drain),
-    ("real_worker_kubelet_stopped_closes", false, failures::stopped_kubelet),
-    ("real_reused_management_is_faster", false, open::reused_management),
-    ("real_killed_in_each_phase_leaves_nothing_after_clean", false, killed::in_each_phase),
-    ("real_interrupted_leaves_nothing", false, killed::interrupted),
+    (
+        "real_drain_blocked_by_budget_closes",
+        false,
+        failures::blocked_drain,
+    ),
+    (
+        "real_worker_kubelet_stopped_closes",
+        false,
+        failures::stopped_kubelet,
+    ),
+    (
+        "real_reused_management_is_faster",
+        false,
+        open::reused_management,
+    ),
+    (
+        "real_killed_in_each_phase_leaves_nothing_after_clean",
+        false,
+        killed::in_each_phase,
+    ),
+    (
+        "real_interrupted_leaves_nothing",
+        false,
+        killed::interrupted,
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -16,15 +16,26 @@ pub fn open_gate() -> Result<(), Failed> {
     ended.expect(ended.summary.counts.regressed == 0, "nothing regressed")?;
     let junit = std::fs::read_to_string(ended.folder.join("junit.xml"))?;
     let report = quick_junit::Report::deserialize_from_str(&junit)?;
-    let suites: Vec<&str> = report.test_suites.iter().map(|suite| suite.name.as_str()).collect();
+    let suites: Vec<&str> = report
+        .test_suites
+        .iter()
+        .map(|suite| suite.name.as_str())
+        .collect();
     for phase in Phase::ALL {
         let named = suites.iter().any(|suite| suite.contains(phase.name()));
         ended.expect(named, &format!("a suite for {phase} among {suites:?}"))?;
     }
-    let cases: usize = report.test_suites.iter().map(|suite| suite.test_cases.len()).sum();
+    let cases: usize = report
+        .test_suites
+        .iter()
+        .map(|suite| suite.test_cases.len())
+        .sum();
     ended.expect(cases >= 2 * kept as usize, "two cases for each check kept")?;
     let after = traces();
-    ended.expect(before == after, &format!("no trace left: {before:#?} against {after:#?}"))?;
+    ended.expect(
+        before == after,
+        &format!("no trace left: {before:#?} against {after:#?}"),
+    )?;
     told(&ended);
     Ok(())
 }
@@ -39,14 +50,20 @@ pub fn reused_management() -> Result<(), Failed> {
     second.expect(second.code == 0, "exit code 0")?;
     let management = |ended: &Ended| {
         let phases = &ended.summary.phases;
-        phases.iter().find(|phase| phase.phase == Phase::Management).map(|phase| phase.seconds)
+        phases
+            .iter()
+            .find(|phase| phase.phase == Phase::Management)
+            .map(|phase| phase.seconds)
     };
     let (made, reused) = (management(&first), management(&second));
     eprintln!("management phase: {made:?} s made, {reused:?} s reused");
     second.expect(reused < made, "a shorter management phase")?;
     crate::killed::clean(&["--all"])?;
     let after = traces();
-    second.expect(before == after, &format!("no trace left: {before:#?} against {after:#?}"))
+    second.expect(
+        before == after,
+        &format!("no trace left: {before:#?} against {after:#?}"),
+    )
 }
 
 /// The figures of a real run, for whoever reads the log.

@@ -1,12 +1,10 @@
 //! The runner, with checks of its own and a cluster that nobody asks.
 
 use std::future::pending;
-use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::cluster::{Context, Interrupt};
-use crate::record::{Event, Recorder, RunId, read};
+use crate::checks::world::{self, World};
 
 const fn native(
     name: &'static str,
@@ -45,18 +43,6 @@ const NATIVES: &[Native] = &[
     native("hangs", |_| Box::pin(pending())),
 ];
 
-/// The cluster of these tests: an API server that has no check namespaces, and knows no more.
-fn client() -> kube::Client {
-    let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
-        assert_eq!(request.uri().path(), "/api/v1/namespaces");
-        let list = r#"{"kind": "NamespaceList", "apiVersion": "v1", "metadata": {}, "items": []}"#;
-        Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::from(
-            list.as_bytes().to_vec(),
-        )))
-    });
-    kube::Client::new(service, "default")
-}
-
 fn suite(checks: &[&str]) -> Suite {
     let check = |name: &&str| Check {
         id: name.parse().unwrap(),
@@ -83,42 +69,36 @@ fn accept(check: &str) -> Accepted {
 struct Ran {
     results: Vec<CheckResult>,
     events: Vec<What>,
+    swept: bool,
 }
 
 async fn ran(checks: &[&str], accepted: &[Accepted], interrupted: bool) -> Ran {
-    let folder = tempfile::tempdir().unwrap();
-    let recorder = Recorder::create(folder.path(), Timestamp::UNIX_EPOCH, vec![]).unwrap();
-    let interrupt = Interrupt::default();
+    // No check namespace was left behind, and nothing else is asked for.
+    let world = World::new(|method, path| {
+        assert!(
+            method == "GET" && path.starts_with("/api/v1/namespaces?"),
+            "{path}"
+        );
+        world::list("NamespaceList", serde_json::json!([]))
+    });
     if interrupted {
-        interrupt.raise();
+        world.context.interrupt.raise();
     }
-    let context = Context::new(RunId::random(), recorder.clone(), interrupt, 1.0);
-    let workload = client();
-    let target = Target {
-        context: &context,
-        workload: &workload,
-        management: None,
-        kubernetes: "v1.35.0",
-        upgraded_from: None,
-        addons: &[],
-        dropped: &[],
-        tools_image: "tools",
-    };
     let runner = Runner {
-        target: &target,
+        target: &world.target(),
         natives: NATIVES,
         accepted,
         today: jiff::civil::date(2026, 5, 1),
         phase: Phase::CheckBefore,
     };
     let results = runner.run(&[suite(checks)]).await;
-    let events = |path: &Path| {
-        read(path)
-            .unwrap()
-            .map(|event: Result<Event>| event.unwrap().what)
-    };
-    let events = events(recorder.path()).collect();
-    Ran { results, events }
+    let events = world.events();
+    let swept = !world.requests().is_empty();
+    Ran {
+        results,
+        events,
+        swept,
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -149,6 +129,7 @@ async fn results_come_in_the_suites_order_and_are_told_as_they_end() {
     );
     assert_eq!(fails.evidence, ["line"]);
     assert_eq!(fails.phase, Phase::CheckBefore);
+    assert!(!ran.swept);
     assert!((ran.results[0].seconds - 5.0).abs() < 0.1);
 }
 
@@ -189,6 +170,7 @@ async fn what_cannot_be_judged_is_aborted_with_its_reason() {
             .all(|result| result.outcome == Outcome::Abort)
     );
     assert_eq!(ran.results[5].outcome, Outcome::Fail);
+    assert!(ran.swept, "what was cut off may have left something");
 }
 
 #[tokio::test(start_paused = true)]
