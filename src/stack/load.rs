@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::problem::Problems;
+use super::release::ReleaseError;
 use super::spec::{Spec, StackFile};
 use super::validate;
 use super::values::Label;
@@ -31,6 +32,10 @@ pub enum StackError {
     NotFound { name: String, expected: String },
     #[error("invalid stack\n{0}")]
     Invalid(#[from] Problems),
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    #[error("{0}\n{1}")]
+    Releases(ReleaseError, ReleaseError),
 }
 
 impl Stack {

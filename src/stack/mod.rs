@@ -3,7 +3,9 @@
 pub mod archive;
 pub mod chart;
 mod load;
+mod pair;
 mod problem;
+mod release;
 mod schema;
 mod spec;
 mod validate;
@@ -11,7 +13,12 @@ mod values;
 mod yaml;
 
 pub use load::{STACK_FILE, Stack, StackError, stack_names};
+pub use pair::Pair;
 pub use problem::{Place, Problem, Problems};
+pub use release::{
+    ADDON_NAMESPACE, Action, AddonChart, Addons, Condition, ConditionObject, Hook, Overwrite,
+    PackError, Release, ReleaseError, Stage, pack,
+};
 pub use schema::stack_schema;
 pub use spec::{
     Accepted, ClusterApiVersion, ClusterSpec, Components, ControlPlane, Delivery, Infrastructure,
@@ -23,6 +30,7 @@ pub use values::{
     Version,
 };
 
+pub(crate) use yaml::Source;
+
 #[cfg(test)]
 mod tests;
-pub(crate) use yaml::Source;
