@@ -14,7 +14,7 @@ export DOCKER_BUILDKIT=0 # buildkit asks a registry about every base image, even
 KUBE_NEWEST=${KUBERNETES[-1]}
 BASE=stackgate-testbed/base # what programs run on
 NODE=stackgate-testbed/node # what nodes boot
-LOAD_BALANCER=kindest/haproxy:v20230606-42a2262b # the default of Cluster API's docker provider 1.12
+LOAD_BALANCER=kindest/haproxy:$HAPROXY_TAG
 CAPI_CORE=registry.k8s.io/cluster-api/cluster-api-controller:v$CLUSTER_API
 CAPI_BOOTSTRAP=registry.k8s.io/cluster-api/kubeadm-bootstrap-controller:v$CLUSTER_API
 CAPI_CONTROL_PLANE=registry.k8s.io/cluster-api/kubeadm-control-plane-controller:v$CLUSTER_API
@@ -97,13 +97,12 @@ why_stale() {
   done < <(tail -n +2 "$s")
 }
 
-# for a part's build: writes what outputs names into the stamp
+# write_stamp PART KEY: the key as it was before the build, and what outputs names
 write_stamp() {
-  local kind name k s
-  k=$(key "$1")
+  local kind name s
   s=$(stamp "$1")
   {
-    echo "$k"
+    echo "$2"
     while read -r kind name; do
       if [ "$kind" = image ]; then echo "image $name $(docker image inspect --format '{{.Id}}' "$name")"; else echo "$kind $name"; fi
     done < <(outputs)
@@ -130,6 +129,6 @@ image() {
     done
     echo "$instructions"
   } > "$context/Dockerfile"
-  docker build -q -t "$name" "$context"
+  docker build -q --network none -t "$name" "$context"
   rm -rf "$context"
 }

@@ -1,7 +1,7 @@
 # the node image of one Kubernetes version, with everything that its first boot would otherwise pull
 # shellcheck shell=bash
 
-KUBEADM=$CACHE/kubeadm-$ARG/kubeadm
+KUBEADM=$CACHE/programs/kubeadm-$ARG/kubeadm
 
 needs() {
   echo base "kube@$ARG" image@kindnetd image@metrics-server image@agnhost
@@ -16,7 +16,7 @@ outputs() { echo "image kindest/node:v$ARG"; }
 # What kubeadm of this version asks for, and nothing of any other version.
 control_plane_images() {
   mkdir -p "${KUBEADM%/*}"
-  ln -sfn "../programs/kube-$ARG" "$KUBEADM"
+  ln -sfn "../kube-$ARG" "$KUBEADM" # the program goes by its name
   "$KUBEADM" config images list --kubernetes-version "v$ARG"
 }
 
@@ -50,7 +50,7 @@ build() {
   rm -rf "$links"
 
   # Images go in unpacked: a node unpacks only what it runs, and has less to copy when it is made.
-  container=$(docker run -d --privileged --entrypoint sleep "$own/node:v$ARG" infinity)
+  container=$(docker run -d --privileged --network none --entrypoint sleep "$own/node:v$ARG" infinity)
   # shellcheck disable=SC2064
   trap "docker rm -f $container > /dev/null" EXIT
   docker exec -d "$container" sh -c 'exec containerd > /tmp/containerd.log 2>&1'
