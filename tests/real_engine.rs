@@ -502,11 +502,16 @@ async fn a_kept_cluster_serves_later_runs_and_each_goes_with_its_containers_and_
             "namespace stackgate-{} in stackgate-keep-{name}",
             second.run
         ),
-        format!("container {cluster}-lb"),
         format!("folder {}", private_folder(&second.run).display()),
     ] {
         assert!(removed.contains(&expected), "{expected}: {removed:?}");
     }
+    assert!(
+        removed
+            .iter()
+            .any(|what| what.starts_with(&format!("container {cluster}"))),
+        "{removed:?}"
+    );
     assert_eq!(
         second.engine.leftovers().await.unwrap(),
         Vec::<String>::new()
@@ -528,4 +533,76 @@ async fn a_kept_cluster_serves_later_runs_and_each_goes_with_its_containers_and_
         "{error}"
     );
     third.engine.teardown(&third.context, false).await.unwrap();
+}
+
+/// How the process that is killed learns its run's id and its folder.
+const KILLED_RUN: &str = "STACKGATE_TEST_KILLED_RUN";
+const KILLED_FOLDER: &str = "STACKGATE_TEST_KILLED_FOLDER";
+
+#[tokio::test]
+#[ignore = "is the process that the test of kill -9 starts and kills"]
+async fn the_process_that_is_killed() {
+    let run: RunId = std::env::var(KILLED_RUN).unwrap().parse().unwrap();
+    let folder = PathBuf::from(std::env::var(KILLED_FOLDER).unwrap());
+    let engine = KindEngine::new(options(&run, &folder, Config::load().unwrap()));
+    let recorder = Recorder::create(&folder, Timestamp::now(), vec![]).unwrap();
+    let context = Context::new(run, recorder, Interrupt::default(), 1.0);
+    let management = engine.management(&context).await.unwrap();
+    std::fs::write(management.kubeconfig.with_file_name("ready"), "").unwrap();
+    std::future::pending::<()>().await;
+}
+
+/// Starts a run in a process of its own, kills it when `moment` has come, and cleans.
+async fn killed_and_cleaned(moment: impl Fn(&RunId) -> bool) {
+    let Some(bench) = bench(|_| ()).await else {
+        return;
+    };
+    let before = left_in_docker(&bench.run);
+    let killed = bench.folder.path().join("killed");
+    std::fs::create_dir(&killed).unwrap();
+    let mut process = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_process_that_is_killed", "--ignored"])
+        .env(KILLED_RUN, bench.run.as_str())
+        .env(KILLED_FOLDER, &killed)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !moment(&bench.run) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(process.try_wait().unwrap().is_none(), "it ended by itself");
+    }
+    process.kill().await.unwrap();
+    assert!(private_folder(&bench.run).exists());
+    let removed = clean(Some(bench.run.clone())).await.unwrap();
+    eprintln!("{removed:?}");
+    assert!(!removed.is_empty());
+    assert_eq!(
+        bench.engine.leftovers().await.unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(left_in_docker(&bench.run), before);
+    assert!(!private_folder(&bench.run).exists());
+    assert_eq!(
+        clean(Some(bench.run.clone())).await.unwrap(),
+        Vec::<String>::new()
+    );
+}
+
+fn node_exists(run: &RunId) -> bool {
+    docker(&["inspect", &format!("stackgate-{run}-control-plane")]).is_some()
+}
+
+#[tokio::test]
+async fn killed_before_there_is_a_node_it_is_cleaned() {
+    killed_and_cleaned(|run| private_folder(run).join("run.json").exists()).await;
+}
+
+#[tokio::test]
+async fn killed_while_the_node_boots_it_is_cleaned_with_its_processes() {
+    killed_and_cleaned(node_exists).await;
+}
+
+#[tokio::test]
+async fn killed_with_a_management_cluster_it_is_cleaned() {
+    killed_and_cleaned(|run| private_folder(run).join("ready").exists()).await;
 }

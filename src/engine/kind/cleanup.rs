@@ -237,7 +237,7 @@ async fn clean_one(docker: &Docker, run: &RunId, named: bool) -> Result<Vec<Stri
             .map(|orphan| format!("process {}", orphan.pid)),
     );
     let claims = claims(run, named);
-    // In a kept cluster Cluster API still works, and would make containers anew.
+    // In a kept cluster Cluster API still works, and may make containers anew until that is done.
     let namespaces = kept::release(docker, run).await;
     removed.extend(remove_containers(docker, run, &claims).await?);
     removed.extend(namespaces?);
