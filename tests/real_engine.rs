@@ -1,14 +1,17 @@
 //! The engine `kind` on real Docker. Where the testbed is not up, each test says so in one line.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use stackgate::cluster::{Context, Interrupt, Kind, View};
+
+use serde_json::{Value, json};
+use stackgate::cluster::{Applier, Apply, Context, Interrupt, Kind, Object, View};
 use stackgate::engine::config::Config;
 use stackgate::engine::kind::{KindEngine, KindOptions, ManagementMode, clean};
-use stackgate::engine::{Engine, EngineError};
-use stackgate::record::{Event, Recorder, RunId, Sink};
+use stackgate::engine::{Engine, EngineError, Management, Problem};
+use stackgate::record::{Event, Finding, Recorder, RunId, Sink};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -36,7 +39,30 @@ struct Bench {
     run: RunId,
     context: Context,
     engine: KindEngine,
+    _broom: Broom,
     _alone: MutexGuard<'static, ()>,
+}
+
+impl Bench {
+    /// What the preflight finds. Clusters beside the tests may take what a whole run needs of the
+    /// machine's inotify instances; these tests need a third.
+    async fn problems(&self) -> Vec<Problem> {
+        let mut problems = self.engine.preflight().await;
+        problems.retain(|problem| !problem.what.contains("inotify instances"));
+        problems
+    }
+}
+
+/// Removes the containers whose name holds a text, also when a test fails.
+struct Broom(String);
+
+impl Drop for Broom {
+    fn drop(&mut self) {
+        let filter = format!("name={}", self.0);
+        for id in docker(&["ps", "--all", "--quiet", "--filter", &filter]).unwrap_or_default() {
+            docker(&["rm", "--force", "--volumes", &id]);
+        }
+    }
 }
 
 /// Shows the stream with the time since the start.
@@ -89,6 +115,7 @@ async fn bench(adapt: impl FnOnce(&mut KindOptions)) -> Option<Bench> {
     let context = Context::new(run.clone(), recorder, Interrupt::default(), 1.0);
     Some(Bench {
         folder,
+        _broom: Broom(run.to_string()),
         run,
         context,
         engine: KindEngine::new(options),
@@ -130,7 +157,7 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
         return;
     };
     let before = left_in_docker(&bench.run);
-    assert_eq!(bench.engine.preflight().await, []);
+    assert_eq!(bench.problems().await, []);
     assert_eq!(
         left_in_docker(&bench.run),
         before,
@@ -138,7 +165,7 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
     );
     assert!(!private_folder(&bench.run).exists());
 
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     let management = bench.engine.management(&bench.context).await.unwrap();
     eprintln!(
         "providers answer after {:.1} s",
@@ -188,7 +215,7 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
     );
     assert!(!bench.engine.leftovers().await.unwrap().is_empty());
 
-    let started = std::time::Instant::now();
+    let started = Instant::now();
     assert_eq!(
         bench.engine.teardown(&bench.context, false).await.unwrap(),
         []
@@ -234,7 +261,7 @@ async fn a_node_image_that_is_nowhere_is_told_before_anything_is_made() {
     let Some(bench) = bench(|options| options.node_image = missing.to_owned()).await else {
         return;
     };
-    let problems = bench.engine.preflight().await;
+    let problems = bench.problems().await;
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].what.contains(missing), "{problems:?}");
     assert!(bench.engine.leftovers().await.unwrap().is_empty());
@@ -305,4 +332,277 @@ async fn cleaning_a_named_run_that_left_nothing_removes_nothing() {
         clean(Some(bench.run.clone())).await.unwrap(),
         Vec::<String>::new()
     );
+}
+
+const MACHINE: Kind = Kind::new("cluster.x-k8s.io", "v1beta2", "Machine", "machines");
+
+/// A cluster of one control-plane node, with one more kubelet flag.
+fn workload(name: &str, flag: (&str, &str)) -> Vec<Value> {
+    let object = |group: &str, kind: &str, spec: Value| json!({"apiVersion": format!("{group}/v1beta2"), "kind": kind, "metadata": {"name": name}, "spec": spec});
+    let reference =
+        |group: &str, kind: &str| json!({"apiGroup": group, "kind": kind, "name": name});
+    let (infrastructure, control_plane) = (
+        "infrastructure.cluster.x-k8s.io",
+        "controlplane.cluster.x-k8s.io",
+    );
+    let flags = json!([
+        {"name": "eviction-hard", "value": "nodefs.available<0%,imagefs.available<0%"},
+        {"name": "fail-cgroupv1", "value": "false"},
+        {"name": flag.0, "value": flag.1},
+    ]);
+    vec![
+        object(infrastructure, "DockerCluster", json!({})),
+        object(
+            infrastructure,
+            "DockerMachineTemplate",
+            json!({"template": {"spec": {"customImage": NODE_IMAGE}}}),
+        ),
+        object(
+            control_plane,
+            "KubeadmControlPlane",
+            json!({
+                "replicas": 1,
+                "version": "v1.35.0",
+                "machineTemplate": {"spec": {"infrastructureRef": reference(infrastructure, "DockerMachineTemplate")}},
+                "kubeadmConfigSpec": {"initConfiguration": {"nodeRegistration": {"kubeletExtraArgs": flags}}},
+            }),
+        ),
+        object(
+            "cluster.x-k8s.io",
+            "Cluster",
+            json!({
+                "clusterNetwork": {"pods": {"cidrBlocks": ["10.244.0.0/16"]}},
+                "infrastructureRef": reference(infrastructure, "DockerCluster"),
+                "controlPlaneRef": reference(control_plane, "KubeadmControlPlane"),
+            }),
+        ),
+    ]
+}
+
+async fn apply(bench: &Bench, management: &Management, objects: &[Value]) {
+    let options = Apply {
+        deadline: Duration::from_secs(60),
+        namespace: Some(&management.namespace),
+        labels: &[],
+        source: "the test's cluster",
+    };
+    Applier::new("management", management.client.clone())
+        .apply(&bench.context, objects, options)
+        .await
+        .unwrap();
+}
+
+/// Waits for a cause, as a run does that is blocked.
+async fn cause(
+    bench: &Bench,
+    management: &Management,
+    mut ready: impl FnMut(&str) -> bool,
+) -> Finding {
+    let view = View::start(
+        "management",
+        &management.client,
+        &[(MACHINE, &management.namespace)],
+    );
+    let deadline = Instant::now() + Duration::from_secs(180);
+    let mut acted = false;
+    loop {
+        assert!(Instant::now() < deadline, "no cause was found in time");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let machines: Vec<Arc<Object>> = view.list(MACHINE);
+        let Some(machine) = machines.first() else {
+            continue;
+        };
+        if !acted {
+            acted = ready(machine.name());
+            continue;
+        }
+        if let Some(found) = bench.engine.investigate(&[], &machines).await {
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_cluster_serves_later_runs_and_each_goes_with_its_containers_and_namespace() {
+    let name = format!("test-{}", RunId::random());
+    let kept_node = format!("stackgate-keep-{name}-control-plane");
+    let _broom = Broom(kept_node.clone());
+    let Some(first) =
+        bench(|options| options.management = ManagementMode::Keep(name.clone())).await
+    else {
+        return;
+    };
+    let before = left_in_docker(&first.run);
+    let management = first.engine.management(&first.context).await.unwrap();
+    let cluster = format!("demo-{}", first.run);
+    apply(&first, &management, &workload(&cluster, ("v", "2"))).await;
+    // A machine whose kubelet works, and is then stopped.
+    let found = cause(&first, &management, |machine| {
+        docker(&["exec", machine, "systemctl", "is-active", "kubelet"]).is_some()
+            && docker(&[
+                "exec",
+                machine,
+                "test",
+                "-f",
+                "/run/cluster-api/bootstrap-success.complete",
+            ])
+            .is_some()
+            && docker(&["exec", machine, "systemctl", "stop", "kubelet"]).is_some()
+    })
+    .await;
+    assert_eq!(found.cause, "kubelet-not-running", "{found:?}");
+    assert!(found.message.contains("inactive"), "{found:?}");
+    assert!(!found.evidence.is_empty(), "{found:?}");
+
+    let started = Instant::now();
+    let kept = first.engine.teardown(&first.context, false).await.unwrap();
+    eprintln!("released in {:.1} s", started.elapsed().as_secs_f64());
+    assert!(
+        kept[0]
+            .command
+            .contains(&format!("--management reuse {name}")),
+        "{kept:?}"
+    );
+    assert_eq!(
+        first.engine.leftovers().await.unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(left_in_docker(&first.run), before);
+    assert!(
+        docker(&["inspect", &kept_node]).is_some(),
+        "the kept cluster stays"
+    );
+    drop(first);
+
+    let second = bench(|options| options.management = ManagementMode::Reuse(name.clone()))
+        .await
+        .unwrap();
+    assert_eq!(second.problems().await, []);
+    let started = Instant::now();
+    let management = second.engine.management(&second.context).await.unwrap();
+    eprintln!("reused after {:.1} s", started.elapsed().as_secs_f64());
+    let cluster = format!("demo-{}", second.run);
+    apply(
+        &second,
+        &management,
+        &workload(&cluster, ("no-such-flag", "1")),
+    )
+    .await;
+    let found = cause(&second, &management, |_| true).await;
+    assert_eq!(found.cause, "kubelet-unknown-flag", "{found:?}");
+    assert!(
+        found.message.contains("unknown flag: --no-such-flag"),
+        "{found:?}"
+    );
+    // As after a kill: nobody tears down; cleaning finds all of it.
+    drop(management);
+    let removed = clean(Some(second.run.clone())).await.unwrap();
+    for expected in [
+        format!(
+            "namespace stackgate-{} in stackgate-keep-{name}",
+            second.run
+        ),
+        format!("folder {}", private_folder(&second.run).display()),
+    ] {
+        assert!(removed.contains(&expected), "{expected}: {removed:?}");
+    }
+    assert!(
+        removed
+            .iter()
+            .any(|what| what.starts_with(&format!("container {cluster}"))),
+        "{removed:?}"
+    );
+    assert_eq!(
+        second.engine.leftovers().await.unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(left_in_docker(&second.run), before);
+    drop(second);
+
+    let third = bench(|options| {
+        options.management = ManagementMode::Reuse(name.clone());
+        options.components_version = "v0.0.1".to_owned();
+    })
+    .await
+    .unwrap();
+    let Err(error) = third.engine.management(&third.context).await else {
+        panic!("a cluster with another Cluster API was reused");
+    };
+    assert!(
+        error.to_string().contains("and the stack asks for v0.0.1"),
+        "{error}"
+    );
+    third.engine.teardown(&third.context, false).await.unwrap();
+}
+
+/// How the process that is killed learns its run's id and its folder.
+const KILLED_RUN: &str = "STACKGATE_TEST_KILLED_RUN";
+const KILLED_FOLDER: &str = "STACKGATE_TEST_KILLED_FOLDER";
+
+#[tokio::test]
+#[ignore = "is the process that the test of kill -9 starts and kills"]
+async fn the_process_that_is_killed() {
+    let run: RunId = std::env::var(KILLED_RUN).unwrap().parse().unwrap();
+    let folder = PathBuf::from(std::env::var(KILLED_FOLDER).unwrap());
+    let engine = KindEngine::new(options(&run, &folder, Config::load().unwrap()));
+    let recorder = Recorder::create(&folder, Timestamp::now(), vec![]).unwrap();
+    let context = Context::new(run, recorder, Interrupt::default(), 1.0);
+    let management = engine.management(&context).await.unwrap();
+    std::fs::write(management.kubeconfig.with_file_name("ready"), "").unwrap();
+    std::future::pending::<()>().await;
+}
+
+/// Starts a run in a process of its own, kills it when `moment` has come, and cleans.
+async fn killed_and_cleaned(moment: impl Fn(&RunId) -> bool) {
+    let Some(bench) = bench(|_| ()).await else {
+        return;
+    };
+    let before = left_in_docker(&bench.run);
+    let killed = bench.folder.path().join("killed");
+    std::fs::create_dir(&killed).unwrap();
+    let mut process = tokio::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "the_process_that_is_killed", "--ignored"])
+        .env(KILLED_RUN, bench.run.as_str())
+        .env(KILLED_FOLDER, &killed)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !moment(&bench.run) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(process.try_wait().unwrap().is_none(), "it ended by itself");
+    }
+    process.kill().await.unwrap();
+    assert!(private_folder(&bench.run).exists());
+    let removed = clean(Some(bench.run.clone())).await.unwrap();
+    eprintln!("{removed:?}");
+    assert!(!removed.is_empty());
+    assert_eq!(
+        bench.engine.leftovers().await.unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(left_in_docker(&bench.run), before);
+    assert!(!private_folder(&bench.run).exists());
+    assert_eq!(
+        clean(Some(bench.run.clone())).await.unwrap(),
+        Vec::<String>::new()
+    );
+}
+
+fn node_exists(run: &RunId) -> bool {
+    docker(&["inspect", &format!("stackgate-{run}-control-plane")]).is_some()
+}
+
+#[tokio::test]
+async fn killed_before_there_is_a_node_it_is_cleaned() {
+    killed_and_cleaned(|run| private_folder(run).join("run.json").exists()).await;
+}
+
+#[tokio::test]
+async fn killed_while_the_node_boots_it_is_cleaned_with_its_processes() {
+    killed_and_cleaned(node_exists).await;
+}
+
+#[tokio::test]
+async fn killed_with_a_management_cluster_it_is_cleaned() {
+    killed_and_cleaned(|run| private_folder(run).join("ready").exists()).await;
 }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::resolve::{ResolveError, Resolver};
 use super::{Context, Interrupted, Kind, Object, Progress, View, WaitError, wait};
-use crate::record::ObjectRef;
+use crate::record::{Blocker, ObjectRef};
 
 /// The field manager of everything that stackgate applies.
 pub const FIELD_MANAGER: &str = "stackgate";
@@ -376,17 +376,25 @@ impl Applier {
         let what = format!("definitions of custom resources of {}", options.source);
         let left = options.deadline.saturating_sub(started.elapsed());
         wait(context, &what, left, &[&view], None, || {
-            let blockers = names
-                .iter()
-                .filter_map(|name| match view.get(&CRD, "", name) {
-                    Some(definition) => definition.unless_true("Established"),
-                    None => {
-                        let json = json!({"kind": CRD.kind, "metadata": {"name": name}});
-                        Some(Object::new(self.cluster, json).blocker("missing"))
+            // One at a time: they come in dozens within a second or two.
+            let last = names.iter().rev().find_map(|name| {
+                let Some(definition) = view.get(&CRD, "", name) else {
+                    let json = json!({"kind": CRD.kind, "metadata": {"name": name}});
+                    return Some(Object::new(self.cluster, json).blocker("not established"));
+                };
+                definition.unless_true("Established").map(|blocker| {
+                    // Why a name is not accepted is worth telling; that it is not yet, is not.
+                    match definition.condition("NamesAccepted") {
+                        Some(names) if names.status == "False" => Blocker {
+                            reason: names.reason,
+                            message: names.message,
+                            ..blocker
+                        },
+                        _ => definition.blocker("not established"),
                     }
                 })
-                .collect();
-            Progress::unless(blockers)
+            });
+            Progress::unless(last.into_iter().collect())
         })
         .await?;
         Ok(())

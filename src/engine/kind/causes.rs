@@ -9,11 +9,13 @@ use bollard::Docker;
 use bollard::models::ContainerState;
 use futures::future::join_all;
 use jiff::Timestamp;
+use kube::api::DynamicObject;
+use kube::{Api, Client};
 use tokio::time::Instant;
 
 use super::{docker, nodes};
-use crate::cluster::Object;
-use crate::record::{Blocker, Finding};
+use crate::cluster::{Kind, Object};
+use crate::record::Finding;
 
 /// How many lines a finding shows.
 const EVIDENCE: usize = 8;
@@ -23,8 +25,17 @@ const JOURNAL: usize = 60;
 const STOPPED: Duration = Duration::from_secs(20);
 /// For how long a kubelet has to crash before that is a cause.
 const CRASHING: Duration = Duration::from_secs(45);
-/// How long a Machine may be without its container's being looked at as missing an image.
-const YOUNG: Duration = Duration::from_secs(15);
+/// For how long kubeadm has to fail before that is a cause.
+const FAILING: Duration = Duration::from_secs(60);
+/// How long a registry may take to say whether it has an image.
+const REGISTRY: Duration = Duration::from_secs(10);
+/// CAPD's side of a Machine, in the version that all its releases so far serve.
+const DOCKER_MACHINE: Kind = Kind::new(
+    "infrastructure.cluster.x-k8s.io",
+    "v1beta1",
+    "DockerMachine",
+    "dockermachines",
+);
 
 /// Looks at machines, and remembers since when something was seen.
 #[derive(Default)]
@@ -42,32 +53,48 @@ fn container_of(machine: &Object) -> String {
     }
 }
 
+/// The DockerMachine of a Machine.
+async fn infrastructure_of(management: Option<&Client>, machine: &Object) -> Option<Object> {
+    let (namespace, resource) = (machine.namespace(), DOCKER_MACHINE.resource());
+    let api: Api<DynamicObject> = Api::namespaced_with(management?.clone(), namespace, &resource);
+    let found = api
+        .get(machine.str("/spec/infrastructureRef/name"))
+        .await
+        .ok()?;
+    Some(Object::new("management", serde_json::to_value(found).ok()?))
+}
+
 impl Causes {
-    /// The first cause beyond doubt among the machines.
+    /// The first cause beyond doubt among the machines. `management` is the management cluster, where
+    /// it can be asked.
     pub(super) async fn find(
         &self,
         docker: &Docker,
-        blockers: &[Blocker],
+        management: Option<&Client>,
         machines: &[Arc<Object>],
     ) -> Option<Finding> {
         let looks = machines
             .iter()
             // What is on its way out is meant to end.
             .filter(|machine| !machine.is_deleting())
-            .map(|machine| self.look(docker, blockers, machine));
+            .map(|machine| self.look(docker, management, machine));
         // What cannot be looked at now can be next time.
-        join_all(looks).await.into_iter().find_map(Result::ok)?
+        join_all(looks)
+            .await
+            .into_iter()
+            .find_map(|look| look.ok().flatten())
     }
 
     async fn look(
         &self,
         docker: &Docker,
-        blockers: &[Blocker],
+        management: Option<&Client>,
         machine: &Object,
     ) -> Result<Option<Finding>> {
         let name = container_of(machine);
         let Some(container) = docker::inspect(docker, &name).await? else {
-            return missing_image(docker, blockers, machine).await;
+            let infrastructure = infrastructure_of(management, machine).await;
+            return missing_image(docker, machine, infrastructure.as_ref()).await;
         };
         let state = container.state.unwrap_or_default();
         if let Some(message) = ended(&name, &state) {
@@ -89,24 +116,30 @@ impl Causes {
             "--property",
             "ActiveState,SubState,InactiveEnterTimestampMonotonic",
         ];
-        let shown = docker::exec(docker, &name, &show)
-            .await?
-            .success("ask for the kubelet")?;
-        let unit = Unit::parse(&shown);
+        let shown = docker::exec(docker, &name, &show).await?;
+        let unit = Unit::parse(&shown.success("ask for the kubelet")?);
         // The journal is long; it is read only when something is wrong.
         if unit.is_active() {
             self.forget(&name);
         } else {
-            let uptime = ["cat", "/proc/uptime"];
-            let uptime = docker::exec(docker, &name, &uptime)
-                .await?
-                .success("read the uptime")?;
+            let uptime = docker::exec(docker, &name, &["cat", "/proc/uptime"]).await?;
+            let uptime = uptime.success("read the uptime")?;
             let journal = nodes::journal(docker, &name, "kubelet", JOURNAL).await?;
             if let Some(found) = self.kubelet(machine, &name, &unit, &uptime, journal) {
                 return Ok(Some(found));
             }
         }
-        self.bootstrap(docker, machine, &name).await
+        if machine.at("/status/nodeRef").is_some() {
+            return Ok(None);
+        }
+        let infrastructure = infrastructure_of(management, machine).await;
+        let failing = infrastructure.and_then(|found| bootstrap_failing(&found, Timestamp::now()));
+        if failing.is_none_or(|failing| failing < FAILING) {
+            return Ok(None);
+        }
+        let journal = nodes::journal(docker, &name, "kubelet", JOURNAL).await?;
+        let message = format!("kubeadm fails on {name} again and again, and no node comes of it");
+        Ok(Some(finding("kubeadm-failed", message, machine, journal)))
     }
 
     /// What a kubelet that is not active means.
@@ -150,22 +183,6 @@ impl Causes {
         })
     }
 
-    /// kubeadm failed in the machine's bootstrap, as CAPD's condition on it says.
-    async fn bootstrap(
-        &self,
-        docker: &Docker,
-        machine: &Object,
-        name: &str,
-    ) -> Result<Option<Finding>> {
-        if !bootstrap_failed(machine) {
-            return Ok(None);
-        }
-        let journal = nodes::journal(docker, name, "kubelet", JOURNAL).await?;
-        let message =
-            format!("kubeadm failed on {name}: Cluster API's bootstrap of it did not succeed");
-        Ok(Some(finding("kubeadm-failed", message, machine, journal)))
-    }
-
     fn since(&self, name: &str) -> Duration {
         let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
         since
@@ -180,46 +197,40 @@ impl Causes {
     }
 }
 
-/// A machine without a container, whose node image cannot be had. CAPD tells it in the conditions of
-/// the Machine's infrastructure, or nowhere but in its log; Docker is asked for the image itself.
+/// A machine without a container, whose node image is neither here nor to be had. CAPD tells so in its
+/// log alone, which holds secrets; its DockerMachine names the image.
 async fn missing_image(
     docker: &Docker,
-    blockers: &[Blocker],
     machine: &Object,
+    infrastructure: Option<&Object>,
 ) -> Result<Option<Finding>> {
-    let created: Option<Timestamp> = machine.str("/metadata/creationTimestamp").parse().ok();
-    let age = created.map(|created| Timestamp::now().duration_since(created).unsigned_abs());
-    if age.is_some_and(|age| age < YOUNG) {
+    let image = infrastructure.map_or("", |found| found.str("/spec/customImage"));
+    let bootstrapped = machine.at("/spec/bootstrap/dataSecretName").is_some();
+    if image.is_empty()
+        || !bootstrapped
+        || docker::absent(docker.inspect_image(image).await)?.is_some()
+    {
         return Ok(None);
     }
-    let conditions = ["/status/conditions", "/status/v1beta2/conditions"]
-        .into_iter()
-        .flat_map(|pointer| machine.array(pointer))
-        .filter_map(|condition| condition["message"].as_str())
-        .map(str::to_owned);
-    let told: Vec<String> = conditions
-        .chain(blockers.iter().map(|blocker| blocker.message.clone()))
-        .collect();
-    for message in &told {
-        let Some(image) = image_in(message) else {
-            continue;
-        };
-        if docker::absent(docker.inspect_image(image).await)?.is_none() {
-            let text = format!(
-                "node image {image} of Machine {} cannot be had",
-                machine.name()
-            );
-            return Ok(Some(finding("image-not-found", text, machine, told)));
-        }
-    }
-    Ok(None)
-}
-
-/// The image that CAPD says it cannot pull (`error pulling container image NAME: …`).
-fn image_in(message: &str) -> Option<&str> {
-    let (_, rest) = message.split_once("error pulling container image ")?;
-    let image = rest.split_whitespace().next()?;
-    Some(image.trim_end_matches(':'))
+    // Docker may be pulling it, so what counts is what the registry says.
+    let asked = tokio::time::timeout(REGISTRY, docker.inspect_registry_image(image, None)).await;
+    let why = match asked {
+        Ok(Ok(_)) => return Ok(None),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!(
+            "its registry does not answer within {} s",
+            REGISTRY.as_secs()
+        ),
+    };
+    let name = machine.name();
+    let message =
+        format!("node image {image} of Machine {name} is neither on this machine nor to be had");
+    Ok(Some(finding(
+        "image-not-found",
+        message,
+        machine,
+        docker::clean_lines(&why),
+    )))
 }
 
 /// Why a machine's container does not run any more.
@@ -239,19 +250,12 @@ fn ended(name: &str, state: &ContainerState) -> Option<String> {
     ))
 }
 
-/// Whether CAPD gave up a try of the machine's bootstrap.
-fn bootstrap_failed(machine: &Object) -> bool {
-    ["InfrastructureReady", "BootstrapExecSucceeded"]
-        .into_iter()
-        .filter_map(|kind| machine.condition(kind))
-        .any(|condition| {
-            condition.status == "False"
-                && (condition.reason == "BootstrapFailed"
-                    || condition
-                        .message
-                        .contains("Failed to exec DockerMachine bootstrap")
-                    || condition.message.contains("bootstrap-success.complete"))
-        })
+/// For how long CAPD says that kubeadm failed; it tries again, in vain as a rule.
+fn bootstrap_failing(infrastructure: &Object, now: Timestamp) -> Option<Duration> {
+    let condition = infrastructure.condition("BootstrapExecSucceeded")?;
+    let failed = condition.status == "False" && condition.reason == "BootstrapFailed";
+    let since = condition.since.filter(|_| failed)?;
+    Some(now.duration_since(since).unsigned_abs())
 }
 
 /// The kubelet's own words on a flag that it does not know.
@@ -445,19 +449,21 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_bootstrap_and_a_missing_image_are_read_from_conditions() {
-        let failed = machine(json!([{
-            "type": "InfrastructureReady", "status": "False", "reason": "NotReady",
-            "message": "* BootstrapExecSucceeded: Failed to exec DockerMachine bootstrap",
-        }]));
-        assert!(bootstrap_failed(&failed));
-        let early = machine(json!([{
-            "type": "InfrastructureReady", "status": "False", "reason": "NotReady", "message": "",
-        }]));
-        assert!(!bootstrap_failed(&early));
-        let message = "failed to create worker DockerMachine: error pulling container image kindest/node:v9: failure pulling container image: no such host";
-        assert_eq!(image_in(message), Some("kindest/node:v9"));
-        assert_eq!(image_in("error pulling nothing"), None);
+    fn a_failing_bootstrap_is_told_from_one_under_way() {
+        let now: Timestamp = "2026-01-01T10:01:30Z".parse().unwrap();
+        let failing = |reason: &str| {
+            bootstrap_failing(
+                &machine(json!([{
+                    "type": "BootstrapExecSucceeded", "status": "False", "reason": reason,
+                    "severity": "Warning", "message": "Repeating bootstrap",
+                    "lastTransitionTime": "2026-01-01T10:00:00Z",
+                }])),
+                now,
+            )
+        };
+        assert_eq!(failing("BootstrapFailed"), Some(Duration::from_secs(90)));
+        assert_eq!(failing("Bootstrapping"), None);
+        assert_eq!(bootstrap_failing(&machine(json!([])), now), None);
     }
 
     #[test]

@@ -70,15 +70,23 @@ pub(super) async fn remove_containers(
     let mut volumes = BTreeSet::new();
     // Known before the management cluster goes, which is what tells of clusters without a record.
     let mut claims = claims.clone();
-    for round in 0..ROUNDS {
+    let mut empty = 0;
+    for _ in 0..ROUNDS {
         let nodes = owned(docker, run, &claims).await?;
         if nodes.is_empty() {
-            remove_volumes(docker, &volumes).await?;
-            return Ok(removed.into_iter().collect());
+            empty += 1;
+            // Docker may still be at work for a client that was ended in the middle of a request.
+            if empty == 2 {
+                remove_volumes(docker, &volumes).await?;
+                return Ok(removed.into_iter().collect());
+            }
+            tokio::time::sleep(PAUSE).await;
+            continue;
         }
-        if round > 0 {
+        if !removed.is_empty() {
             tokio::time::sleep(PAUSE).await;
         }
+        empty = 0;
         let managing = |node: &&Node| node.cluster == of_run(run) || is_kept(&node.cluster);
         claims.by_suffix |= nodes.iter().any(|node| managing(&node));
         let (first, then): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(managing);
@@ -219,7 +227,9 @@ async fn clean_one(docker: &Docker, run: &RunId, named: bool) -> Result<Vec<Stri
     let mut removed = Vec::new();
     let folder = PrivateFolder::of(run);
     let mut orphans = processes(run);
-    orphans.extend(live(&folder));
+    // Whoever cleans its own run does not mean itself.
+    let own = Process::current().ok();
+    orphans.extend(live(&folder).filter(|process| Some(*process) != own));
     process::end(&orphans).await;
     removed.extend(
         orphans
@@ -227,7 +237,7 @@ async fn clean_one(docker: &Docker, run: &RunId, named: bool) -> Result<Vec<Stri
             .map(|orphan| format!("process {}", orphan.pid)),
     );
     let claims = claims(run, named);
-    // In a kept cluster Cluster API still works, and would make containers anew.
+    // In a kept cluster Cluster API still works, and may make containers anew until that is done.
     let namespaces = kept::release(docker, run).await;
     removed.extend(remove_containers(docker, run, &claims).await?);
     removed.extend(namespaces?);

@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context as _, Result};
 use bollard::Docker;
 use futures::future::BoxFuture;
+use kube::Client;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -88,6 +89,8 @@ pub struct KindEngine {
     docker: OnceCell<Docker>,
     /// Read in the preflight, used once.
     manifests: Mutex<Option<Vec<Value>>>,
+    /// Talks to the management cluster, once there is one.
+    client: Mutex<Option<Client>>,
     causes: causes::Causes,
 }
 
@@ -100,6 +103,7 @@ impl KindEngine {
             options,
             docker: OnceCell::new(),
             manifests: Mutex::default(),
+            client: Mutex::default(),
             causes: causes::Causes::default(),
         }
     }
@@ -129,20 +133,13 @@ impl KindEngine {
         let manifests = lock(&self.manifests).take();
         let management =
             management::prepare(context, docker, &self.options, &self.folder, manifests).await?;
+        *lock(&self.client) = Some(management.client.clone());
         if matches!(self.options.management, ManagementMode::Keep(_)) {
             // Complete: from now on it outlives the run.
             record.removes_management = false;
             self.folder.save(&record)?;
         }
         Ok(management)
-    }
-
-    /// Ends the run in a cluster that stays, through that cluster, while the containers are removed.
-    async fn release(&self, docker: &Docker) -> Result<()> {
-        if self.options.management != ManagementMode::Fresh {
-            kept::release(docker, self.run()).await?;
-        }
-        Ok(())
     }
 
     async fn remove(&self) -> Result<()> {
@@ -152,9 +149,16 @@ impl KindEngine {
         }
         let docker = self.docker().await?;
         let claims = cleanup::claims(self.run(), true);
-        let released = self.release(docker).await;
+        if self.options.management != ManagementMode::Fresh {
+            // Cluster API goes on working in a cluster that stays, so containers may come anew until the
+            // namespace is gone.
+            let (released, removed) = futures::join!(
+                kept::release(docker, self.run()),
+                cleanup::remove_containers(docker, self.run(), &claims)
+            );
+            released.and(removed)?;
+        }
         cleanup::remove_containers(docker, self.run(), &claims).await?;
-        released?;
         cleanup::remove_network(docker, &self.folder).await?;
         self.folder.remove()
     }
@@ -256,12 +260,13 @@ impl Engine for KindEngine {
 
     fn investigate<'a>(
         &'a self,
-        blockers: &'a [Blocker],
+        _: &'a [Blocker],
         machines: &'a [Arc<Object>],
     ) -> BoxFuture<'a, Option<Finding>> {
         Box::pin(async {
             let docker = self.docker().await.ok()?;
-            self.causes.find(docker, blockers, machines).await
+            let client = lock(&self.client).clone();
+            self.causes.find(docker, client.as_ref(), machines).await
         })
     }
 
