@@ -279,7 +279,13 @@ fn dns_state(dns: &[Arc<Object>]) -> String {
     );
     match dns.iter().find_map(|pod| pods::trouble(pod)) {
         // Its own words are long, and evidence on their own.
-        Some(trouble) => format!("{state}: {}", Blocker { message: String::new(), ..trouble }),
+        Some(trouble) => format!(
+            "{state}: {}",
+            Blocker {
+                message: String::new(),
+                ..trouble
+            }
+        ),
         None => state,
     }
 }
