@@ -1,5 +1,8 @@
 //! Where clusters come from; the only room that knows which engine is at work.
 
+pub mod config;
+pub mod kind;
+
 use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;

@@ -69,38 +69,24 @@ fn unsettled(view: &View) -> Vec<Blocker> {
     view.unsettled()
         .into_iter()
         .map(|(kind, why)| Blocker {
-            object: ObjectRef {
-                cluster: view.cluster().to_owned(),
-                kind: kind.kind.to_string(),
-                namespace: None,
-                name: "(all)".to_owned(),
-            },
-            condition: format!("cannot be watched on the {} cluster", view.cluster()),
-            reason: String::new(),
             message: why,
-            since: None,
+            ..Blocker::new(
+                ObjectRef::new(view.cluster(), &kind.kind, "", "(all)"),
+                format!("cannot be watched on the {} cluster", view.cluster()),
+            )
         })
         .collect()
 }
 
-fn missing(goal: &Goal, kind: &str) -> Blocker {
-    Blocker {
-        object: ObjectRef {
-            cluster: "management".to_owned(),
-            kind: kind.to_owned(),
-            namespace: Some(goal.namespace.clone()),
-            name: goal.cluster.clone(),
-        },
-        condition: "missing".to_owned(),
-        reason: String::new(),
-        message: String::new(),
-        since: None,
-    }
+/// About the Cluster, or one of the objects that make it up and share its name in our words.
+fn about(goal: &Goal, kind: &str, condition: impl Into<String>) -> Blocker {
+    let object = ObjectRef::new("management", kind, &goal.namespace, &goal.cluster);
+    Blocker::new(object, condition)
 }
 
 fn topology(goal: &Goal, management: &View) -> Vec<Blocker> {
     let Some(cluster) = management.get(&kinds::CLUSTER, &goal.namespace, &goal.cluster) else {
-        return vec![missing(goal, "Cluster")];
+        return vec![about(goal, "Cluster", "missing")];
     };
     let mut found = Vec::new();
     for (pointer, wanted) in [
@@ -129,7 +115,7 @@ fn control_plane(goal: &Goal, management: &View) -> Vec<Blocker> {
     let mut planes = management.list(&kinds::KUBEADM_CONTROL_PLANE);
     planes.retain(|plane| goal.mine(plane));
     let Some(plane) = planes.first() else {
-        return vec![missing(goal, "KubeadmControlPlane")];
+        return vec![about(goal, "KubeadmControlPlane", "missing")];
     };
     let mut found = Vec::from_iter(versions(plane, "/spec/version", goal));
     found.extend(versions(plane, "/status/version", goal));
@@ -149,9 +135,11 @@ fn workers(goal: &Goal, management: &View) -> Vec<Blocker> {
         found.extend(replicas(deployment, replicas_wanted));
     }
     if wanted != goal.workers {
-        let mut blocker = missing(goal, "MachineDeployment");
-        blocker.condition = format!("{wanted} of {} worker replicas asked for", goal.workers);
-        found.push(blocker);
+        found.push(about(
+            goal,
+            "MachineDeployment",
+            format!("{wanted} of {} worker replicas asked for", goal.workers),
+        ));
     }
     found
 }
@@ -219,9 +207,11 @@ fn machines(goal: &Goal, machines: &[Arc<Object>]) -> Vec<Blocker> {
     let wanted = goal.control_plane + goal.workers;
     let present = i64::try_from(machines.len()).unwrap_or(i64::MAX);
     if present != wanted {
-        let mut blocker = missing(goal, "Cluster");
-        blocker.condition = format!("{present} Machines, {wanted} wanted");
-        found.push(blocker);
+        found.push(about(
+            goal,
+            "Cluster",
+            format!("{present} Machines, {wanted} wanted"),
+        ));
     }
     // What is broken says more than what is merely old or on its way out.
     found.sort_by_key(|blocker| !blocker.condition.contains("False"));
@@ -241,9 +231,11 @@ fn nodes(goal: &Goal, machines: &[Arc<Object>], nodes: &[Arc<Object>]) -> Vec<Bl
         found.extend(node.unless_true("Ready"));
     }
     if nodes.len() < machines.len() {
-        let mut blocker = missing(goal, "Cluster");
-        blocker.condition = format!("{} nodes for {} Machines", nodes.len(), machines.len());
-        found.push(blocker);
+        found.push(about(
+            goal,
+            "Cluster",
+            format!("{} nodes for {} Machines", nodes.len(), machines.len()),
+        ));
     }
     found
 }
@@ -251,12 +243,7 @@ fn nodes(goal: &Goal, machines: &[Arc<Object>], nodes: &[Arc<Object>]) -> Vec<Bl
 /// kube-proxy, CoreDNS and the control plane's static pods: kubeadm's part of the cluster.
 fn system(goal: &Goal, workload: &View) -> Vec<Blocker> {
     let mut found = Vec::new();
-    let place = |kind: &str, name: &str| ObjectRef {
-        cluster: "workload".to_owned(),
-        kind: kind.to_owned(),
-        namespace: Some("kube-system".to_owned()),
-        name: name.to_owned(),
-    };
+    let place = |kind: &str, name: &str| ObjectRef::new("workload", kind, "kube-system", name);
     let proxy = workload.get(&kinds::DAEMON_SET, "kube-system", "kube-proxy");
     found.extend(rolled_out(
         proxy.as_deref(),
@@ -300,13 +287,7 @@ fn addons(goal: &Goal, workload: &View) -> Vec<Blocker> {
 fn rolled_out(live: Option<&Object>, place: &ObjectRef) -> Option<Blocker> {
     match live {
         Some(object) => rollout_blocker(object),
-        None => Some(Blocker {
-            object: place.clone(),
-            condition: "missing".to_owned(),
-            reason: String::new(),
-            message: String::new(),
-            since: None,
-        }),
+        None => Some(Blocker::new(place.clone(), "missing")),
     }
 }
 

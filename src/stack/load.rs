@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::problem::{Problem, Problems};
+use super::problem::Problems;
+use super::release::ReleaseError;
 use super::spec::{Spec, StackFile};
 use super::validate;
 use super::values::Label;
@@ -31,12 +32,10 @@ pub enum StackError {
     NotFound { name: String, expected: String },
     #[error("invalid stack\n{0}")]
     Invalid(#[from] Problems),
-}
-
-impl From<Problem> for StackError {
-    fn from(problem: Problem) -> Self {
-        Self::Invalid(problem.into())
-    }
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    #[error("{0}\n{1}")]
+    Releases(ReleaseError, ReleaseError),
 }
 
 impl Stack {

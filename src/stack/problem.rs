@@ -109,13 +109,15 @@ impl fmt::Display for Problem {
         if let Some(place) = &self.place {
             write!(f, ":{}:{}", place.line, place.column)?;
         }
-        write!(f, ": {}", self.message)?;
+        write!(f, ": {}", plain(&self.message))?;
         match (&self.place, &self.expected) {
             (Some(place), expected) => {
-                let label = expected.as_ref().map(|text| format!("expected {text}"));
+                let label = expected
+                    .as_ref()
+                    .map(|text| format!("expected {}", plain(text)));
                 write!(f, "\n{}", place.snippet(label.as_deref()))?;
             }
-            (None, Some(expected)) => write!(f, "\n  expected {expected}")?,
+            (None, Some(expected)) => write!(f, "\n  expected {}", plain(expected))?,
             (None, None) => {}
         }
         if let Some(help) = &self.help {
@@ -123,6 +125,19 @@ impl fmt::Display for Problem {
         }
         Ok(())
     }
+}
+
+/// The text without what would steer a terminal: it may quote the input.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() && character != '\n' {
+            plain.extend(character.escape_default());
+        } else {
+            plain.push(character);
+        }
+    }
+    plain
 }
 
 /// Everything found wrong, in the order of reading; never empty when it is an error.
@@ -180,6 +195,20 @@ mod tests {
         assert!(text.contains("2 |   näme: wrong\n"), "{text}");
         assert!(text.contains("^^^^^ expected a name"), "{text}");
         assert!(text.ends_with("\n  help: choose another"), "{text}");
+    }
+
+    #[test]
+    fn quoted_input_does_not_steer_the_terminal() {
+        let source: Arc<str> = "a: \u{1b}[31m\n".into();
+        let problem = Problem::new(Path::new("x"), "`\u{1b}[31m` is red")
+            .at(Some(Place::new(&source, 3, 5)))
+            .expected("no\rcolour");
+        let text = problem.to_string();
+        assert!(
+            text.contains("`\\u{1b}[31m` is red") && text.contains("no\\rcolour"),
+            "{text}"
+        );
+        assert!(!text.contains(['\u{1b}', '\r']), "{text:?}");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::values::{Cidr, ImageReference, Label, ReleaseTag, Subdomain, Timeout, Version};
+use super::values::{Cidr, Day, ImageReference, Label, ReleaseTag, Subdomain, Timeout, Version};
 
 /// A stack under test: which pair of releases is tested, on which cluster, and how.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -281,7 +282,11 @@ pub struct Accepted {
     /// Why it is accepted.
     pub reason: String,
     /// Last day on which it is accepted (YYYY-MM-DD); without it, for ever.
-    #[serde(default)]
-    #[schemars(with = "Option<String>", extend("format" = "date"))]
-    pub expires: Option<jiff::civil::Date>,
+    #[serde(default, deserialize_with = "last_day")]
+    #[schemars(with = "Option<Day>")]
+    pub expires: Option<Date>,
+}
+
+fn last_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
+    Ok(Option::<Day>::deserialize(deserializer)?.map(Day::get))
 }

@@ -200,7 +200,7 @@ impl Findings<'_> {
 
     fn topology(&mut self, cluster: &ClusterSpec) {
         let replicas = cluster.control_plane.replicas;
-        if replicas % 2 == 0 {
+        if replicas.is_multiple_of(2) {
             self.add(
                 &["spec", "cluster", "controlPlane", "replicas"],
                 format!("a control plane of {replicas} Machines"),

@@ -22,16 +22,16 @@ pub(crate) struct Source {
 
 impl Source {
     /// Reads a file; a missing one, one of absurd size, or one that is not UTF-8 is a problem.
-    pub(crate) fn read(path: &Path) -> Result<Self, Problem> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Problems> {
         let failed = |error: &dyn fmt::Display| {
             Problem::new(path, format!("cannot be read: {error}")).expected("a YAML file")
         };
         let metadata = std::fs::metadata(path).map_err(|error| failed(&error))?;
         if metadata.len() > SIZE_LIMIT {
-            return Err(
-                Problem::new(path, format!("is {} bytes long", metadata.len()))
-                    .expected(format!("a YAML file of at most {SIZE_LIMIT} bytes")),
-            );
+            let message = format!("is {} bytes long", metadata.len());
+            return Err(Problem::new(path, message)
+                .expected(format!("a YAML file of at most {SIZE_LIMIT} bytes"))
+                .into());
         }
         let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
         Ok(Self::new(path, &text))
@@ -69,15 +69,38 @@ impl Source {
     }
 
     fn place(&self, location: Location) -> Option<Place> {
+        if location == Location::UNKNOWN {
+            return None;
+        }
         let span = location.span();
-        let offset = usize::try_from(span.byte_offset()?).ok()?;
         let length = usize::try_from(span.byte_len().unwrap_or(1)).ok()?;
-        (location != Location::UNKNOWN).then(|| Place::new(&self.text, offset, length))
+        let offset = match span.byte_offset() {
+            Some(offset) => usize::try_from(offset).ok()?,
+            // The parser's own errors know line and column alone.
+            None => self.offset(location.line(), location.column())?,
+        };
+        Some(Place::new(&self.text, offset, length))
+    }
+
+    fn offset(&self, line: u64, column: u64) -> Option<usize> {
+        let before = usize::try_from(line).ok()?.checked_sub(1)?;
+        let lines = self.text.split_inclusive('\n');
+        let start: usize = lines.clone().take(before).map(str::len).sum();
+        let text = lines.clone().nth(before).unwrap_or_default();
+        let characters = usize::try_from(column).ok()?.saturating_sub(1);
+        Some(
+            start
+                + text
+                    .chars()
+                    .take(characters)
+                    .map(char::len_utf8)
+                    .sum::<usize>(),
+        )
     }
 
     fn explain(&self, error: &Error) -> Problem {
         let error = error.without_snippet();
-        let message = UserMessageFormatter.format_message(error).into_owned();
+        let message = in_words(error);
         let place = error.location().and_then(|location| self.place(location));
         let field = self
             .root
@@ -97,12 +120,29 @@ impl Source {
     }
 }
 
+/// The message of an error in the words of a user, not of serde.
+fn in_words(error: &Error) -> String {
+    match error {
+        Error::InvalidScalar { ty, .. } if ty.starts_with(['u', 'i']) => {
+            "expected a whole number, not negative and not too large".to_owned()
+        }
+        Error::Unexpected { expected, .. } => match *expected {
+            "string scalar" => "expected text".to_owned(),
+            "sequence start" => "expected a list".to_owned(),
+            "mapping start" => "expected a mapping".to_owned(),
+            other => format!("expected {other}"),
+        },
+        Error::NullIntoString { .. } => "there is no value, expected text".to_owned(),
+        other => UserMessageFormatter.format_message(other).into_owned(),
+    }
+}
+
 /// Any YAML node, reduced to what is needed to find places.
 #[derive(Debug, Clone)]
 enum Node {
     Scalar,
     Sequence(Vec<Spanned<Node>>),
-    Mapping(Vec<(String, Spanned<Node>)>),
+    Mapping(Vec<(Spanned<String>, Spanned<Node>)>),
 }
 
 impl Node {
@@ -110,26 +150,40 @@ impl Node {
         match self {
             Self::Scalar => None,
             Self::Sequence(items) => items.get(key.parse::<usize>().ok()?),
-            Self::Mapping(entries) => entries.iter().find(|(k, _)| k == key).map(|(_, v)| v),
+            Self::Mapping(entries) => entries
+                .iter()
+                .find(|(name, _)| name.value == key)
+                .map(|(_, value)| value),
         }
     }
 
-    /// Collects the keys that lead to the node at `location`; false when there is none.
+    /// Collects the keys that lead to the node at `location`, or to the mapping that has a key
+    /// there; false when there is neither.
     fn path_to(&self, location: Location, path: &mut Vec<String>) -> bool {
+        let here = |other: Location| {
+            (other.line(), other.column()) == (location.line(), location.column())
+        };
         let children: Vec<(String, &Spanned<Node>)> = match self {
             Self::Scalar => return false,
-            Self::Sequence(items) => items
-                .iter()
-                .enumerate()
-                .map(|(i, v)| (i.to_string(), v))
-                .collect(),
-            Self::Mapping(entries) => entries.iter().map(|(k, v)| (k.clone(), v)).collect(),
+            Self::Sequence(items) => {
+                let items = items.iter().enumerate();
+                items
+                    .map(|(index, item)| (index.to_string(), item))
+                    .collect()
+            }
+            Self::Mapping(entries) => {
+                if entries.iter().any(|(name, _)| here(name.referenced)) {
+                    return true;
+                }
+                let entries = entries.iter();
+                entries
+                    .map(|(name, value)| (name.value.clone(), value))
+                    .collect()
+            }
         };
-        for (key, child) in children {
-            path.push(key);
-            let here = (child.referenced.line(), child.referenced.column())
-                == (location.line(), location.column());
-            if here || child.value.path_to(location, path) {
+        for (name, child) in children {
+            path.push(name);
+            if here(child.referenced) || child.value.path_to(location, path) {
                 return true;
             }
             path.pop();

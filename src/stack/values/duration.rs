@@ -39,6 +39,12 @@ impl Timeout {
     }
 }
 
+impl From<Timeout> for Duration {
+    fn from(timeout: Timeout) -> Self {
+        timeout.0
+    }
+}
+
 impl FromStr for Timeout {
     type Err = ValueError;
 

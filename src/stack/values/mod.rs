@@ -1,5 +1,6 @@
 //! Values with a form of their own, parsed once: versions, tags, networks, durations, images, names.
 
+mod day;
 mod duration;
 mod image;
 mod name;
@@ -7,6 +8,7 @@ mod network;
 mod tag;
 mod version;
 
+pub use day::Day;
 pub use duration::Timeout;
 pub use image::ImageReference;
 pub use name::{Label, Subdomain};
