@@ -10,6 +10,8 @@ use crate::record::{Blocker, ObjectRef, Outcome};
 
 /// How many lines of evidence an answer carries.
 const EVIDENCE: usize = 50;
+/// How many characters of the first problem fit into an answer's sentence; the evidence has them all.
+const SENTENCE: usize = 400;
 
 /// What a pure function says about fetched objects.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +58,8 @@ fn told(problems: &[Blocker]) -> (String, Vec<String>) {
     let mut lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
     let message = match lines.as_slice() {
         [] => "failed without a reason".to_owned(),
-        [only] => only.clone(),
-        [first, rest @ ..] => format!("{first} (and {} more)", rest.len()),
+        [only] => shortened(only),
+        [first, rest @ ..] => format!("{} (and {} more)", shortened(first), rest.len()),
     };
     if lines.len() > EVIDENCE {
         let more = lines.len() - EVIDENCE;
@@ -65,6 +67,13 @@ fn told(problems: &[Blocker]) -> (String, Vec<String>) {
         lines.push(format!("and {more} more"));
     }
     (message, lines)
+}
+
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(SENTENCE) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
 }
 
 /// A problem with something that is not at hand as an object.
@@ -153,6 +162,14 @@ mod tests {
         assert_eq!(answer.message, "Node n0: not Ready (and 59 more)");
         assert_eq!(answer.evidence.len(), EVIDENCE + 1);
         assert_eq!(answer.evidence.last().unwrap(), "and 10 more");
+    }
+
+    #[test]
+    fn a_long_problem_is_shortened_in_the_sentence_only() {
+        let long = problem("workload", "Node", "", "n", "ä".repeat(SENTENCE));
+        let answer = Answer::from(Judgement::Fail(vec![long]));
+        assert_eq!(answer.message.chars().count(), SENTENCE + 1);
+        assert!(answer.evidence[0].chars().count() > SENTENCE + 1);
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub fn trouble(pod: &Object) -> Option<Blocker> {
     if scheduled.is_some_and(|condition| condition.status == "False") {
         return pod.unless_true("PodScheduled");
     }
+    if pod.str("/spec/nodeName").is_empty() {
+        return Some(pod.blocker("not seen by the scheduler"));
+    }
     let contained = statuses(pod).find_map(|status| container_trouble(pod, status));
     contained.or_else(|| {
         let mut blocker = pod.unless_true("Ready")?;
@@ -148,6 +151,13 @@ mod tests {
             trouble(&pod).unwrap().to_string(),
             "Pod n/p: container dns (coredns:v1) waits on node w1, ImagePullBackOff: Back-off"
         );
+    }
+
+    #[test]
+    fn a_pod_that_no_scheduler_sees_is_trouble() {
+        let pod = json!({"kind": "Pod", "metadata": {"name": "p"}, "status": {"phase": "Pending"}});
+        let told = trouble(&Object::new("workload", pod)).unwrap();
+        assert_eq!(told.to_string(), "Pod p: not seen by the scheduler");
     }
 
     #[test]

@@ -278,7 +278,14 @@ fn dns_state(dns: &[Arc<Object>]) -> String {
         super::count(dns.len(), "cluster DNS pod")
     );
     match dns.iter().find_map(|pod| pods::trouble(pod)) {
-        Some(trouble) => format!("{state}: {trouble}"),
+        // Its own words are long, and evidence on their own.
+        Some(trouble) => format!(
+            "{state}: {}",
+            Blocker {
+                message: String::new(),
+                ..trouble
+            }
+        ),
         None => state,
     }
 }

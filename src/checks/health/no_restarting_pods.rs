@@ -39,7 +39,7 @@ const RECENT: SignedDuration = SignedDuration::from_mins(10);
 /// What restarted within this time has yet to show that it stays.
 const JUST_NOW: SignedDuration = SignedDuration::from_secs(60);
 /// So long a container has to run after a restart just now.
-const STEADY: SignedDuration = SignedDuration::from_secs(10);
+const STEADY: SignedDuration = SignedDuration::from_secs(20);
 /// How long a node boots.
 const BOOT: SignedDuration = SignedDuration::from_mins(5);
 /// Annotation of the mirror of a static pod.
@@ -194,8 +194,8 @@ mod tests {
     #[test]
     fn what_came_back_a_moment_ago_has_yet_to_show_that_it_stays() {
         let back = restarted(1, at(20, 0), running(at(20, 5)));
-        assert!(told(&back, at(20, 9)).contains("restarted 1 time"));
-        assert_eq!(told(&back, at(20, 15)), "");
+        assert!(told(&back, at(20, 24)).contains("restarted 1 time"));
+        assert_eq!(told(&back, at(20, 25)), "");
     }
 
     #[test]

@@ -15,12 +15,12 @@ const NAME: &str = "workloads-rolled-out";
 /// The check.
 pub const CHECK: Native = Native {
     name: NAME,
-    timeout: Duration::from_secs(120),
+    timeout: Duration::from_secs(90),
     run: |target| Box::pin(run(target)),
 };
 
 /// Pods that were evicted last are still starting on the new nodes.
-const SETTLE: Duration = Duration::from_secs(90);
+const SETTLE: Duration = Duration::from_secs(60);
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
     let kinds = [kinds::DEPLOYMENT, kinds::DAEMON_SET, kinds::STATEFUL_SET];
