@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::gate;
 use crate::record::RunId;
 
 /// Decides whether a cluster stack may be released: deploys release N, checks it, upgrades it to N+1,
@@ -139,6 +140,16 @@ pub enum Keep {
     OnFailure,
     /// Keep them
     Always,
+}
+
+impl From<Keep> for gate::Keep {
+    fn from(keep: Keep) -> Self {
+        match keep {
+            Keep::Never => Self::Never,
+            Keep::OnFailure => Self::OnFailure,
+            Keep::Always => Self::Always,
+        }
+    }
 }
 
 /// The formats that have a schema.

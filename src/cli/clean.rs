@@ -1,16 +1,24 @@
 //! `stackgate clean`: removes by label what earlier runs left.
 
-use anyhow::anyhow;
-
 use super::args::CleanArgs;
 use super::exit::Failure;
 
-/// THE SEAM: removes what the given run, or every run, left behind; prints what it removed.
+/// Removes what the given run, or every run that is not under way, left behind; prints what it
+/// removed.
 ///
 /// # Errors
 /// When the engine cannot be asked, or something could not be removed.
 pub fn run(args: &CleanArgs) -> Result<(), Failure> {
-    let engine = args.engine.engine.name();
-    let error = anyhow!("failed to clean up: engine {engine} is not part of this build");
-    Err(Failure::infrastructure(error))
+    let clean = super::engine::clean(args.engine.engine, args.run.clone());
+    let removed = super::runtime()?
+        .block_on(clean)
+        .map_err(Failure::infrastructure)?;
+    let mut text: String = removed
+        .iter()
+        .map(|what| format!("removed {what}\n"))
+        .collect();
+    if text.is_empty() {
+        text = "nothing to remove\n".to_owned();
+    }
+    super::print(&text).map_err(Failure::infrastructure)
 }

@@ -1,22 +1,36 @@
 //! `stackgate doctor`: every problem of the machine at once, each with its remedy.
 
+use std::path::Path;
+
 use anyhow::anyhow;
 
 use super::args::DoctorArgs;
 use super::exit::Failure;
+use super::run::Management;
 use super::stacks;
 use crate::engine::Problem;
+use crate::record::RunId;
+
+/// The stack whose needs are looked at when none is named.
+const DEMO: &str = "docker-demo";
 
 /// Asks the engine for every problem, and prints them.
 ///
 /// # Errors
 /// When there is at least one, or the stack is not there.
 pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
-    let stack = args.stack.as_deref();
-    let stack = stack
-        .map(|stack| stacks::find(stack, args.stacks.stacks.as_deref()))
-        .transpose()?;
-    let engine = super::engine::make(args.engine.engine, stack.as_deref())?;
+    let stack = args.stack.as_deref().unwrap_or(Path::new(DEMO));
+    let folder = stacks::find(stack, args.stacks.stacks.as_deref())?;
+    let stack = stacks::read(&folder, args.stacks.stacks.as_deref())?;
+    let run = RunId::random();
+    let cluster = format!("{}-{run}", stack.name);
+    let engine = super::engine::make(
+        args.engine.engine,
+        &stack,
+        &run,
+        &cluster,
+        &Management::Fresh,
+    )?;
     let problems = super::runtime()?.block_on(engine.preflight());
     judge(engine.name(), &problems)
 }

@@ -2,12 +2,12 @@
 
 pub mod args;
 mod clean;
+pub mod conduct;
 mod doctor;
 mod engine;
 pub mod exit;
 pub mod run;
 mod schema;
-pub mod session;
 mod signals;
 mod stacks;
 mod suites;

@@ -3,20 +3,25 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use futures::future::BoxFuture;
 
-use super::args::{EngineKind, Keep, RunArgs};
+use super::args::{EngineKind, RunArgs};
+use super::conduct::Conduct;
+use super::engine::own_suites;
 use super::exit::Failure;
-use super::session::{self, Finished, Session};
 use super::stacks;
-use crate::cluster::Context;
+use crate::engine::Engine;
+use crate::gate::{self, Keep, Plan};
 use crate::record::{ReleaseRef, RunId, Verdict};
+use crate::stack::{Release, Stack};
+use crate::suite::Suite;
 
 /// What is to be run, with nothing left to interpret.
 #[derive(Debug)]
 pub struct Run {
     /// The folder of the stack under test.
     pub stack: PathBuf,
+    /// Where the shipped stacks are, when it was said.
+    pub stacks: Option<PathBuf>,
     /// Where clusters come from.
     pub engine: EngineKind,
     /// Where the management cluster comes from, and whether it stays.
@@ -40,18 +45,6 @@ pub enum Management {
     Reuse(String),
 }
 
-/// A run that can start: everything was read and judged, nothing was created.
-pub struct Prepared {
-    /// Name of the stack under test.
-    pub stack: String,
-    /// Release N.
-    pub from: ReleaseRef,
-    /// Release N+1.
-    pub to: ReleaseRef,
-    /// The run itself.
-    pub gate: Box<dyn FnOnce(Context) -> BoxFuture<'static, Finished>>,
-}
-
 /// Runs the gate.
 ///
 /// # Errors
@@ -59,27 +52,34 @@ pub struct Prepared {
 pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
     let run = Run::resolve(args)?;
     let id = RunId::random();
-    let prepared = prepare(&run, &id)?;
-    let session = Session {
-        folder: run.reports.join(format!("{}-{id}", prepared.stack)),
+    let (plan, engine) = prepare(&run, &id)?;
+    let reference = |release: &Release| ReleaseRef {
+        tag: release.tag.to_string(),
+        kubernetes: release.kubernetes_version.to_string(),
+    };
+    let conduct = Conduct {
+        folder: run.reports.join(&plan.cluster),
         run: id,
         timeout_scale: run.timeout_scale,
-        stack: prepared.stack,
-        from: prepared.from,
-        to: prepared.to,
-        engine: run.engine.name().to_owned(),
+        stack: plan.stack.name.to_string(),
+        from: reference(&plan.pair.from),
+        to: reference(&plan.pair.to),
+        engine: engine.name().to_owned(),
         delivery: "direct".to_owned(),
         command,
     };
-    session::conduct(session, prepared.gate)
+    conduct.run(async |context| gate::run(&plan, &context, &*engine).await)
 }
 
-/// THE SEAM: reads the stack, makes the engine and the gate's plan, and hands over what starts it.
-fn prepare(run: &Run, _id: &RunId) -> Result<Prepared, Failure> {
-    Err(Failure::infrastructure(anyhow!(
-        "failed to run {}: the gate is not part of this build",
-        run.stack.display()
-    )))
+/// Reads and judges everything that was given, and makes the engine; creates nothing.
+fn prepare(run: &Run, id: &RunId) -> Result<(Plan, Box<dyn Engine>), Failure> {
+    let stack = stacks::read(&run.stack, run.stacks.as_deref())?;
+    let suites =
+        Suite::load_all(&stack.spec.suites, &own_suites(&stack)).map_err(Failure::input)?;
+    let pair = stack.open_releases().map_err(Failure::input)?;
+    let plan = Plan::new(stack, pair, suites, run.keep, id).map_err(Failure::input)?;
+    let engine = super::engine::make(run.engine, &plan.stack, id, &plan.cluster, &run.management)?;
+    Ok((plan, engine))
 }
 
 impl Run {
@@ -103,9 +103,10 @@ impl Run {
         };
         Ok(Self {
             stack: stacks::find(&stack, args.stacks.stacks.as_deref())?,
+            stacks: args.stacks.stacks,
             engine: args.engine.engine,
             management,
-            keep: args.keep,
+            keep: args.keep.into(),
             timeout_scale: args.timeout_scale,
             reports: args.reports,
         })

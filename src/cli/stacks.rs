@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::exit::Failure;
+use crate::stack::{STACK_FILE, Stack};
 
-/// The file that makes a folder a stack under test.
-const STACK_FILE: &str = "stack.yaml";
 /// The folder in which stacks are found by name.
 const STACKS: &str = "stacks-under-test";
 
@@ -51,6 +50,18 @@ pub fn find(stack: &Path, stacks: Option<&Path>) -> Result<PathBuf, Failure> {
         format!("there are: {}", known.join(", "))
     };
     Err(Failure::input(error).hint(hint))
+}
+
+/// Reads the stack in a folder; kind's configurations are looked for beside the folder of the stacks.
+///
+/// # Errors
+/// When its file is wrong.
+pub fn read(folder: &Path, stacks: Option<&Path>) -> Result<Stack, Failure> {
+    let beside = stacks
+        .map(Path::to_owned)
+        .or_else(|| default_places().into_iter().find(|place| place.is_dir()))
+        .unwrap_or_else(|| PathBuf::from(STACKS));
+    Stack::load(&folder.to_string_lossy(), &beside).map_err(Failure::input)
 }
 
 /// A path to a stack file stands for its folder.

@@ -12,6 +12,7 @@ use super::exit::{Ending, Exit, Failure};
 use super::{signals, usage};
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
+use crate::gate;
 use crate::record::{Counts, Recorder, ReleaseRef, RunId, Verdict, What};
 use crate::report;
 use crate::report::overview::Overview;
@@ -21,7 +22,7 @@ use crate::report::terminal::{Live, Screen};
 const FORMAT: u32 = 1;
 
 /// What a run is told about itself before it starts.
-pub struct Session {
+pub struct Conduct {
     /// The run's id.
     pub run: RunId,
     /// Where its stream and reports go; it must not exist.
@@ -42,79 +43,60 @@ pub struct Session {
     pub command: Vec<String>,
 }
 
-/// How the gate ended.
-pub struct Finished {
-    /// Whether the release may go out.
-    pub verdict: Verdict,
-    /// One sentence: the first cause, or what was shown.
-    pub reason: String,
-    /// What was kept, and how to reach it.
-    pub kept: Vec<Kept>,
-}
+impl Conduct {
+    /// Runs `gate` with everything around it: appends the first and the last events, shows them live,
+    /// listens to signals, survives a panic, writes the reports, and says where they are.
+    ///
+    /// # Errors
+    /// When the folder or the reports cannot be written, or the gate panicked.
+    pub fn run(self, gate: impl AsyncFnOnce(Context) -> gate::Ending) -> Result<Verdict, Failure> {
+        let started = Instant::now();
+        let runtime = super::runtime()?;
+        let live = Live::new(Screen::stderr());
+        let recorder = Recorder::create(&self.folder, Timestamp::now(), vec![Box::new(live)])
+            .map_err(Failure::infrastructure)?;
+        let interrupt = Interrupt::default();
+        signals::listen(interrupt.clone(), recorder.clone(), self.run.clone())
+            .map_err(Failure::infrastructure)?;
+        let context = Context::new(self.run.clone(), recorder, interrupt, self.timeout_scale);
+        context.emit(self.first_event());
 
-/// Runs `gate` with everything around it: appends the first and the last events, shows them live,
-/// listens to signals, survives a panic, writes the reports, and says where they are.
-///
-/// # Errors
-/// When the folder or the reports cannot be written, or the gate panicked.
-pub fn conduct<F>(session: Session, gate: impl FnOnce(Context) -> F) -> Result<Verdict, Failure>
-where
-    F: Future<Output = Finished>,
-{
-    let started = Instant::now();
-    let runtime = super::runtime()?;
-    let live = Live::new(Screen::stderr());
-    let recorder = Recorder::create(&session.folder, Timestamp::now(), vec![Box::new(live)])
-        .map_err(Failure::infrastructure)?;
-    let interrupt = Interrupt::default();
-    signals::listen(interrupt.clone(), recorder.clone(), session.run.clone())
-        .map_err(Failure::infrastructure)?;
-    let Session {
-        run,
-        folder,
-        timeout_scale,
-        ..
-    } = &session;
-    let context = Context::new(run.clone(), recorder, interrupt, *timeout_scale);
-    context.emit(session.first_event());
+        let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(gate(context.clone()))));
 
-    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(gate(context.clone()))));
-    let panicked = ended.is_err();
-    let Finished {
-        verdict,
-        reason,
-        kept,
-    } = ended.unwrap_or_else(|payload| Finished {
-        verdict: Verdict::None,
-        reason: format!("stackgate panicked: {}", panic_message(payload.as_ref())),
-        kept: Vec::new(),
-    });
-    // The gate appends its verdict, with the comparison; here it is only made sure that there is one.
-    if Overview::read(context.recorder.path()).is_ok_and(|overview| overview.verdict.is_none()) {
-        let (reason, counts) = (reason.clone(), Counts::default());
-        context.emit(What::Verdict {
+        let panicked = ended.is_err();
+        let gate::Ending {
             verdict,
             reason,
-            counts,
+            kept,
+        } = ended.unwrap_or_else(|payload| gate::Ending {
+            verdict: Verdict::None,
+            reason: format!("stackgate panicked: {}", panic_message(payload.as_ref())),
+            kept: Vec::new(),
         });
+        // The gate appends its verdict, with the comparison; here it is only made sure that there is one.
+        let told = Overview::read(context.recorder.path());
+        if told.is_ok_and(|overview| overview.verdict.is_none()) {
+            let (reason, counts) = (reason.clone(), Counts::default());
+            context.emit(What::Verdict {
+                verdict,
+                reason,
+                counts,
+            });
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        context.emit(What::Usage(usage::measure(seconds, context.reactions())));
+        let exit_code = Exit::of(&Ending::Verdict(verdict)).code();
+        context.emit(What::RunFinished { exit_code, seconds });
+        tell(&self.folder, &kept).map_err(Failure::infrastructure)?;
+        if panicked {
+            let (run, folder) = (&self.run, self.folder.display());
+            return Err(Failure::infrastructure(anyhow!(reason))
+                .hint(format!("this is a bug; what happened is in {folder}"))
+                .hint(format!("remove what is left with: stackgate clean {run}")));
+        }
+        Ok(verdict)
     }
-    let seconds = started.elapsed().as_secs_f64();
-    context.emit(What::Usage(usage::measure(seconds, context.reactions())));
-    let exit_code = Exit::of(&Ending::Verdict(verdict)).code();
-    context.emit(What::RunFinished { exit_code, seconds });
-    tell(folder, &kept).map_err(Failure::infrastructure)?;
-    if panicked {
-        return Err(Failure::infrastructure(anyhow!(reason))
-            .hint(format!(
-                "this is a bug; what happened is in {}",
-                folder.display()
-            ))
-            .hint(format!("remove what is left with: stackgate clean {run}")));
-    }
-    Ok(verdict)
-}
 
-impl Session {
     fn first_event(&self) -> What {
         What::RunStarted {
             run: self.run.clone(),
@@ -155,12 +137,12 @@ mod tests {
     use crate::record::Phase;
     use crate::report::{STREAM, Summary};
 
-    fn session(folder: &Path) -> Session {
+    fn run(folder: &Path) -> Conduct {
         let release = || ReleaseRef {
             tag: "demo-1".to_owned(),
             kubernetes: "v1.35.0".to_owned(),
         };
-        Session {
+        Conduct {
             run: "7f3a09bc".parse().unwrap(),
             folder: folder.join("run"),
             timeout_scale: 1.0,
@@ -173,8 +155,8 @@ mod tests {
         }
     }
 
-    fn finished(verdict: Verdict) -> Finished {
-        Finished {
+    fn ended(verdict: Verdict) -> gate::Ending {
+        gate::Ending {
             verdict,
             reason: "for a reason".to_owned(),
             kept: vec![],
@@ -184,12 +166,12 @@ mod tests {
     #[test]
     fn a_run_leaves_a_whole_stream_and_its_reports() {
         let folder = tempfile::tempdir().unwrap();
-        let verdict = conduct(session(folder.path()), async |context| {
+        let verdict = run(folder.path()).run(async |context| {
             context.emit(What::PhaseStarted {
                 phase: Phase::Preflight,
                 deadline_s: 60,
             });
-            finished(Verdict::Closed)
+            ended(Verdict::Closed)
         });
         assert_eq!(verdict.unwrap(), Verdict::Closed);
         let run = folder.path().join("run");
@@ -217,9 +199,9 @@ mod tests {
                 reason,
                 counts,
             });
-            finished(Verdict::Open)
+            ended(Verdict::Open)
         };
-        conduct(session(folder.path()), own).unwrap();
+        run(folder.path()).run(own).unwrap();
         let summary = Summary::read(&folder.path().join("run").join(STREAM)).unwrap();
         assert_eq!((summary.counts.kept, &*summary.reason), (3, "all kept"));
     }
@@ -227,9 +209,9 @@ mod tests {
     #[test]
     fn a_panic_gives_no_verdict_and_says_where_the_run_is() {
         let folder = tempfile::tempdir().unwrap();
-        let failure = conduct(session(folder.path()), async |context| {
+        let failure = run(folder.path()).run(async |context| {
             assert_eq!(context.run.as_str(), "nobody", "on purpose");
-            finished(Verdict::Open)
+            ended(Verdict::Open)
         });
         let failure = failure.unwrap_err();
         assert!(
@@ -253,9 +235,7 @@ mod tests {
     fn a_folder_that_cannot_be_made_is_told_before_anything_starts() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("run"), "in the way").unwrap();
-        let failure = conduct(session(folder.path()), async |_| {
-            unreachable!("it has no folder")
-        });
+        let failure = run(folder.path()).run(async |_| unreachable!("it has no folder"));
         let error = format!("{:#}", failure.unwrap_err().error);
         assert!(
             error.starts_with("failed to create the run's folder "),
@@ -266,11 +246,11 @@ mod tests {
     #[test]
     fn the_first_signal_asks_the_run_to_stop_and_lets_it_tear_down() {
         let folder = tempfile::tempdir().unwrap();
-        let verdict = conduct(session(folder.path()), async |context| {
+        let verdict = run(folder.path()).run(async |context| {
             raise(Signal::SIGTERM).unwrap();
             context.interrupt.raised().await;
             context.note("torn down");
-            finished(Verdict::Interrupted)
+            ended(Verdict::Interrupted)
         });
         assert_eq!(verdict.unwrap(), Verdict::Interrupted);
         let stream = std::fs::read_to_string(folder.path().join("run").join(STREAM)).unwrap();
