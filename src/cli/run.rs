@@ -12,7 +12,7 @@ use super::stacks;
 use crate::engine::Engine;
 use crate::gate::{self, Keep, Plan};
 use crate::record::{ReleaseRef, RunId, Verdict};
-use crate::stack::{Release, Stack};
+use crate::stack::Release;
 use crate::suite::Suite;
 
 /// What is to be run, with nothing left to interpret.
