@@ -103,10 +103,10 @@ fn every_answer_counts_as_what_it_is() {
     check after / nodes-ready: passed
     check before / addons-live: passed
     check after / addons-live: failure, addons-live: DaemonSet kube-system/cni is still that of 1-34-v1
-    check after / no-restarts: skipped, warning: SHOULD is not met: no-restarts is FAIL
-    check after / etcd-encrypted: skipped, accepted: fails, accepted: the demo does not encrypt, see README
+    check after / no-restarts: skipped: warning, SHOULD is not met: no-restarts is FAIL
+    check after / etcd-encrypted: skipped: fails, accepted: the demo does not encrypt, see README
     check after / dns-resolves: error, dns-resolves: dns-resolves is ABORT
-    check after / gpu: skipped, not-applicable: gpu is skip
+    check after / gpu: skipped: gpu is skip
     verdict / verdict: failure, gate-closed: addons-live regressed
     ");
 }

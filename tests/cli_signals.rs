@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use stackgate::cli::session::{Finished, Session, conduct};
+use stackgate::cli::conduct::Conduct;
+use stackgate::gate::Ending;
 use stackgate::record::{ReleaseRef, Verdict};
 
 /// Tells this test binary that it is the process with the run, and where the run's folder goes.
@@ -22,7 +23,7 @@ fn child() {
         tag: "demo-1".to_owned(),
         kubernetes: "v1.35.0".to_owned(),
     };
-    let session = Session {
+    let run = Conduct {
         run: "7f3a09bc".parse().unwrap(),
         folder: Path::new(&folder).join("run"),
         timeout_scale: 1.0,
@@ -33,9 +34,7 @@ fn child() {
         delivery: "direct".to_owned(),
         command: vec![],
     };
-    let _ = conduct(session, async |_| -> Finished {
-        std::future::pending().await
-    });
+    let _ = run.run(async |_| -> Ending { std::future::pending().await });
 }
 
 struct Run {
