@@ -8,6 +8,7 @@ mod common;
 )]
 mod variant;
 
+use std::io::Read as _;
 use std::path::Path;
 
 use common::TestContext;
@@ -121,24 +122,37 @@ fn a_release_whose_name_contradicts_its_metadata_is_refused() {
     );
 }
 
+/// Puts an archive with one file of `size` zeros in the place of N+1's class archive.
+fn replace_class_archive(folder: &Path, entry: &str, size: u64) {
+    let gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut tar = tar::Builder::new(gzip);
+    let mut header = tar::Header::new_gnu();
+    header.as_old_mut().name[..entry.len()].copy_from_slice(entry.as_bytes());
+    header.set_size(size);
+    header.set_cksum();
+    tar.append(&header, std::io::repeat(0).take(size)).unwrap();
+    let archive = tar.into_inner().unwrap().finish().unwrap();
+    let release = folder.join("releases/cluster-stacks").join(N1);
+    std::fs::write(release.join(CLASS_ARCHIVE), archive).unwrap();
+}
+
 #[test]
-fn a_hostile_archive_is_refused() {
+fn an_archive_that_leaves_its_folder_is_refused() {
     let shown = refused(demo(), |folder| {
-        let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(
-            Vec::new(),
-            flate2::Compression::fast(),
-        ));
-        let mut header = tar::Header::new_gnu();
-        header.as_old_mut().name[..9].copy_from_slice(b"../evil.y");
-        header.set_size(0);
-        header.set_cksum();
-        tar.append(&header, std::io::empty()).unwrap();
-        let archive = tar.into_inner().unwrap().finish().unwrap();
-        let release = folder.join("releases/cluster-stacks").join(N1);
-        std::fs::write(release.join(CLASS_ARCHIVE), archive).unwrap();
+        replace_class_archive(folder, "../evil.yaml", 0)
     });
     assert!(
-        shown.contains(CLASS_ARCHIVE) && shown.contains("../evil.y"),
+        shown.contains(&format!("{CLASS_ARCHIVE}: entry \"../evil.yaml\"")),
+        "{shown}"
+    );
+}
+
+#[test]
+fn an_archive_bomb_is_refused() {
+    let bomb = |folder: &Path| replace_class_archive(folder, "chart/zeros", 40 << 20);
+    let shown = refused(demo(), bomb);
+    assert!(
+        shown.contains(CLASS_ARCHIVE) && shown.contains("chart/zeros"),
         "{shown}"
     );
 }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::Date;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::values::{Cidr, Day, ImageReference, Label, ReleaseTag, Subdomain, Timeout, Version};
 
@@ -282,11 +281,6 @@ pub struct Accepted {
     /// Why it is accepted.
     pub reason: String,
     /// Last day on which it is accepted (YYYY-MM-DD); without it, for ever.
-    #[serde(default, deserialize_with = "last_day")]
-    #[schemars(with = "Option<Day>")]
-    pub expires: Option<Date>,
-}
-
-fn last_day<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Date>, D::Error> {
-    Ok(Option::<Day>::deserialize(deserializer)?.map(Day::get))
+    #[serde(default)]
+    pub expires: Option<Day>,
 }

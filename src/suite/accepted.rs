@@ -50,7 +50,7 @@ mod tests {
         Accepted {
             check: check.to_owned(),
             reason: "known".to_owned(),
-            expires,
+            expires: expires.map(Into::into),
         }
     }
 

@@ -24,6 +24,12 @@ impl Day {
     }
 }
 
+impl From<Date> for Day {
+    fn from(date: Date) -> Self {
+        Self(date)
+    }
+}
+
 impl FromStr for Day {
     type Err = ValueError;
 
