@@ -1,1 +1,79 @@
 //! The checks themselves: one file per standard or subject, each with a passing and a failing case.
+
+mod health;
+mod images;
+mod judgement;
+mod pods;
+pub mod sandbox;
+#[cfg(test)]
+pub(crate) mod world;
+
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use kube::Client;
+use serde_json::Value;
+
+use crate::cluster::Context;
+use crate::record::Outcome;
+
+/// The image of check pods: Kubernetes' own test tool, which its conformance tests use as well.
+pub const TOOLS_IMAGE: &str = "registry.k8s.io/e2e-test-images/agnhost:2.53";
+
+/// What a check may look at. A check reads; what it has to create lives in a namespace of its own.
+pub struct Target<'a> {
+    /// The run.
+    pub context: &'a Context,
+    /// The workload cluster.
+    pub workload: &'a Client,
+    /// The management cluster, and the run's namespace and Cluster in it; absent when only a
+    /// workload cluster is given.
+    pub management: Option<ManagementTarget<'a>>,
+    /// The Kubernetes version that the cluster is meant to have, e.g. `v1.35.0`.
+    pub kubernetes: &'a str,
+    /// The Kubernetes version that it came from, after an upgrade.
+    pub upgraded_from: Option<&'a str>,
+    /// The addon objects as the release renders them.
+    pub addons: &'a [Value],
+    /// Addon objects of the previous release that the present one does not have any more.
+    pub dropped: &'a [Value],
+    /// An image with a shell and DNS tools for check pods.
+    pub tools_image: &'a str,
+}
+
+/// The management side of a target.
+pub struct ManagementTarget<'a> {
+    /// Talks to the management cluster.
+    pub client: &'a Client,
+    /// The run's namespace.
+    pub namespace: &'a str,
+    /// The Cluster's name.
+    pub cluster: &'a str,
+}
+
+/// A check's answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// One sentence: why it is so.
+    pub message: String,
+    /// Lines that prove it.
+    pub evidence: Vec<String>,
+}
+
+/// A check written in Rust, by the name under which suite files call it.
+pub struct Native {
+    /// The name in suite files.
+    pub name: &'static str,
+    /// How long it may take unless the suite says otherwise.
+    pub timeout: Duration,
+    /// Asks.
+    pub run: for<'a> fn(&'a Target<'a>) -> BoxFuture<'a, anyhow::Result<Answer>>,
+}
+
+/// Every check that there is, in the order in which they are told.
+#[must_use]
+pub const fn all() -> &'static [Native] {
+    health::ALL
+}

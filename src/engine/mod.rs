@@ -1,1 +1,103 @@
 //! Where clusters come from; the only room that knows which engine is at work.
+
+pub mod config;
+pub mod kind;
+
+use std::path::{Path, PathBuf};
+
+use futures::future::BoxFuture;
+use kube::Client;
+
+use crate::cluster::{Context, Interrupted, Object};
+use crate::record::{Blocker, Finding};
+
+/// Something that keeps a run from starting, with the way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong, e.g. `Docker does not answer at /var/run/docker.sock`.
+    pub what: String,
+    /// What to do now, e.g. `start it: systemctl start docker`.
+    pub remedy: String,
+}
+
+/// A management cluster that answers, with its providers.
+pub struct Management {
+    /// Talks to it.
+    pub client: Client,
+    /// A kubeconfig file for it, readable by the user alone.
+    pub kubeconfig: PathBuf,
+    /// The run's own namespace in it.
+    pub namespace: String,
+}
+
+/// Why an engine could not do what it was asked to; never the fault of the stack under test.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The machine, Docker, kind, or the providers.
+    #[error("{0:#}")]
+    Infrastructure(anyhow::Error),
+    /// A cause with a name, e.g. `manager-crashed`.
+    #[error("{}", .0.message)]
+    Cause(Box<Finding>),
+    /// Somebody asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+impl From<anyhow::Error> for EngineError {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Infrastructure(error)
+    }
+}
+
+/// What a kept cluster needs to be used, told at the end of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// What it is, e.g. `management cluster stackgate-7f3a09bc`.
+    pub what: String,
+    /// The command that reaches it, e.g. `export KUBECONFIG=…`.
+    pub command: String,
+}
+
+/// Where clusters come from. Everything after it is the same code for every engine.
+pub trait Engine: Send + Sync {
+    /// The engine's name, as in `--engine`.
+    fn name(&self) -> &'static str;
+
+    /// Every problem at once; creates nothing.
+    fn preflight(&self) -> BoxFuture<'_, Vec<Problem>>;
+
+    /// Makes (or reuses) the management cluster, with Cluster API answering, and the run's namespace.
+    fn management<'a>(
+        &'a self,
+        context: &'a Context,
+    ) -> BoxFuture<'a, Result<Management, EngineError>>;
+
+    /// A kubeconfig of a workload cluster, as its Secret gives it, made reachable from here.
+    fn reachable<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, anyhow::Result<String>>;
+
+    /// Facts about the environment for the reports: provider, versions, digests, host.
+    fn properties(&self) -> BoxFuture<'_, Vec<(String, String)>>;
+
+    /// Looks at the machines themselves (node logs, container states) for a cause of what blocks that
+    /// waiting will not mend. `machines` are Cluster API's Machines of the run.
+    fn investigate<'a>(
+        &'a self,
+        blockers: &'a [Blocker],
+        machines: &'a [std::sync::Arc<Object>],
+    ) -> BoxFuture<'a, Option<Finding>>;
+
+    /// Saves what only the engine can see (node journals, container states) into a folder.
+    fn collect<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, anyhow::Result<()>>;
+
+    /// Removes everything that the run created; idempotent. With `keep`, removes nothing and tells
+    /// how to reach what stays.
+    fn teardown<'a>(
+        &'a self,
+        context: &'a Context,
+        keep: bool,
+    ) -> BoxFuture<'a, anyhow::Result<Vec<Kept>>>;
+
+    /// What the run created and that is still there, by name; empty after a teardown.
+    fn leftovers(&self) -> BoxFuture<'_, anyhow::Result<Vec<String>>>;
+}

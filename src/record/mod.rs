@@ -1,1 +1,12 @@
 //! The run's stream of events: what happened, in one order, appended to disk as it happens.
+
+mod event;
+mod recorder;
+mod run_id;
+
+pub use event::{
+    Blocker, Change, CheckResult, Counts, Event, Finding, ObjectRef, Outcome, Phase, PhaseOutcome,
+    ReleaseRef, Severity, Usage, Verdict, What,
+};
+pub use recorder::{Recorder, Sink, read};
+pub use run_id::RunId;

@@ -1,0 +1,819 @@
+//! Server-side apply of many objects: in an order that works, side by side, patient with what is
+//! expected for a while in a young cluster, and at once clear about everything else.
+
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::resolve::{ResolveError, Resolver};
+use super::{Context, Interrupted, Kind, Object, Progress, View, WaitError, wait};
+use crate::record::ObjectRef;
+
+/// The field manager of everything that stackgate applies.
+pub const FIELD_MANAGER: &str = "stackgate";
+/// How many objects are on their way at the same time.
+const PARALLEL: usize = 16;
+/// How long one request may take; a webhook has at most 30 s of it.
+const REQUEST: Duration = Duration::from_secs(40);
+/// The pauses between attempts: the first, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(300));
+const CRD: Kind = Kind::new(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+);
+
+/// How objects are applied, deleted or tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Apply<'a> {
+    /// After how long (scaled by the context) it is given up; for all objects together.
+    pub deadline: Duration,
+    /// Where namespaced objects go that name no namespace; `default` without it.
+    pub namespace: Option<&'a str>,
+    /// Labels that every object gets.
+    pub labels: &'a [(&'a str, &'a str)],
+    /// Where the objects come from, in the reader's words, e.g. `chart cluster-class of docker-demo-1-34-v1`.
+    pub source: &'a str,
+}
+
+/// Why objects could not be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The API server, or an admission webhook, does not take the object.
+    #[error("failed to {verb} {object} of {origin}: {message}")]
+    Refused {
+        /// `apply`, `delete`, `read`, `try`.
+        verb: &'static str,
+        /// The object.
+        object: ObjectRef,
+        /// Where it comes from.
+        origin: String,
+        /// What the server said.
+        message: String,
+    },
+    /// What is expected to pass has not passed in time.
+    #[error(
+        "failed to {verb} {object} of {origin} within {seconds:.0} s; the last answer: {message}"
+    )]
+    Deadline {
+        /// `apply`, `delete`, `read`, `try`.
+        verb: &'static str,
+        /// The object.
+        object: ObjectRef,
+        /// Where it comes from.
+        origin: String,
+        /// How long it was tried.
+        seconds: f64,
+        /// The last answer.
+        message: String,
+    },
+    /// The definitions of custom resources did not become established.
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    /// Somebody asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// Applies objects to one cluster; remembers its kinds.
+pub struct Applier {
+    cluster: &'static str,
+    client: Client,
+    resolver: Resolver,
+}
+
+/// What one attempt failed with.
+enum Failure {
+    /// Expected for a while.
+    Passing(String),
+    /// Will not change by itself.
+    Lasting(String),
+}
+
+impl Applier {
+    /// For the cluster (`management` or `workload`) that the client talks to.
+    #[must_use]
+    pub fn new(cluster: &'static str, client: Client) -> Self {
+        Self {
+            cluster,
+            resolver: Resolver::new(client.clone()),
+            client,
+        }
+    }
+
+    /// Applies objects: namespaces and definitions of custom resources first (and waits until these
+    /// are established), then what workloads refer to, then workloads, then admission webhooks.
+    /// Fields that another manager owns are taken over.
+    ///
+    /// # Errors
+    /// At once when an object is refused; after the deadline when the reason was expected to pass; when
+    /// the run is interrupted.
+    pub async fn apply(
+        &self,
+        context: &Context,
+        objects: &[Value],
+        options: Apply<'_>,
+    ) -> Result<(), ApplyError> {
+        let started = Instant::now();
+        let mut ordered: Vec<&Value> = objects.iter().collect();
+        ordered.sort_by_key(|object| rank(object));
+        for rank in ordered.chunk_by(|a, b| rank(a) == rank(b)) {
+            let all: Vec<_> = rank
+                .iter()
+                .map(|object| self.apply_one(context, object, options, started, false))
+                .collect();
+            let mut applied = futures::stream::iter(all).buffer_unordered(PARALLEL);
+            while applied.try_next().await?.is_some() {}
+            self.established(context, rank, options, started).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks the API server, with its admission webhooks, what applying an object would make of it,
+    /// and changes nothing.
+    ///
+    /// # Errors
+    /// As for [`Applier::apply`].
+    pub async fn dry_run(
+        &self,
+        context: &Context,
+        object: &Value,
+        options: Apply<'_>,
+    ) -> Result<Object, ApplyError> {
+        self.apply_one(context, object, options, Instant::now(), true)
+            .await
+    }
+
+    /// Deletes objects, in the reverse of the order in which they are applied; what is absent is fine.
+    /// Returns when the API server has accepted it: an object with finalizers is still there then.
+    ///
+    /// # Errors
+    /// As for [`Applier::apply`].
+    pub async fn delete(
+        &self,
+        context: &Context,
+        objects: &[Value],
+        options: Apply<'_>,
+    ) -> Result<(), ApplyError> {
+        let started = Instant::now();
+        let mut ordered: Vec<&Value> = objects.iter().collect();
+        ordered.sort_by_key(|object| std::cmp::Reverse(rank(object)));
+        for rank in ordered.chunk_by(|a, b| rank(a) == rank(b)) {
+            let all: Vec<_> = rank
+                .iter()
+                .map(|object| self.delete_one(context, object, options, started))
+                .collect();
+            let mut deleted = futures::stream::iter(all).buffer_unordered(PARALLEL);
+            while deleted.try_next().await?.is_some() {}
+        }
+        Ok(())
+    }
+
+    /// The live object for a given one (its kind, namespace and name), if there is one.
+    ///
+    /// # Errors
+    /// As for [`Applier::apply`].
+    pub async fn get(
+        &self,
+        context: &Context,
+        object: &Value,
+        options: Apply<'_>,
+    ) -> Result<Option<Object>, ApplyError> {
+        let attempt = || async {
+            let (api, _) = match self.api(object, options).await {
+                Err(Unresolved::Absent(_)) => return Ok(None),
+                Err(Unresolved::Failed(failure)) => return Err(failure),
+                Ok(found) => found,
+            };
+            match api.get_opt(name(object)?).await {
+                Ok(found) => Ok(found.map(|found| self.object(found))),
+                Err(error) => Err(judge(&error)),
+            }
+        };
+        self.patiently("read", context, object, options, Instant::now(), attempt)
+            .await
+    }
+
+    /// The kind of an object as a view can watch it, or none while the API server does not serve it.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked, or the object is none.
+    pub async fn kind(&self, object: &Value) -> anyhow::Result<Option<Kind>> {
+        self.resolver.kind(object).await
+    }
+
+    async fn apply_one(
+        &self,
+        context: &Context,
+        object: &Value,
+        options: Apply<'_>,
+        started: Instant,
+        dry_run: bool,
+    ) -> Result<Object, ApplyError> {
+        let mut parameters = PatchParams::apply(FIELD_MANAGER).force();
+        parameters.dry_run = dry_run;
+        let attempt = || async {
+            let (api, namespace) = match self.api(object, options).await {
+                Ok(found) => found,
+                Err(Unresolved::Absent(failure) | Unresolved::Failed(failure)) => {
+                    return Err(failure);
+                }
+            };
+            let prepared = prepare(object, namespace.as_deref(), options.labels);
+            match api
+                .patch(name(object)?, &parameters, &Patch::Apply(&prepared))
+                .await
+            {
+                Ok(applied) => Ok(self.object(applied)),
+                Err(error) => Err(judge(&error)),
+            }
+        };
+        let verb = if dry_run { "try" } else { "apply" };
+        self.patiently(verb, context, object, options, started, attempt)
+            .await
+    }
+
+    async fn delete_one(
+        &self,
+        context: &Context,
+        object: &Value,
+        options: Apply<'_>,
+        started: Instant,
+    ) -> Result<(), ApplyError> {
+        let attempt = || async {
+            let (api, _) = match self.api(object, options).await {
+                Err(Unresolved::Absent(_)) => return Ok(()),
+                Err(Unresolved::Failed(failure)) => return Err(failure),
+                Ok(found) => found,
+            };
+            match api.delete(name(object)?, &DeleteParams::background()).await {
+                Ok(_) => Ok(()),
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                Err(error) => Err(judge(&error)),
+            }
+        };
+        self.patiently("delete", context, object, options, started, attempt)
+            .await
+    }
+
+    async fn api(
+        &self,
+        object: &Value,
+        options: Apply<'_>,
+    ) -> Result<(Api<DynamicObject>, Option<String>), Unresolved> {
+        let default = options.namespace.unwrap_or("default");
+        self.resolver
+            .api(object, default)
+            .await
+            .map_err(|error| match error {
+                ResolveError::Malformed(why) => {
+                    Unresolved::Failed(Failure::Lasting(why.to_owned()))
+                }
+                ResolveError::Api(error) => Unresolved::Failed(judge(&error)),
+                // Kinds that come with Kubernetes are served from the start.
+                ResolveError::NotServed {
+                    ref api_version, ..
+                } if is_built_in(api_version) => {
+                    Unresolved::Absent(Failure::Lasting(error.to_string()))
+                }
+                ResolveError::NotServed { .. } => {
+                    Unresolved::Absent(Failure::Passing(error.to_string()))
+                }
+            })
+    }
+
+    fn object(&self, mut object: DynamicObject) -> Object {
+        object.metadata.managed_fields = None;
+        Object::new(
+            self.cluster,
+            serde_json::to_value(&object).unwrap_or_default(),
+        )
+    }
+
+    /// Repeats an attempt while its failure is one that passes, until the deadline.
+    async fn patiently<T, F: Future<Output = Result<T, Failure>>>(
+        &self,
+        verb: &'static str,
+        context: &Context,
+        object: &Value,
+        options: Apply<'_>,
+        started: Instant,
+        mut attempt: impl FnMut() -> F,
+    ) -> Result<T, ApplyError> {
+        let deadline = context.scaled(options.deadline);
+        let until = started + deadline;
+        let reference = self.reference(object, options);
+        let origin = options.source.to_owned();
+        let mut pause = PAUSE.0;
+        let mut last = "none".to_owned();
+        loop {
+            let limit = until.min(Instant::now() + REQUEST);
+            let outcome = tokio::select! {
+                biased;
+                () = context.interrupt.raised() => return Err(Interrupted.into()),
+                outcome = tokio::time::timeout_at(limit, attempt()) => outcome,
+            };
+            match outcome {
+                Ok(Ok(done)) => return Ok(done),
+                Ok(Err(Failure::Lasting(message))) => {
+                    return Err(ApplyError::Refused {
+                        verb,
+                        object: reference,
+                        origin,
+                        message,
+                    });
+                }
+                Ok(Err(Failure::Passing(message))) => last = message,
+                Err(_) => last = format!("{last}; then no answer"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(until.min(Instant::now() + pause)) => {}
+                () = context.interrupt.raised() => return Err(Interrupted.into()),
+            }
+            if Instant::now() >= until {
+                return Err(ApplyError::Deadline {
+                    verb,
+                    object: reference,
+                    origin,
+                    seconds: deadline.as_secs_f64(),
+                    message: last,
+                });
+            }
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    fn reference(&self, object: &Value, options: Apply<'_>) -> ObjectRef {
+        let mut reference = Object::new(self.cluster, object.clone()).reference();
+        if reference.namespace.is_none() {
+            reference.namespace = options.namespace.map(str::to_owned);
+        }
+        reference
+    }
+
+    /// Waits until the definitions of custom resources among the objects are established.
+    async fn established(
+        &self,
+        context: &Context,
+        objects: &[&Value],
+        options: Apply<'_>,
+        started: Instant,
+    ) -> Result<(), ApplyError> {
+        let names: Vec<&str> = objects
+            .iter()
+            .filter(|object| object["kind"] == *CRD.kind)
+            .filter_map(|object| object["metadata"]["name"].as_str())
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let view = View::start(self.cluster, &self.client, &[(CRD, "")]);
+        let what = format!("definitions of custom resources of {}", options.source);
+        let left = options.deadline.saturating_sub(started.elapsed());
+        wait(context, &what, left, &[&view], None, || {
+            let blockers = names
+                .iter()
+                .filter_map(|name| match view.get(&CRD, "", name) {
+                    Some(definition) => definition.unless_true("Established"),
+                    None => {
+                        let json = json!({"kind": CRD.kind, "metadata": {"name": name}});
+                        Some(Object::new(self.cluster, json).blocker("missing"))
+                    }
+                })
+                .collect();
+            Progress::unless(blockers)
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// Why an object has no path.
+enum Unresolved {
+    /// Its kind is not served.
+    Absent(Failure),
+    /// It could not be found out.
+    Failed(Failure),
+}
+
+fn name(object: &Value) -> Result<&str, Failure> {
+    object["metadata"]["name"]
+        .as_str()
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| {
+            Failure::Lasting("it has no metadata.name; expected a Kubernetes object".to_owned())
+        })
+}
+
+/// The object with its namespace and the run's labels.
+fn prepare(object: &Value, namespace: Option<&str>, labels: &[(&str, &str)]) -> Value {
+    let mut prepared = object.clone();
+    if let Some(namespace) = namespace {
+        prepared["metadata"]["namespace"] = json!(namespace);
+    }
+    if !labels.is_empty() && !prepared["metadata"]["labels"].is_object() {
+        prepared["metadata"]["labels"] = json!({});
+    }
+    for (key, value) in labels {
+        prepared["metadata"]["labels"][*key] = json!(value);
+    }
+    prepared
+}
+
+/// The position in the order of applying. A workload's Pods are made at once, and are put off for
+/// seconds when what they refer to is missing; a webhook is in the way of what comes after it.
+fn rank(object: &Value) -> u8 {
+    match object["kind"].as_str().unwrap_or_default() {
+        "Namespace" | "CustomResourceDefinition" => 0,
+        "Deployment" | "DaemonSet" | "StatefulSet" | "ReplicaSet" | "Job" | "CronJob" | "Pod" => 2,
+        "MutatingWebhookConfiguration"
+        | "ValidatingWebhookConfiguration"
+        | "ValidatingAdmissionPolicyBinding"
+        | "APIService" => 3,
+        _ => 1,
+    }
+}
+
+/// Whether a group is one that Kubernetes itself serves: only these have names without a dot.
+fn is_built_in(api_version: &str) -> bool {
+    api_version
+        .split_once('/')
+        .is_none_or(|(group, _)| !group.contains('.'))
+}
+
+/// Tells what passes by itself in a young cluster from what does not.
+fn judge(error: &kube::Error) -> Failure {
+    use kube::Error::{Api, HyperError, ReadEvents, Service};
+    match error {
+        Api(status) => {
+            let message = status.message.clone();
+            let message = if message.is_empty() {
+                format!("HTTP status {}", status.code)
+            } else {
+                message
+            };
+            // A webhook's own refusal may carry any code; one that cannot be reached is a 500.
+            let denied = message.contains("denied the request");
+            // Pods may be refused until the namespace's service account is there.
+            let early = status.code == 403 && message.contains("error looking up service account");
+            // Without details it is the kind that is missing, else what the object refers to.
+            let unserved = status.code == 404
+                && status
+                    .details
+                    .as_ref()
+                    .is_none_or(|details| details.name.is_empty());
+            let passing = matches!(status.code, 409 | 429 | 500..=599) || early || unserved;
+            if passing && !denied {
+                Failure::Passing(message)
+            } else {
+                Failure::Lasting(message)
+            }
+        }
+        Service(_) | HyperError(_) | ReadEvents(_) => Failure::Passing(sources(error)),
+        _ => Failure::Lasting(sources(error)),
+    }
+}
+
+/// An error with all that it wraps.
+fn sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::cluster::Interrupt;
+    use crate::record::{Recorder, RunId};
+
+    /// What the server was asked: method with path, and body.
+    type Asked = Arc<Mutex<Vec<(String, Value)>>>;
+
+    /// An API server that answers each request as the test says, with how often it was asked that.
+    async fn server(
+        answer: impl Fn(&str, usize) -> Option<(u16, Value)> + Send + Sync + 'static,
+    ) -> (Client, Asked) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Asked::default();
+        let seen = asked.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                serve(stream, &answer, &seen).await;
+            }
+        });
+        let mut config = kube::Config::new(address.parse().unwrap());
+        config.default_retry = false;
+        (Client::try_from(config).unwrap(), asked)
+    }
+
+    async fn serve(
+        mut stream: TcpStream,
+        answer: &impl Fn(&str, usize) -> Option<(u16, Value)>,
+        asked: &Asked,
+    ) {
+        let mut text = Vec::new();
+        let (head, body) = loop {
+            let mut chunk = [0; 4096];
+            let read = stream.read(&mut chunk).await.unwrap_or_default();
+            if read == 0 {
+                return;
+            }
+            text.extend_from_slice(&chunk[..read]);
+            let whole = String::from_utf8_lossy(&text).into_owned();
+            let Some((head, body)) = whole.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                name.eq_ignore_ascii_case("content-length")
+                    .then(|| value.parse::<usize>().ok())?
+            });
+            if body.len() >= length.unwrap_or_default() {
+                break (head.to_owned(), body.to_owned());
+            }
+        };
+        let line = head.lines().next().unwrap_or_default();
+        let request = line.trim_end_matches(" HTTP/1.1").to_owned();
+        let path = request.split('?').next().unwrap_or_default().to_owned();
+        let before = {
+            let mut asked = asked.lock().unwrap();
+            let before = asked
+                .iter()
+                .filter(|(known, _)| known.starts_with(&path))
+                .count();
+            asked.push((request, serde_json::from_str(&body).unwrap_or_default()));
+            before
+        };
+        // Without an answer the connection breaks.
+        if let Some((code, value)) = answer(&path, before) {
+            let body = value.to_string();
+            let head = format!(
+                "HTTP/1.1 {code} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all((head + &body).as_bytes()).await;
+        }
+    }
+
+    fn kinds() -> Value {
+        let kind = |name: &str, kind: &str, namespaced: bool| json!({"name": name, "kind": kind, "namespaced": namespaced, "singularName": "", "verbs": ["patch"]});
+        json!({
+            "kind": "APIResourceList",
+            "groupVersion": "v1",
+            "resources": [
+                kind("configmaps", "ConfigMap", true),
+                kind("namespaces", "Namespace", false),
+            ],
+        })
+    }
+
+    fn status(code: u16, message: &str, details: Value) -> Option<(u16, Value)> {
+        let reason = if code == 404 { "NotFound" } else { "" };
+        let status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "code": code, "reason": reason, "message": message, "details": details,
+        });
+        Some((code, status))
+    }
+
+    fn config_map(name: &str) -> Value {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}})
+    }
+
+    fn options() -> Apply<'static> {
+        Apply {
+            deadline: Duration::from_secs(5),
+            namespace: Some("demo"),
+            labels: &[("stackgate/run", "7f3a09bc")],
+            source: "chart demo",
+        }
+    }
+
+    fn context(folder: &tempfile::TempDir, interrupt: Interrupt) -> Context {
+        let recorder =
+            Recorder::create(folder.path(), jiff::Timestamp::UNIX_EPOCH, vec![]).unwrap();
+        Context::new(RunId::random(), recorder, interrupt, 1.0)
+    }
+
+    async fn apply(
+        client: Client,
+        objects: &[Value],
+        options: Apply<'_>,
+    ) -> Result<(), ApplyError> {
+        let folder = tempfile::tempdir().unwrap();
+        let context = context(&folder, Interrupt::default());
+        Applier::new("workload", client)
+            .apply(&context, objects, options)
+            .await
+    }
+
+    fn requests(asked: &Asked) -> Vec<String> {
+        let asked = asked.lock().unwrap();
+        asked.iter().map(|(request, _)| request.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn objects_go_in_order_with_force_manager_namespace_and_labels() {
+        let (client, asked) = server(|path, _| {
+            Some(match path {
+                "GET /api/v1" => (200, kinds()),
+                _ => (200, config_map("x")),
+            })
+        })
+        .await;
+        let namespace =
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "demo"}});
+        apply(client, &[config_map("a"), namespace], options())
+            .await
+            .unwrap();
+        assert_eq!(
+            requests(&asked),
+            [
+                "GET /api/v1",
+                "PATCH /api/v1/namespaces/demo?&force=true&fieldManager=stackgate",
+                "PATCH /api/v1/namespaces/demo/configmaps/a?&force=true&fieldManager=stackgate",
+            ]
+        );
+        let sent = asked.lock().unwrap().last().unwrap().1.clone();
+        assert_eq!(sent["metadata"]["namespace"], "demo");
+        assert_eq!(sent["metadata"]["labels"]["stackgate/run"], "7f3a09bc");
+        assert_eq!(sent["data"]["a"], "b");
+    }
+
+    #[tokio::test]
+    async fn what_passes_is_tried_again() {
+        let (client, asked) = server(|path, before| match (path, before) {
+            ("GET /api/v1", _) => Some((200, kinds())),
+            (_, 0) => None,
+            (_, 1) => status(429, "too many requests", Value::Null),
+            (_, 2) => status(
+                500,
+                "Internal error occurred: failed calling webhook \"x\": connection refused",
+                Value::Null,
+            ),
+            (_, 3) => status(
+                403,
+                "error looking up service account demo/default: not found",
+                Value::Null,
+            ),
+            _ => Some((200, config_map("a"))),
+        })
+        .await;
+        apply(client, &[config_map("a")], options()).await.unwrap();
+        assert_eq!(requests(&asked).len(), 6);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_ends_it_at_once_and_names_object_source_and_reason() {
+        for (code, message, details) in [
+            (
+                422,
+                "ConfigMap \"a\" is invalid: data: Invalid value",
+                json!({"name": "a"}),
+            ),
+            (403, "configmaps is forbidden", json!({"name": "a"})),
+            (
+                404,
+                "namespaces \"demo\" not found",
+                json!({"name": "demo", "kind": "namespaces"}),
+            ),
+            (
+                500,
+                "admission webhook \"x\" denied the request: no",
+                Value::Null,
+            ),
+        ] {
+            let (client, asked) = server(move |path, _| match path {
+                "GET /api/v1" => Some((200, kinds())),
+                _ => status(code, message, details.clone()),
+            })
+            .await;
+            let error = apply(client, &[config_map("a")], options())
+                .await
+                .unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!("failed to apply ConfigMap demo/a of chart demo: {message}")
+            );
+            assert_eq!(requests(&asked).len(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kind_is_waited_for_only_where_it_may_still_come() {
+        let served = |path: &str, before| match path {
+            "GET /api/v1" => Some((200, kinds())),
+            "GET /apis/demo.io/v1" if before >= 2 => Some((
+                200,
+                json!({"kind": "APIResourceList", "groupVersion": "demo.io/v1", "resources": [
+                    {"name": "demos", "kind": "Demo", "namespaced": true, "singularName": "", "verbs": []},
+                ]}),
+            )),
+            "GET /apis/demo.io/v1" => status(
+                404,
+                "the server could not find the requested resource",
+                Value::Null,
+            ),
+            _ => Some((200, config_map("a"))),
+        };
+        let (client, _) = server(served).await;
+        let custom = json!({"apiVersion": "demo.io/v1", "kind": "Demo", "metadata": {"name": "a"}});
+        apply(client, &[custom], options()).await.unwrap();
+
+        let (client, asked) = server(served).await;
+        let mistyped = json!({"apiVersion": "v1", "kind": "ConfigMaps", "metadata": {"name": "a"}});
+        let error = apply(client, &[mistyped], options()).await.unwrap_err();
+        assert!(matches!(error, ApplyError::Refused { .. }), "{error}");
+        assert!(
+            error.to_string().contains("serves no ConfigMaps in v1"),
+            "{error}"
+        );
+        assert_eq!(requests(&asked), ["GET /api/v1"]);
+    }
+
+    #[tokio::test]
+    async fn patience_ends_with_the_deadline_and_the_last_answer() {
+        let (client, _) = server(|path, _| match path {
+            "GET /api/v1" => Some((200, kinds())),
+            _ => status(503, "etcd is on holiday", Value::Null),
+        })
+        .await;
+        let short = Apply {
+            deadline: Duration::from_millis(200),
+            ..options()
+        };
+        let error = apply(client, &[config_map("a")], short).await.unwrap_err();
+        assert!(matches!(error, ApplyError::Deadline { .. }), "{error}");
+        assert!(error.to_string().ends_with("etcd is on holiday"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_interruption_ends_it() {
+        let (client, _) = server(|_, _| None).await;
+        let folder = tempfile::tempdir().unwrap();
+        let interrupt = Interrupt::default();
+        let context = context(&folder, interrupt.clone());
+        let applier = Applier::new("workload", client);
+        let objects = [config_map("a")];
+        let apply = applier.apply(&context, &objects, options());
+        let (outcome, ()) = tokio::join!(apply, async { interrupt.raise() });
+        assert!(matches!(outcome, Err(ApplyError::Interrupted(_))));
+    }
+
+    #[tokio::test]
+    async fn what_is_absent_counts_as_deleted_and_is_not_found() {
+        let (client, asked) = server(|path, _| match path {
+            "GET /api/v1" => Some((200, kinds())),
+            "GET /apis/gone.io/v1" => status(404, "no", Value::Null),
+            _ => status(404, "configmaps \"a\" not found", json!({"name": "a"})),
+        })
+        .await;
+        let folder = tempfile::tempdir().unwrap();
+        let context = context(&folder, Interrupt::default());
+        let applier = Applier::new("workload", client);
+        let unknown =
+            json!({"apiVersion": "gone.io/v1", "kind": "Gone", "metadata": {"name": "a"}});
+        let objects = [config_map("a"), unknown];
+        applier.delete(&context, &objects, options()).await.unwrap();
+        assert!(
+            requests(&asked)
+                .iter()
+                .any(|request| request.starts_with("DELETE "))
+        );
+        for object in &objects {
+            let found = applier.get(&context, object, options()).await.unwrap();
+            assert_eq!(found, None);
+        }
+    }
+
+    #[test]
+    fn workloads_come_after_what_they_refer_to_and_webhooks_last() {
+        let ranks = [
+            "CustomResourceDefinition",
+            "ServiceAccount",
+            "Deployment",
+            "ValidatingWebhookConfiguration",
+        ]
+        .map(|kind| rank(&json!({"kind": kind})));
+        assert!(ranks.is_sorted() && ranks[0] < ranks[3], "{ranks:?}");
+    }
+}

@@ -1,0 +1,141 @@
+//! What everything that waits or acts in a run is given: the run's id, the recorder, the time
+//! scale, and the wish to stop.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::record::{Phase, Recorder, RunId, What};
+
+/// Somebody asked the run to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Interrupted;
+
+/// The wish to stop, given by whoever holds it (Ctrl-C, SIGTERM).
+#[derive(Clone)]
+pub struct Interrupt(watch::Sender<bool>);
+
+impl Default for Interrupt {
+    fn default() -> Self {
+        Self(watch::Sender::new(false))
+    }
+}
+
+impl Interrupt {
+    /// Asks everything that waits to stop.
+    pub fn raise(&self) {
+        self.0.send_replace(true);
+    }
+
+    /// Whether somebody asked to stop.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Resolves when somebody asks to stop.
+    pub async fn raised(&self) {
+        // The sender lives in self, so waiting cannot fail.
+        let _ = self.0.subscribe().wait_for(|raised| *raised).await;
+    }
+}
+
+/// The run's context; clones are the same run.
+#[derive(Clone)]
+pub struct Context {
+    /// The run's id.
+    pub run: RunId,
+    /// Where events go.
+    pub recorder: Recorder,
+    /// The wish to stop.
+    pub interrupt: Interrupt,
+    scale: f64,
+    phase: Arc<Mutex<Phase>>,
+    reactions: Arc<Mutex<Vec<f64>>>,
+}
+
+impl Context {
+    /// A context for one run. `scale` multiplies every deadline (`--timeout-scale`).
+    #[must_use]
+    pub fn new(run: RunId, recorder: Recorder, interrupt: Interrupt, scale: f64) -> Self {
+        Self {
+            run,
+            recorder,
+            interrupt,
+            scale,
+            phase: Arc::new(Mutex::new(Phase::Preflight)),
+            reactions: Arc::default(),
+        }
+    }
+
+    /// The same run, but deaf to interruption: for tearing down.
+    #[must_use]
+    pub fn uninterrupted(&self) -> Self {
+        Self {
+            interrupt: Interrupt::default(),
+            ..self.clone()
+        }
+    }
+
+    /// A deadline after scaling.
+    #[must_use]
+    pub fn scaled(&self, deadline: Duration) -> Duration {
+        deadline.mul_f64(self.scale)
+    }
+
+    /// What has to be given as a deadline to have this much time after scaling.
+    #[must_use]
+    pub fn unscaled(&self, left: Duration) -> Duration {
+        left.div_f64(self.scale)
+    }
+
+    /// The phase that the run is in.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *lock(&self.phase)
+    }
+
+    /// Moves the run to a phase; what waits from now on waits in it.
+    pub fn enter(&self, phase: Phase) {
+        *lock(&self.phase) = phase;
+    }
+
+    /// Appends an event.
+    pub fn emit(&self, what: What) {
+        self.recorder.emit(what);
+    }
+
+    /// Appends a line for the reader.
+    pub fn note(&self, message: impl Into<String>) {
+        self.emit(What::Note {
+            message: message.into(),
+        });
+    }
+
+    /// Appends a fact about the environment.
+    pub fn property(&self, name: impl Into<String>, value: impl Into<String>) {
+        self.emit(What::Property {
+            name: name.into(),
+            value: value.into(),
+        });
+    }
+
+    /// Notes how long the harness took to act on a satisfied wait, in milliseconds.
+    pub(super) fn reacted(&self, milliseconds: f64) {
+        lock(&self.reactions).push(milliseconds);
+    }
+
+    /// Every reaction so far, in milliseconds.
+    #[must_use]
+    pub fn reactions(&self) -> Vec<f64> {
+        lock(&self.reactions).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,287 @@
+//! A live copy of the objects of some kinds of one cluster, fed by watches.
+//!
+//! Each kind has one watch, listed anew from time to time, since a watch can silently lose events
+//! (linkerd2#14773). What it holds is what the API server said, minus `managedFields`.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::watcher;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Object;
+
+/// How often a kind is listed anew beside its watch.
+const RELIST: Duration = Duration::from_secs(10);
+/// How long to wait before a watch that failed is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// A kind of object, by the version in which it is read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kind {
+    /// API group, empty for the core.
+    pub group: Cow<'static, str>,
+    /// Version.
+    pub version: Cow<'static, str>,
+    /// Kind.
+    pub kind: Cow<'static, str>,
+    /// The resource's name in paths.
+    pub plural: Cow<'static, str>,
+}
+
+impl Kind {
+    /// A kind by its parts.
+    #[must_use]
+    pub const fn new(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+    ) -> Self {
+        Self {
+            group: Cow::Borrowed(group),
+            version: Cow::Borrowed(version),
+            kind: Cow::Borrowed(kind),
+            plural: Cow::Borrowed(plural),
+        }
+    }
+
+    /// A kind as discovery tells it.
+    #[must_use]
+    pub fn discovered(resource: &ApiResource) -> Self {
+        Self {
+            group: Cow::Owned(resource.group.clone()),
+            version: Cow::Owned(resource.version.clone()),
+            kind: Cow::Owned(resource.kind.clone()),
+            plural: Cow::Owned(resource.plural.clone()),
+        }
+    }
+
+    /// The form that kube's dynamic API takes.
+    #[must_use]
+    pub fn resource(&self) -> ApiResource {
+        ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk(&self.group, &self.version, &self.kind),
+            &self.plural,
+        )
+    }
+}
+
+type Key = (String, String);
+
+#[derive(Default)]
+struct Store {
+    objects: BTreeMap<Key, Arc<Object>>,
+    listed: bool,
+    /// Why the last watch of it ended, until the next one works.
+    error: Option<String>,
+}
+
+type Stores = Arc<Mutex<BTreeMap<Kind, Store>>>;
+
+/// The live copy. Dropping it ends its watches.
+pub struct View {
+    cluster: &'static str,
+    stores: Stores,
+    changed: watch::Sender<Instant>,
+    _watches: JoinSet<()>,
+}
+
+impl View {
+    /// Starts to watch `kinds`, each in `namespace` (empty: all namespaces).
+    #[must_use]
+    pub fn start(cluster: &'static str, client: &Client, kinds: &[(Kind, &str)]) -> Self {
+        let stores: Stores = Arc::new(Mutex::new(
+            kinds
+                .iter()
+                .map(|(kind, _)| (kind.clone(), Store::default()))
+                .collect(),
+        ));
+        let changed = watch::Sender::new(Instant::now());
+        let mut watches = JoinSet::new();
+        for (kind, namespace) in kinds {
+            let resource = kind.resource();
+            let api: Api<DynamicObject> = if namespace.is_empty() {
+                Api::all_with(client.clone(), &resource)
+            } else {
+                Api::namespaced_with(client.clone(), namespace, &resource)
+            };
+            watches.spawn(follow(
+                cluster,
+                kind.clone(),
+                api,
+                stores.clone(),
+                changed.clone(),
+            ));
+        }
+        Self {
+            cluster,
+            stores,
+            changed,
+            _watches: watches,
+        }
+    }
+
+    /// Which cluster this is: `management` or `workload`.
+    #[must_use]
+    pub const fn cluster(&self) -> &'static str {
+        self.cluster
+    }
+
+    /// All objects of a kind, by namespace and name.
+    #[must_use]
+    pub fn list(&self, kind: &Kind) -> Vec<Arc<Object>> {
+        let stores = lock(&self.stores);
+        stores
+            .get(kind)
+            .map(|store| store.objects.values().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        let stores = lock(&self.stores);
+        let key = (namespace.to_owned(), name.to_owned());
+        stores.get(kind)?.objects.get(&key).cloned()
+    }
+
+    /// The kinds that were not listed yet, or whose watch is broken, with the reason: what the view
+    /// says of these is not to be trusted.
+    #[must_use]
+    pub fn unsettled(&self) -> Vec<(Kind, String)> {
+        lock(&self.stores)
+            .iter()
+            .filter(|(_, store)| !store.listed || store.error.is_some())
+            .map(|(kind, store)| {
+                let why = store
+                    .error
+                    .clone()
+                    .unwrap_or_else(|| "not listed yet".to_owned());
+                (kind.clone(), why)
+            })
+            .collect()
+    }
+
+    /// Tells of each change, with the time at which it arrived.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Instant> {
+        self.changed.subscribe()
+    }
+}
+
+async fn follow(
+    cluster: &'static str,
+    kind: Kind,
+    api: Api<DynamicObject>,
+    stores: Stores,
+    changed: watch::Sender<Instant>,
+) {
+    loop {
+        let mut events = std::pin::pin!(watcher(api.clone(), watcher::Config::default()));
+        let mut fresh = BTreeMap::new();
+        let relist = Instant::now() + RELIST;
+        loop {
+            let event = match tokio::time::timeout_at(relist, events.try_next()).await {
+                Ok(Ok(Some(event))) => event,
+                // Time for a new list, or the stream ended: start over.
+                Err(_) | Ok(Ok(None)) => break,
+                Ok(Err(error)) => {
+                    update(&stores, &changed, &kind, |store| {
+                        store.error = Some(error.to_string())
+                    });
+                    tokio::time::sleep(RETRY).await;
+                    break;
+                }
+            };
+            let arrived = Instant::now();
+            match event {
+                watcher::Event::Init => fresh.clear(),
+                watcher::Event::InitApply(object) => {
+                    let (key, object) = entry(cluster, &kind, object);
+                    fresh.insert(key, object);
+                }
+                watcher::Event::InitDone => {
+                    let listed = std::mem::take(&mut fresh);
+                    replace(&stores, &changed, &kind, listed, arrived);
+                }
+                watcher::Event::Apply(object) => {
+                    let (key, object) = entry(cluster, &kind, object);
+                    update(&stores, &changed, &kind, |store| {
+                        store.objects.insert(key, object);
+                    });
+                }
+                watcher::Event::Delete(object) => {
+                    let (key, _) = entry(cluster, &kind, object);
+                    update(&stores, &changed, &kind, |store| {
+                        store.objects.remove(&key);
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// Takes a whole list. Waits are woken only when it says something new.
+fn replace(
+    stores: &Stores,
+    changed: &watch::Sender<Instant>,
+    kind: &Kind,
+    listed: BTreeMap<Key, Arc<Object>>,
+    arrived: Instant,
+) {
+    let mut stores = lock(stores);
+    let store = stores.entry(kind.clone()).or_default();
+    let news = !store.listed || store.error.is_some() || store.objects != listed;
+    store.objects = listed;
+    store.listed = true;
+    store.error = None;
+    if news {
+        changed.send_replace(arrived);
+    }
+}
+
+fn update(
+    stores: &Stores,
+    changed: &watch::Sender<Instant>,
+    kind: &Kind,
+    act: impl FnOnce(&mut Store),
+) {
+    act(lock(stores).entry(kind.clone()).or_default());
+    changed.send_replace(Instant::now());
+}
+
+fn entry(cluster: &'static str, kind: &Kind, mut object: DynamicObject) -> (Key, Arc<Object>) {
+    object.metadata.managed_fields = None;
+    let key = (
+        object.metadata.namespace.clone().unwrap_or_default(),
+        object.metadata.name.clone().unwrap_or_default(),
+    );
+    // Items of a list come without apiVersion and kind.
+    object.types = Some(kube::api::TypeMeta::from(kind));
+    let json = serde_json::to_value(&object).unwrap_or_default();
+    (key, Arc::new(Object::new(cluster, json)))
+}
+
+impl From<&Kind> for kube::api::TypeMeta {
+    fn from(kind: &Kind) -> Self {
+        let resource = kind.resource();
+        Self {
+            api_version: resource.api_version,
+            kind: resource.kind,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,223 @@
+//! Waiting: a predicate over live views, woken by their changes, with a deadline enforced from
+//! outside, and with the reason told while it lasts and when it ends badly.
+
+use std::time::Duration;
+
+use futures::future::{BoxFuture, select_all};
+use tokio::time::Instant;
+
+use super::{Context, Interrupted, View};
+use crate::record::{Blocker, Finding, What};
+
+/// What a predicate says about now.
+pub enum Progress<T> {
+    /// It is so.
+    Done(T),
+    /// It is not so, because of these; the most telling first.
+    Blocked(Vec<Blocker>),
+}
+
+impl Progress<()> {
+    /// Done when nothing blocks.
+    #[must_use]
+    pub fn unless(blockers: Vec<Blocker>) -> Self {
+        if blockers.is_empty() {
+            Self::Done(())
+        } else {
+            Self::Blocked(blockers)
+        }
+    }
+}
+
+/// Why a wait ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum WaitError {
+    /// The deadline passed.
+    #[error("timed out after {seconds:.0} s waiting for {what}{}", first(blockers))]
+    Deadline {
+        /// What was waited for.
+        what: String,
+        /// After how long.
+        seconds: f64,
+        /// What it was blocked by.
+        blockers: Vec<Blocker>,
+    },
+    /// A cause was found that waiting does not mend.
+    #[error("{}", .0.message)]
+    Cause(Box<Finding>),
+    /// Somebody asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+fn first(blockers: &[Blocker]) -> String {
+    blockers
+        .first()
+        .map(|blocker| format!(": {blocker}"))
+        .unwrap_or_default()
+}
+
+/// Looks closer at what blocks, from time to time, and ends the wait when it finds a cause that
+/// waiting does not mend.
+pub trait Investigate: Send + Sync {
+    /// Returns a cause when there is one beyond doubt.
+    fn investigate<'a>(&'a self, blockers: &'a [Blocker]) -> BoxFuture<'a, Option<Finding>>;
+}
+
+/// How often what blocks is looked at closer.
+const INVESTIGATE: Duration = Duration::from_secs(5);
+/// A wait that is satisfied sooner than this is not worth a line.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// Waits until `predicate` says done, and returns what it says.
+///
+/// It is asked at once, after every change of a view, and at least every ten seconds, since the
+/// views list anew in that rhythm.
+///
+/// # Errors
+/// After `deadline` (scaled by the context), on a cause that `investigator` finds, or when the run is
+/// interrupted.
+pub async fn wait<T>(
+    context: &Context,
+    what: &str,
+    deadline: Duration,
+    views: &[&View],
+    investigator: Option<&dyn Investigate>,
+    mut predicate: impl FnMut() -> Progress<T>,
+) -> Result<T, WaitError> {
+    let deadline = context.scaled(deadline);
+    let phase = context.phase();
+    let started = Instant::now();
+    let mut changes: Vec<_> = views.iter().map(|view| view.changes()).collect();
+    let mut told: Option<Vec<Blocker>> = None;
+    let mut woken_by: Option<Instant> = None;
+    let mut next_look = started + INVESTIGATE;
+    let finished = |satisfied, reaction_ms| What::WaitFinished {
+        phase,
+        what: what.to_owned(),
+        satisfied,
+        seconds: started.elapsed().as_secs_f64(),
+        reaction_ms,
+    };
+    let outcome = loop {
+        for change in &mut changes {
+            let arrived = *change.borrow_and_update();
+            woken_by = woken_by.max(Some(arrived).filter(|arrived| *arrived > started));
+        }
+        let blockers = match predicate() {
+            Progress::Done(value) => break Ok((value, woken_by.map(|arrived| arrived.elapsed()))),
+            Progress::Blocked(blockers) => blockers,
+        };
+        if started.elapsed() >= QUIET && told.as_deref().map(essence) != Some(essence(&blockers)) {
+            if told.is_none() {
+                let deadline_s = deadline.as_secs();
+                context.emit(What::WaitStarted {
+                    phase,
+                    what: what.to_owned(),
+                    deadline_s,
+                });
+            }
+            context.emit(What::Blocked {
+                phase,
+                what: what.to_owned(),
+                blockers: blockers.clone(),
+            });
+            told = Some(blockers.clone());
+        }
+        let wake = if told.is_none() {
+            started + QUIET
+        } else {
+            next_look
+        };
+        tokio::select! {
+            biased;
+            () = context.interrupt.raised() => break Err(WaitError::Interrupted(Interrupted)),
+            () = tokio::time::sleep_until(started + deadline) => {
+                let (what, seconds) = (what.to_owned(), deadline.as_secs_f64());
+                break Err(WaitError::Deadline { what, seconds, blockers });
+            }
+            () = any_change(&mut changes) => {}
+            () = tokio::time::sleep_until(wake) => {
+                if let Some(investigator) = investigator.filter(|_| wake == next_look) {
+                    // The deadline holds for the closer look, too.
+                    let look = tokio::time::timeout_at(started + deadline, investigator.investigate(&blockers));
+                    if let Ok(Some(finding)) = look.await {
+                        break Err(WaitError::Cause(Box::new(finding)));
+                    }
+                }
+                next_look = next_look.max(Instant::now() + INVESTIGATE);
+            }
+        }
+    };
+    match outcome {
+        Ok((value, reaction)) => {
+            let reaction_ms = reaction.map(|reaction| reaction.as_secs_f64() * 1000.0);
+            if let Some(reaction_ms) = reaction_ms {
+                context.reacted(reaction_ms);
+            }
+            if told.is_some() {
+                context.emit(finished(true, reaction_ms));
+            }
+            Ok(value)
+        }
+        Err(error) => {
+            if told.is_some() {
+                context.emit(finished(false, None));
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Watches that something stays as it is for `period` (scaled): returns what violates it, or nothing
+/// when the period passed in peace.
+///
+/// # Errors
+/// When the run is interrupted.
+pub async fn stay(
+    context: &Context,
+    period: Duration,
+    views: &[&View],
+    mut violated: impl FnMut() -> Vec<Blocker>,
+) -> Result<Vec<Blocker>, Interrupted> {
+    let until = Instant::now() + context.scaled(period);
+    let mut changes: Vec<_> = views.iter().map(|view| view.changes()).collect();
+    loop {
+        let found = violated();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        tokio::select! {
+            biased;
+            () = context.interrupt.raised() => return Err(Interrupted),
+            () = tokio::time::sleep_until(until) => return Ok(violated()),
+            () = any_change(&mut changes) => {}
+        }
+    }
+}
+
+/// What makes two reports of blockers different news: ages and counters in messages do not.
+fn essence(blockers: &[Blocker]) -> Vec<(&crate::record::ObjectRef, &str, &str)> {
+    blockers
+        .iter()
+        .take(3)
+        .map(|blocker| {
+            (
+                &blocker.object,
+                blocker.condition.as_str(),
+                blocker.reason.as_str(),
+            )
+        })
+        .collect()
+}
+
+async fn any_change(changes: &mut [tokio::sync::watch::Receiver<Instant>]) {
+    if changes.is_empty() {
+        return std::future::pending().await;
+    }
+    let waits = changes.iter_mut().map(|change| Box::pin(change.changed()));
+    // A view that is gone changes no more; the deadline still holds.
+    if select_all(waits).await.0.is_err() {
+        std::future::pending().await
+    }
+}

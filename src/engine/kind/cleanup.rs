@@ -1,0 +1,242 @@
+//! Leaving nothing behind: at the end of a run, and for runs that did not get to their end.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use bollard::Docker;
+use bollard::query_parameters::RemoveVolumeOptions;
+use futures::future::{join_all, try_join_all};
+
+use super::docker::{self, Node};
+use super::kept;
+use super::names::{Claims, NETWORK, is_kept, of_run, owns, run_of};
+use super::private::PrivateFolder;
+use super::process::{self, Process};
+use crate::record::RunId;
+
+/// How often what was removed is looked for again: a manager on its way out may make one more.
+const ROUNDS: u32 = 20;
+/// The pause between two looks.
+const PAUSE: Duration = Duration::from_millis(250);
+/// In the private folder of the run that has to remove the network, if nobody else uses it.
+const NETWORK_MARK: &str = "made-network";
+
+/// Notes that the run will make the network, unless it is there.
+pub(super) async fn mark_network(docker: &Docker, folder: &PrivateFolder) -> Result<()> {
+    let found = docker::absent(docker.inspect_network(NETWORK, None).await)
+        .context("failed to look for Docker's network kind")?;
+    if found.is_none() {
+        folder.write(NETWORK_MARK, b"")?;
+    }
+    Ok(())
+}
+
+/// What belongs to a run, as far as its record tells.
+pub(super) fn claims(run: &RunId, named: bool) -> Claims {
+    let record = PrivateFolder::of(run).load();
+    let mut recorded = BTreeSet::new();
+    if let Some(record) = record {
+        recorded.insert(record.workload);
+        if record.removes_management {
+            recorded.insert(record.management);
+        }
+    }
+    Claims {
+        recorded,
+        by_suffix: named,
+    }
+}
+
+/// The node containers of a run.
+pub(super) async fn owned(docker: &Docker, run: &RunId, claims: &Claims) -> Result<Vec<Node>> {
+    let nodes = docker::nodes(docker).await?;
+    let mut claims = claims.clone();
+    claims.by_suffix |= nodes.iter().any(|node| node.cluster == of_run(run));
+    Ok(nodes
+        .into_iter()
+        .filter(|node| owns(run, &claims, &node.cluster))
+        .collect())
+}
+
+/// Removes a run's containers with their volumes, management first so that nothing is made anew, and
+/// looks again until there is none. Returns what was removed.
+pub(super) async fn remove_containers(
+    docker: &Docker,
+    run: &RunId,
+    claims: &Claims,
+) -> Result<Vec<String>> {
+    let mut removed = BTreeSet::new();
+    let mut volumes = BTreeSet::new();
+    // Known before the management cluster goes, which is what tells of clusters without a record.
+    let mut claims = claims.clone();
+    for round in 0..ROUNDS {
+        let nodes = owned(docker, run, &claims).await?;
+        if nodes.is_empty() {
+            remove_volumes(docker, &volumes).await?;
+            return Ok(removed.into_iter().collect());
+        }
+        if round > 0 {
+            tokio::time::sleep(PAUSE).await;
+        }
+        let managing = |node: &&Node| node.cluster == of_run(run) || is_kept(&node.cluster);
+        claims.by_suffix |= nodes.iter().any(|node| managing(&node));
+        let (first, then): (Vec<&Node>, Vec<&Node>) = nodes.iter().partition(managing);
+        for group in [first, then] {
+            try_join_all(group.iter().map(|node| docker::remove(docker, &node.id))).await?;
+        }
+        for node in nodes {
+            volumes.extend(node.volumes);
+            removed.insert(format!("container {}", node.name));
+        }
+    }
+    bail!("failed to remove the containers of run {run}: something makes them anew")
+}
+
+/// Docker removes anonymous volumes with their containers; what is left of them is removed here.
+async fn remove_volumes(docker: &Docker, volumes: &BTreeSet<String>) -> Result<()> {
+    for volume in volumes {
+        docker::absent(
+            docker
+                .remove_volume(volume, None::<RemoveVolumeOptions>)
+                .await,
+        )
+        .with_context(|| format!("failed to remove volume {volume}"))?;
+    }
+    Ok(())
+}
+
+/// Removes the network when the run made it and nobody uses it; when another run is under way, that one
+/// inherits the duty.
+pub(super) async fn remove_network(docker: &Docker, folder: &PrivateFolder) -> Result<bool> {
+    if !folder.file(NETWORK_MARK).exists() {
+        return Ok(false);
+    }
+    let heir = PrivateFolder::all()
+        .into_iter()
+        .map(|run| PrivateFolder::of(&run))
+        .find(|other| other.path() != folder.path() && live(other).is_some());
+    if let Some(heir) = heir {
+        heir.write(NETWORK_MARK, b"")?;
+        return Ok(false);
+    }
+    let Some(network) = docker::absent(docker.inspect_network(NETWORK, None).await)
+        .context("failed to look at Docker's network kind")?
+    else {
+        return Ok(false);
+    };
+    if network.containers.is_some_and(|users| !users.is_empty()) {
+        return Ok(false);
+    }
+    docker::absent(docker.remove_network(NETWORK).await)
+        .context("failed to remove Docker's network kind")?;
+    Ok(true)
+}
+
+/// The process of a run that is under way.
+fn live(folder: &PrivateFolder) -> Option<Process> {
+    Some(folder.load()?.process).filter(|process| process.is_alive())
+}
+
+/// What is left of a run, by name.
+pub(super) async fn leftovers(
+    docker: &Docker,
+    run: &RunId,
+    claims: &Claims,
+) -> Result<Vec<String>> {
+    let mut left: Vec<String> = owned(docker, run, claims)
+        .await?
+        .into_iter()
+        .map(|node| format!("container {}", node.name))
+        .collect();
+    left.extend(
+        processes(run)
+            .iter()
+            .map(|process| format!("process {}", process.pid)),
+    );
+    let folder = PrivateFolder::of(run);
+    if folder.exists() {
+        left.push(format!("folder {}", folder.path().display()));
+    }
+    left.extend(kept::namespaces_of(docker, run).await);
+    Ok(left)
+}
+
+/// The processes that a run started and that are still there.
+fn processes(run: &RunId) -> Vec<Process> {
+    process::of_runs()
+        .into_iter()
+        .filter(|(of, _)| of == run)
+        .map(|(_, process)| process)
+        .collect()
+}
+
+/// Removes what earlier runs left: containers with their volumes, the network, namespaces in kept
+/// management clusters, processes, private folders. Without `run`, of every run that is not under way;
+/// a run that is named is ended when it is under way. Kept management clusters stay.
+///
+/// Returns what was removed, in the reader's words; nothing when there was nothing.
+///
+/// # Errors
+/// When Docker does not answer, or something cannot be removed; the rest is removed nevertheless.
+pub async fn clean(run: Option<RunId>) -> Result<Vec<String>> {
+    let docker = docker::connect()
+        .await
+        .context("failed to reach Docker, where runs leave their containers")?;
+    let runs: BTreeSet<RunId> = match &run {
+        Some(run) => [run.clone()].into(),
+        None => known(&docker).await?,
+    };
+    let named = run.is_some();
+    let results = join_all(runs.iter().map(|run| clean_one(&docker, run, named))).await;
+    let mut removed = Vec::new();
+    let mut errors = Vec::new();
+    for result in results {
+        match result {
+            Ok(more) => removed.extend(more),
+            Err(error) => errors.push(format!("{error:#}")),
+        }
+    }
+    if errors.is_empty() {
+        Ok(removed)
+    } else {
+        bail!("{}", errors.join("; "))
+    }
+}
+
+/// Every run that has left a trace and is not under way.
+async fn known(docker: &Docker) -> Result<BTreeSet<RunId>> {
+    let mut runs: BTreeSet<RunId> = PrivateFolder::all().into_iter().collect();
+    runs.extend(process::of_runs().into_iter().map(|(run, _)| run));
+    let nodes = docker::nodes(docker).await?;
+    runs.extend(nodes.iter().filter_map(|node| run_of(&node.cluster)));
+    runs.extend(kept::runs(docker).await);
+    runs.retain(|run| live(&PrivateFolder::of(run)).is_none());
+    Ok(runs)
+}
+
+async fn clean_one(docker: &Docker, run: &RunId, named: bool) -> Result<Vec<String>> {
+    let mut removed = Vec::new();
+    let folder = PrivateFolder::of(run);
+    let mut orphans = processes(run);
+    orphans.extend(live(&folder));
+    process::end(&orphans).await;
+    removed.extend(
+        orphans
+            .iter()
+            .map(|orphan| format!("process {}", orphan.pid)),
+    );
+    let claims = claims(run, named);
+    // In a kept cluster Cluster API still works, and would make containers anew.
+    let namespaces = kept::release(docker, run).await;
+    removed.extend(remove_containers(docker, run, &claims).await?);
+    removed.extend(namespaces?);
+    if remove_network(docker, &folder).await? {
+        removed.push(format!("network {NETWORK}"));
+    }
+    if folder.exists() {
+        folder.remove()?;
+        removed.push(format!("folder {}", folder.path().display()));
+    }
+    Ok(removed)
+}

@@ -1,0 +1,309 @@
+//! Clusters in Docker containers: a management cluster made by kind, workload clusters by Cluster API's
+//! docker provider (CAPD).
+
+mod access;
+mod causes;
+mod cleanup;
+mod create;
+mod docker;
+mod facts;
+mod host;
+mod images;
+mod kept;
+mod kind_config;
+mod management;
+mod names;
+mod nodes;
+mod preflight;
+mod private;
+mod process;
+mod providers;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use bollard::Docker;
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+pub use cleanup::clean;
+
+use super::config::Config;
+use super::{Engine, EngineError, Kept, Management, Problem};
+use crate::cluster::{Context, Interrupted, Object};
+use crate::record::{Blocker, Finding, RunId};
+use private::{PrivateFolder, RunRecord};
+
+/// The workload cluster's kubeconfig in the private folder.
+const WORKLOAD_KUBECONFIG: &str = "workload.kubeconfig";
+
+/// What happens to the management cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManagementMode {
+    /// It is made for the run, and goes with it.
+    Fresh,
+    /// It is made, and stays under this name.
+    Keep(String),
+    /// The one that was kept under this name is used.
+    Reuse(String),
+}
+
+/// What a run asks of the engine.
+#[derive(Clone, Debug)]
+pub struct KindOptions {
+    /// The run.
+    pub run: RunId,
+    /// kind's own configuration of the management cluster.
+    pub kind_config: PathBuf,
+    /// The node image of the management cluster.
+    pub node_image: String,
+    /// The version of Cluster API that the stack asks for, e.g. `v1.12.5`.
+    pub components_version: String,
+    /// Every other image that the stack needs from Docker: node images, load balancer.
+    pub images: Vec<String>,
+    /// What happens to the management cluster.
+    pub management: ManagementMode,
+    /// The workload cluster's name, which ends in `-` and the run's id.
+    pub workload_cluster: String,
+    /// What the machine offers.
+    pub config: Config,
+}
+
+impl KindOptions {
+    /// The management cluster's name in kind.
+    fn management_cluster(&self) -> String {
+        match &self.management {
+            ManagementMode::Fresh => names::of_run(&self.run),
+            ManagementMode::Keep(name) | ManagementMode::Reuse(name) => names::kept_cluster(name),
+        }
+    }
+}
+
+/// The engine `kind`.
+pub struct KindEngine {
+    options: KindOptions,
+    folder: PrivateFolder,
+    docker: OnceCell<Docker>,
+    /// Read in the preflight, used once.
+    manifests: Mutex<Option<Vec<Value>>>,
+    causes: causes::Causes,
+}
+
+impl KindEngine {
+    /// An engine for one run; does nothing yet.
+    #[must_use]
+    pub fn new(options: KindOptions) -> Self {
+        Self {
+            folder: PrivateFolder::of(&options.run),
+            options,
+            docker: OnceCell::new(),
+            manifests: Mutex::default(),
+            causes: causes::Causes::default(),
+        }
+    }
+
+    async fn docker(&self) -> Result<&Docker> {
+        self.docker
+            .get_or_try_init(docker::connect)
+            .await
+            .context("failed to reach Docker")
+    }
+
+    fn run(&self) -> &RunId {
+        &self.options.run
+    }
+
+    async fn prepare(&self, context: &Context) -> Result<Management, EngineError> {
+        let docker = self.docker().await?;
+        self.folder.create()?;
+        let mut record = RunRecord {
+            process: process::Process::current()?,
+            management: self.options.management_cluster(),
+            removes_management: !matches!(self.options.management, ManagementMode::Reuse(_)),
+            workload: self.options.workload_cluster.clone(),
+        };
+        self.folder.save(&record)?;
+        cleanup::mark_network(docker, &self.folder).await?;
+        let manifests = lock(&self.manifests).take();
+        let management =
+            management::prepare(context, docker, &self.options, &self.folder, manifests).await?;
+        if matches!(self.options.management, ManagementMode::Keep(_)) {
+            // Complete: from now on it outlives the run.
+            record.removes_management = false;
+            self.folder.save(&record)?;
+        }
+        Ok(management)
+    }
+
+    /// Ends the run in a cluster that stays, through that cluster, while the containers are removed.
+    async fn release(&self, docker: &Docker) -> Result<()> {
+        if self.options.management != ManagementMode::Fresh {
+            kept::release(docker, self.run()).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self) -> Result<()> {
+        if !self.folder.exists() {
+            // Nothing was begun.
+            return Ok(());
+        }
+        let docker = self.docker().await?;
+        let claims = cleanup::claims(self.run(), true);
+        let released = self.release(docker).await;
+        cleanup::remove_containers(docker, self.run(), &claims).await?;
+        released?;
+        cleanup::remove_network(docker, &self.folder).await?;
+        self.folder.remove()
+    }
+
+    fn kept(&self) -> Vec<Kept> {
+        let cluster = self.options.management_cluster();
+        let mut kept = Vec::new();
+        for (what, file) in [
+            (
+                format!("management cluster {cluster}"),
+                management::KUBECONFIG,
+            ),
+            (
+                format!("workload cluster {}", self.options.workload_cluster),
+                WORKLOAD_KUBECONFIG,
+            ),
+        ] {
+            let path = self.folder.file(file);
+            if path.exists() {
+                kept.push(Kept {
+                    what,
+                    command: format!("export KUBECONFIG={}", path.display()),
+                });
+            }
+        }
+        kept
+    }
+
+    /// The cluster that was made to be kept.
+    fn kept_management(&self) -> Option<Kept> {
+        let ManagementMode::Keep(name) = &self.options.management else {
+            return None;
+        };
+        let complete = self
+            .folder
+            .load()
+            .is_some_and(|record| !record.removes_management);
+        complete.then(|| Kept {
+            what: format!("management cluster {name} for later runs"),
+            command: format!(
+                "use it: --management reuse {name}; remove it: kind delete cluster --name {}",
+                self.options.management_cluster()
+            ),
+        })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine for KindEngine {
+    fn name(&self) -> &'static str {
+        "kind"
+    }
+
+    fn preflight(&self) -> BoxFuture<'_, Vec<Problem>> {
+        Box::pin(async {
+            let (problems, manifests) = preflight::problems(&self.options).await;
+            *lock(&self.manifests) = manifests;
+            problems
+        })
+    }
+
+    fn management<'a>(
+        &'a self,
+        context: &'a Context,
+    ) -> BoxFuture<'a, Result<Management, EngineError>> {
+        Box::pin(async {
+            // Dropping what is under way ends kind and what it started.
+            tokio::select! {
+                biased;
+                () = context.interrupt.raised() => Err(Interrupted.into()),
+                management = self.prepare(context) => management,
+            }
+        })
+    }
+
+    fn reachable<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, Result<String>> {
+        Box::pin(async {
+            let cluster = &self.options.workload_cluster;
+            let reachable = access::reachable(self.docker().await?, cluster, kubeconfig).await?;
+            if self.folder.exists() {
+                self.folder
+                    .write(WORKLOAD_KUBECONFIG, reachable.as_bytes())?;
+            }
+            Ok(reachable)
+        })
+    }
+
+    fn properties(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+        Box::pin(async {
+            match self.docker().await {
+                Ok(docker) => facts::properties(docker, &self.options).await,
+                Err(_) => Vec::new(),
+            }
+        })
+    }
+
+    fn investigate<'a>(
+        &'a self,
+        blockers: &'a [Blocker],
+        machines: &'a [Arc<Object>],
+    ) -> BoxFuture<'a, Option<Finding>> {
+        Box::pin(async {
+            let docker = self.docker().await.ok()?;
+            self.causes.find(docker, blockers, machines).await
+        })
+    }
+
+    fn collect<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async {
+            let docker = self.docker().await?;
+            let claims = cleanup::claims(self.run(), true);
+            let mut nodes = cleanup::owned(docker, self.run(), &claims).await?;
+            if let ManagementMode::Keep(_) | ManagementMode::Reuse(_) = self.options.management {
+                let cluster = self.options.management_cluster();
+                nodes.extend(
+                    docker::nodes(docker)
+                        .await?
+                        .into_iter()
+                        .filter(|node| node.cluster == cluster),
+                );
+                nodes.sort_by(|a, b| a.name.cmp(&b.name));
+                nodes.dedup();
+            }
+            nodes::collect(docker, &nodes, folder).await
+        })
+    }
+
+    fn teardown<'a>(
+        &'a self,
+        _context: &'a Context,
+        keep: bool,
+    ) -> BoxFuture<'a, Result<Vec<Kept>>> {
+        Box::pin(async move {
+            if keep {
+                return Ok(self.kept());
+            }
+            let kept = self.kept_management();
+            self.remove().await?;
+            Ok(kept.into_iter().collect())
+        })
+    }
+
+    fn leftovers(&self) -> BoxFuture<'_, Result<Vec<String>>> {
+        Box::pin(async {
+            let claims = cleanup::claims(self.run(), true);
+            cleanup::leftovers(self.docker().await?, self.run(), &claims).await
+        })
+    }
+}

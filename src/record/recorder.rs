@@ -1,0 +1,169 @@
+//! Appends events to the run's folder and hands each to the live views.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result};
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+use super::{Event, What};
+
+/// A live view: sees each event right after it is on disk.
+pub trait Sink: Send {
+    /// Takes one event. It must not block.
+    fn take(&mut self, event: &Event);
+}
+
+/// The one writer of the stream; clones write to the same stream.
+#[derive(Clone)]
+pub struct Recorder {
+    inner: Arc<Mutex<Inner>>,
+    path: PathBuf,
+}
+
+struct Inner {
+    file: File,
+    started_at: Timestamp,
+    started: Instant,
+    next: u64,
+    sinks: Vec<Box<dyn Sink>>,
+}
+
+impl Recorder {
+    /// Opens `events.jsonl` in the run's folder. Every event's wall time is `started_at` plus the
+    /// time elapsed on tokio's clock, so it never jumps, and follows virtual time where there is.
+    ///
+    /// # Errors
+    /// When the folder or the file cannot be created.
+    pub fn create(folder: &Path, started_at: Timestamp, sinks: Vec<Box<dyn Sink>>) -> Result<Self> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("failed to create the run's folder {}", folder.display()))?;
+        let path = folder.join("events.jsonl");
+        let file = OpenOptions::new()
+            .create_new(true)
+            .append(true)
+            .open(&path)
+            .with_context(|| format!("failed to create {}", path.display()))?;
+        let inner = Inner {
+            file,
+            started_at,
+            started: Instant::now(),
+            next: 0,
+            sinks,
+        };
+        Ok(Self {
+            inner: Arc::new(Mutex::new(inner)),
+            path,
+        })
+    }
+
+    /// Where the stream is on disk.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends one event. A full disk must not end a run that still has clusters to remove, so a
+    /// failed write is told on the live views' side only, by the missing line.
+    pub fn emit(&self, what: What) {
+        let mut inner = self
+            .inner
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let elapsed = inner.started.elapsed();
+        let event = Event {
+            seq: inner.next,
+            at: inner.started_at + SignedDuration::try_from(elapsed).unwrap_or(SignedDuration::MAX),
+            elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            what,
+        };
+        inner.next += 1;
+        if let Ok(mut line) = serde_json::to_vec(&event) {
+            line.push(b'\n');
+            // One write per line: a killed process leaves at most one torn line at the end.
+            let _ = inner.file.write_all(&line);
+        }
+        for sink in &mut inner.sinks {
+            sink.take(&event);
+        }
+    }
+}
+
+/// Reads a stream back, line by line, without holding it in memory.
+///
+/// A torn last line (the process was killed while writing) ends the stream; a broken line in the
+/// middle is an error with its line number.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Event>> + use<>> {
+    let file = File::open(path).with_context(|| {
+        format!(
+            "failed to open {}: expected a run's folder with its events",
+            path.display()
+        )
+    })?;
+    let shown = path.display().to_string();
+    let mut lines = BufReader::new(file).split(b'\n').enumerate().peekable();
+    Ok(std::iter::from_fn(move || {
+        let (number, line) = lines.next()?;
+        let parsed = line
+            .map_err(anyhow::Error::from)
+            .and_then(|bytes| Ok(serde_json::from_slice::<Event>(&bytes)?));
+        match parsed {
+            Ok(event) => Some(Ok(event)),
+            Err(_) if lines.peek().is_none() => None,
+            Err(error) => {
+                Some(Err(error).with_context(|| format!("{shown}:{}: not an event", number + 1)))
+            }
+        }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Phase;
+
+    fn note(text: &str) -> What {
+        What::Note {
+            message: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = Recorder::create(folder.path(), Timestamp::UNIX_EPOCH, vec![]).unwrap();
+        recorder.emit(note("one"));
+        recorder.emit(What::PhaseStarted {
+            phase: Phase::CheckBefore,
+            deadline_s: 3,
+        });
+        let events: Vec<Event> = read(recorder.path()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(events.iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(events[0].what, note("one"));
+    }
+
+    #[test]
+    fn a_torn_last_line_is_the_end_and_a_broken_one_before_it_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = Recorder::create(folder.path(), Timestamp::UNIX_EPOCH, vec![]).unwrap();
+        recorder.emit(note("one"));
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(recorder.path())
+            .unwrap();
+        file.write_all(br#"{"seq":1,"at":"20"#).unwrap();
+        assert_eq!(read(recorder.path()).unwrap().count(), 1);
+        file.write_all(b"\n").unwrap();
+        recorder.emit(note("three"));
+        let results: Vec<_> = read(recorder.path()).unwrap().collect();
+        let error = format!("{:#}", results[1].as_ref().unwrap_err());
+        assert!(error.contains("events.jsonl:2"), "{error}");
+        assert!(results[2].is_ok());
+    }
+}
