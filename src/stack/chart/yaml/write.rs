@@ -427,7 +427,7 @@ mod tests {
     #[test]
     fn collections_are_laid_out_like_go_yaml() {
         let value = json!({
-            "b": {"y": [1, {"k": "v", "a": [[1, 2], []]}], "x": {}},
+            "b": {"z": [1, {"k": "v", "a": [[1, 2], []]}], "x": {}},
             "a": null, "a10": 1, "a2": true, "list": ["x"], "text": "one\ntwo\n"
         });
         insta::assert_snapshot!(to_yaml(&value), @r"
@@ -436,7 +436,7 @@ mod tests {
         a10: 1
         b:
           x: {}
-          y:
+          z:
           - 1
           - a:
             - - 1
