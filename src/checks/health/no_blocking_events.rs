@@ -186,7 +186,11 @@ mod tests {
                 .filter(|o| (o.kind(), o.namespace(), o.name()) == (kind, namespace, name))
                 .cloned()
         };
-        problems(&judge(&[event.clone()], find, NOW.parse().unwrap()))
+        problems(&judge(
+            std::slice::from_ref(event),
+            find,
+            NOW.parse().unwrap(),
+        ))
     }
 
     fn stuck() -> Arc<Object> {

@@ -158,7 +158,11 @@ mod tests {
     }
 
     fn told(pod: &Arc<Object>, now: Timestamp) -> String {
-        problems(&judge(&[pod.clone()], &[node("a", "v1.35.0")], now))
+        problems(&judge(
+            std::slice::from_ref(pod),
+            &[node("a", "v1.35.0")],
+            now,
+        ))
     }
 
     #[test]
