@@ -50,6 +50,9 @@ pub(in crate::stack::chart) struct Execution {
     file: Rc<str>,
 }
 
+/// Marks places in a text given to `tpl` behind the file that gave it.
+const TPL_MARK: &str = " (tpl text)";
+
 /// Steps between two looks at the clock.
 const CLOCK_STRIDE: u64 = 256;
 
@@ -99,7 +102,10 @@ impl Execution {
         self.spend(1 + text.len() as u64 / 64)?;
         // Go names the text after its caller; what it defines is known only inside of it.
         let name: Rc<str> = "tpl".into();
-        let file: Rc<str> = format!("{} (tpl text)", self.file).into();
+        let file: Rc<str> = match self.file.ends_with(TPL_MARK) {
+            true => self.file.clone(),
+            false => format!("{}{TPL_MARK}", self.file).into(),
+        };
         let trees = parse::parse(&name, &file, text, self.templates.library)
             .map_err(|e| Fault::Located(Box::new(located(&file, e.at, e.message, false))))?;
         let mut trees = trees.into_iter();
@@ -463,7 +469,9 @@ impl Execution {
         let mut value = receiver;
         for (i, name) in path.iter().enumerate() {
             let args = if i + 1 == path.len() { args } else { &[] };
-            value = self.field(&value, name, args)?;
+            value = self
+                .field(&value, name, args)
+                .map_err(|message| format!("<.{}>: {message}", path.join(".")))?;
         }
         Ok(value)
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
-use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, StrInput};
+use serde_saphyr::granit_parser::{
+    Event, Options, Parser, ScalarStyle, ScanError, StrInput, StructureStyle,
+};
 
 use super::resolve::{Plain, resolve};
 
@@ -25,6 +27,12 @@ pub(in crate::stack::chart) fn parse(text: &str) -> Result<Value, YamlError> {
     options.set_emit_comments(false);
     let mut reader = Reader {
         parser: Parser::new_from_str_with_options(text, options),
+        lines: if text.contains('\t') {
+            text.split('\n').collect()
+        } else {
+            Vec::new()
+        },
+        flow: 0,
         anchors: BTreeMap::new(),
         nodes: 0,
         line: 1,
@@ -45,6 +53,10 @@ pub(in crate::stack::chart) fn parse(text: &str) -> Result<Value, YamlError> {
 
 struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
+    /// The text's lines, where it has tabs at all.
+    lines: Vec<&'t str>,
+    /// How many `[` and `{` are open.
+    flow: usize,
     anchors: BTreeMap<usize, Value>,
     nodes: usize,
     line: usize,
@@ -61,6 +73,17 @@ impl<'t> Reader<'t> {
         match self.parser.next_event() {
             Some(Ok((event, span))) => {
                 self.line = span.start.line();
+                if self.flow == 0 && event.is_node() {
+                    self.check_indentation(span.start.col())?;
+                }
+                match &event {
+                    Event::SequenceStart(StructureStyle::Flow, ..)
+                    | Event::MappingStart(StructureStyle::Flow, ..) => self.flow += 1,
+                    Event::SequenceEnd | Event::MappingEnd => {
+                        self.flow = self.flow.saturating_sub(1)
+                    }
+                    _ => {}
+                }
                 Ok(event)
             }
             Some(Err(error)) => Err(scan_error(&error)),
@@ -73,6 +96,18 @@ impl<'t> Reader<'t> {
             line: self.line,
             message: message.into(),
         }
+    }
+
+    /// go-yaml refuses tabs where indentation counts; the parser here does not.
+    fn check_indentation(&self, column: usize) -> Result<(), YamlError> {
+        let Some(line) = self.lines.get(self.line - 1) else {
+            return Ok(());
+        };
+        let before: String = line.chars().take(column).collect();
+        if before.contains('\t') && before.trim().is_empty() {
+            return Err(self.error("found a tab in the indentation, expected spaces"));
+        }
+        Ok(())
     }
 
     fn count(&mut self, nodes: usize) -> Result<(), YamlError> {

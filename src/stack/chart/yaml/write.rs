@@ -269,7 +269,7 @@ struct Analysis {
 }
 
 fn style(text: &str, simple_key: bool) -> Style {
-    let can_be_plain = resolve(text) == Plain::Text && !is_base60(text);
+    let can_be_plain = matches!(resolve(text), Plain::Text | Plain::Merge) && !is_base60(text);
     let found = analyse(text);
     let wanted = if text.contains('\n') {
         Style::Literal

@@ -81,6 +81,7 @@ fn same(a: &Value, b: &Value) -> Result<bool, String> {
         (Value::Int(a), Value::Int(b)) => a == b,
         (Value::Float(a), Value::Float(b)) => a == b,
         (Value::Text(a), Value::Text(b)) => a == b,
+        (Value::Object(a), Value::Object(b)) => a.data().deep_equal(&b.data())?,
         (a, b) if a.is_nil() || b.is_nil() => a.is_nil() && b.is_nil(),
         (a, b) if is_basic(a) || is_basic(b) => return Err(incompatible(a, b)),
         (a, b) => {

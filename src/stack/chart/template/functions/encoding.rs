@@ -102,9 +102,6 @@ fn decode(text: &str, alphabet: &[u8], bits: usize) -> Result<Vec<u8>, usize> {
         .iter()
         .rposition(|b| *b != b'=')
         .map_or(0, |last| last + 1);
-    if clean.len() % group != 0 || clean.len() - payload >= group {
-        return Err(payload);
-    }
     let (mut out, mut buffer, mut held) = (Vec::new(), 0u32, 0);
     for (i, byte) in clean[..payload].iter().enumerate() {
         let digit = alphabet.iter().position(|a| a == byte).ok_or(i)?;
@@ -115,6 +112,9 @@ fn decode(text: &str, alphabet: &[u8], bits: usize) -> Result<Vec<u8>, usize> {
             out.push((buffer >> held) as u8);
             buffer &= (1 << held) - 1;
         }
+    }
+    if clean.len() % group != 0 || clean.len() - payload >= group {
+        return Err(payload);
     }
     Ok(out)
 }

@@ -41,13 +41,19 @@ pub(super) static FUNCTIONS: &[Function] = &[
         )))
     }),
     pure("wrap", 2, 2, |a| {
-        Ok(Value::text(wrap(text_arg(a, 1)?, int_arg(a, 0)?, "\n")))
+        Ok(Value::text(wrap(
+            text_arg(a, 1)?,
+            int_arg(a, 0)?,
+            "\n",
+            false,
+        )))
     }),
     pure("wrapWith", 3, 3, |a| {
         Ok(Value::text(wrap(
             text_arg(a, 2)?,
             int_arg(a, 0)?,
             text_arg(a, 1)?,
+            true,
         )))
     }),
 ];
@@ -133,27 +139,123 @@ fn pascal_case(text: &str) -> String {
     out
 }
 
-/// Words of `someHTTPWords_2` in lower case, with `connector` between them.
+/// What a run of characters is made of.
+#[derive(Clone, Copy, PartialEq)]
+enum Run {
+    Connector,
+    Punctuation,
+    /// Starts with a capital: `HTTP`, `Server`.
+    Capital,
+    Letters,
+    Digits,
+    Other,
+}
+
+fn is_letter(c: char) -> bool {
+    c.is_alphabetic()
+}
+
+/// The first run of `chars` and its length.
+fn first_run(chars: &[char]) -> (Run, usize) {
+    let c = chars[0];
+    let run =
+        |belongs: &dyn Fn(char) -> bool| 1 + chars[1..].iter().take_while(|c| belongs(**c)).count();
+    let small = |c: char| is_letter(c) && !c.is_uppercase();
+    if is_connector(c) {
+        return (Run::Connector, run(&is_connector));
+    }
+    if c.is_ascii_punctuation() {
+        return (
+            Run::Punctuation,
+            run(&|c| c.is_ascii_punctuation() && !is_connector(c)),
+        );
+    }
+    if c.is_uppercase() {
+        return match chars.get(1) {
+            Some(second) if second.is_uppercase() => {
+                let capitals = run(&char::is_uppercase);
+                // In `HTTPServer` the last capital begins the next word.
+                let next_word = chars.get(capitals).is_some_and(|c| is_letter(*c));
+                (Run::Capital, capitals - usize::from(next_word))
+            }
+            _ => (Run::Capital, run(&small)),
+        };
+    }
+    if is_letter(c) {
+        return (Run::Letters, run(&small));
+    }
+    if c.is_numeric() {
+        return (Run::Digits, run(&char::is_numeric));
+    }
+    let other =
+        |c: char| !is_connector(c) && !is_letter(c) && !c.is_numeric() && !c.is_ascii_punctuation();
+    (Run::Other, run(&other))
+}
+
+/// The words of `someHTTPWords_2` in lower case, with `connector` between them.
 fn connected(text: &str, connector: char) -> String {
     let chars: Vec<char> = text.chars().collect();
+    let mut runs = Vec::new();
+    let mut at = 0;
+    while at < chars.len() {
+        let (kind, length) = first_run(&chars[at..]);
+        runs.push((kind, &chars[at..at + length]));
+        at += length;
+    }
     let mut out = String::with_capacity(text.len() + 8);
-    for (i, &c) in chars.iter().enumerate() {
-        if is_connector(c) {
-            out.push(connector);
-            continue;
+    let put = |out: &mut String, (kind, run): (Run, &[char])| match kind {
+        Run::Connector => out.extend(run.iter().map(|_| connector)),
+        _ => out.extend(
+            run.iter()
+                .map(|c| if kind == Run::Capital { lower(*c) } else { *c }),
+        ),
+    };
+    let starts_word = |i: usize| {
+        runs.get(i)
+            .is_some_and(|(kind, _)| !matches!(kind, Run::Connector | Run::Punctuation))
+    };
+    let in_number = |i: usize| matches!(runs.get(i), Some((Run::Letters | Run::Digits, _)));
+    let mut i = 0;
+    while i < runs.len() {
+        put(&mut out, runs[i]);
+        let kind = runs[i].0;
+        i += 1;
+        match kind {
+            Run::Connector | Run::Punctuation => {}
+            Run::Digits => {
+                while in_number(i) {
+                    put(&mut out, runs[i]);
+                    i += 1;
+                }
+                if starts_word(i) {
+                    out.push(connector);
+                }
+            }
+            _ if runs.get(i).is_some_and(|(kind, _)| *kind == Run::Digits) => {
+                // Digits end the word before them (`Bld4`), unless small letters follow (`2xx`).
+                let letters_follow = runs
+                    .get(i + 1)
+                    .is_some_and(|(kind, _)| *kind == Run::Letters);
+                if letters_follow {
+                    out.push(connector);
+                    while in_number(i) {
+                        put(&mut out, runs[i]);
+                        i += 1;
+                    }
+                } else {
+                    put(&mut out, runs[i]);
+                    i += 1;
+                }
+                if starts_word(i) {
+                    out.push(connector);
+                }
+            }
+            _ => {
+                if starts_word(i) {
+                    out.push(connector);
+                }
+            }
         }
-        let before = i.checked_sub(1).map(|i| chars[i]);
-        let after = chars.get(i + 1);
-        let starts_word = c.is_uppercase()
-            && before.is_some_and(|b| {
-                b.is_lowercase()
-                    || b.is_numeric()
-                    || (b.is_uppercase() && after.is_some_and(|a| a.is_lowercase()))
-            });
-        if starts_word {
-            out.push(connector);
-        }
-        out.push(lower(c));
     }
     out
 }
@@ -189,8 +291,8 @@ fn abbreviate(text: &str, offset: i64, width: i64) -> String {
     format!("...{}", collect(&chars[chars.len() - shown..]))
 }
 
-/// Breaks lines after at most `width` characters, inside of words where they are longer.
-fn wrap(text: &str, width: i64, newline: &str) -> String {
+/// Breaks lines after at most `width` characters; longer words only where `inside_words`.
+fn wrap(text: &str, width: i64, newline: &str, inside_words: bool) -> String {
     let width = usize::try_from(width).unwrap_or(1).max(1);
     let newline = if newline.is_empty() { "\n" } else { newline };
     let chars: Vec<char> = text.chars().collect();
@@ -201,10 +303,13 @@ fn wrap(text: &str, width: i64, newline: &str) -> String {
             at += 1;
             continue;
         }
-        let space = chars[at..=at + width].iter().rposition(|c| *c == ' ');
-        let (end, next) = match space {
-            Some(space) => (at + space, at + space + 1),
-            None => (at + width, at + width),
+        let space_before = chars[at..=at + width].iter().rposition(|c| *c == ' ');
+        let space_after = chars[at + width..].iter().position(|c| *c == ' ');
+        let (end, next) = match (space_before, space_after) {
+            (Some(space), _) => (at + space, at + space + 1),
+            (None, _) if inside_words => (at + width, at + width),
+            (None, Some(space)) => (at + width + space, at + width + space + 1),
+            (None, None) => break,
         };
         out.extend(&chars[at..end]);
         out.push_str(newline);
@@ -225,6 +330,8 @@ mod tests {
         assert_eq!(pascal_case("http_SERVER-name"), "HttpServerName");
         assert_eq!(connected("FirstName", '_'), "first_name");
         assert_eq!(connected("HTTPServer", '-'), "http-server");
+        assert_eq!(connected("HTTP20xOK", '_'), "http_20x_ok");
+        assert_eq!(connected("Bld4Floor3rd", '_'), "bld4_floor_3rd");
         assert_eq!(swap_case("aBc"), "AbC");
     }
 
@@ -232,6 +339,6 @@ mod tests {
     fn long_texts_are_cut_and_wrapped() {
         assert_eq!(abbreviate("hello world", 0, 8), "hello...");
         assert_eq!(abbreviate("1234 5678 9123", 5, 10), "...5678...");
-        assert_eq!(wrap("Hello World", 5, "\n"), "Hello\nWorld");
+        assert_eq!(wrap("Hello World", 5, "\n", false), "Hello\nWorld");
     }
 }
