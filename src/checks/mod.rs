@@ -1,5 +1,13 @@
 //! The checks themselves: one file per standard or subject, each with a passing and a failing case.
 
+mod health;
+mod images;
+mod judgement;
+mod pods;
+pub mod sandbox;
+#[cfg(test)]
+pub(crate) mod world;
+
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -8,6 +16,9 @@ use serde_json::Value;
 
 use crate::cluster::Context;
 use crate::record::Outcome;
+
+/// The image of check pods: Kubernetes' own test tool, which its conformance tests use as well.
+pub const TOOLS_IMAGE: &str = "registry.k8s.io/e2e-test-images/agnhost:2.53";
 
 /// What a check may look at. A check reads; what it has to create lives in a namespace of its own.
 pub struct Target<'a> {
@@ -59,4 +70,10 @@ pub struct Native {
     pub timeout: Duration,
     /// Asks.
     pub run: for<'a> fn(&'a Target<'a>) -> BoxFuture<'a, anyhow::Result<Answer>>,
+}
+
+/// Every check that there is, in the order in which they are told.
+#[must_use]
+pub const fn all() -> &'static [Native] {
+    health::ALL
 }

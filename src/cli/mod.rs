@@ -1,8 +1,121 @@
 //! The command line: one file per command, one exit code per ending.
 
+pub mod args;
+mod clean;
+pub mod conduct;
+mod doctor;
+mod engine;
+pub mod exit;
+pub mod run;
+mod schema;
+mod signals;
+mod stacks;
+mod suites;
+mod usage;
+
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use args::{Cli, Command, SuitesCommand};
+use exit::{Ending, Exit, Failure};
 
 /// Runs the command line and turns its ending into an exit code.
 pub fn main() -> ExitCode {
-    ExitCode::from(2)
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, everything else is wrong usage. Nobody is left to be told
+            // that the answer could not be written.
+            let _ = error.print();
+            let asked = !error.use_stderr();
+            return if asked { Exit::Open } else { Exit::Usage }.into();
+        }
+    };
+    let ending = dispatch(cli).unwrap_or_else(Ending::Failed);
+    if let Ending::Failed(failure) = &ending {
+        complain(&causes(&failure.error), &failure.hints);
+    }
+    Exit::of(&ending).into()
+}
+
+fn dispatch(cli: Cli) -> Result<Ending, Failure> {
+    let done = |()| Ending::Done;
+    match cli.command {
+        Command::Run(args) => {
+            let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+            run::run(args, command.collect()).map(Ending::Verdict)
+        }
+        Command::Doctor(args) => doctor::run(&args).map(done),
+        Command::Clean(args) => clean::run(&args).map(done),
+        Command::Suites(SuitesCommand::List) => suites::list().map(done),
+        Command::Version => print(&format!("stackgate {}\n", env!("CARGO_PKG_VERSION")))
+            .map(done)
+            .map_err(Failure::infrastructure),
+        Command::Schema { name } => schema::print(name).map(done),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")
+        .map_err(Failure::infrastructure)
+}
+
+/// Data goes to stdout. Who closes the pipe has read enough: that is not an error.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("failed to write to stdout")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The only place where errors are shown.
+fn complain(error: &str, hints: &[String]) {
+    let mut text = format!("error: {error}\n");
+    for hint in hints {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// An error and its causes, each on its own line.
+fn causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1) {
+        // Some errors repeat their cause in their own text.
+        let cause = cause.to_string();
+        if !text.contains(&cause) {
+            text.push_str(&format!("\n  because: {}", cause.replace('\n', "\n  ")));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn an_error_is_shown_with_its_causes_and_no_cause_twice() {
+        let error = anyhow!("no such file").context("failed to open x: no such file");
+        assert_eq!(causes(&error), "failed to open x: no such file");
+        let error = anyhow!("no such file")
+            .context("failed to open x")
+            .context("failed to start");
+        let expected = "failed to start\n  because: failed to open x\n  because: no such file";
+        assert_eq!(causes(&error), expected);
+    }
 }

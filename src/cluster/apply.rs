@@ -199,6 +199,14 @@ impl Applier {
             .await
     }
 
+    /// The kind of an object as a view can watch it, or none while the API server does not serve it.
+    ///
+    /// # Errors
+    /// When the API server cannot be asked, or the object is none.
+    pub async fn kind(&self, object: &Value) -> anyhow::Result<Option<Kind>> {
+        self.resolver.kind(object).await
+    }
+
     async fn apply_one(
         &self,
         context: &Context,
@@ -358,7 +366,7 @@ impl Applier {
     ) -> Result<(), ApplyError> {
         let names: Vec<&str> = objects
             .iter()
-            .filter(|object| object["kind"] == CRD.kind)
+            .filter(|object| object["kind"] == *CRD.kind)
             .filter_map(|object| object["metadata"]["name"].as_str())
             .collect();
         if names.is_empty() {
@@ -370,7 +378,7 @@ impl Applier {
         wait(context, &what, left, &[&view], None, || {
             // One at a time: they come in dozens within a second or two.
             let last = names.iter().rev().find_map(|name| {
-                let Some(definition) = view.get(CRD, "", name) else {
+                let Some(definition) = view.get(&CRD, "", name) else {
                     let json = json!({"kind": CRD.kind, "metadata": {"name": name}});
                     return Some(Object::new(self.cluster, json).blocker("not established"));
                 };

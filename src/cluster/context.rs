@@ -85,6 +85,12 @@ impl Context {
         deadline.mul_f64(self.scale)
     }
 
+    /// What has to be given as a deadline to have this much time after scaling.
+    #[must_use]
+    pub fn unscaled(&self, left: Duration) -> Duration {
+        left.div_f64(self.scale)
+    }
+
     /// The phase that the run is in.
     #[must_use]
     pub fn phase(&self) -> Phase {

@@ -1,14 +1,19 @@
 //! One cluster seen through its API: watching, waiting, applying, comparing live with rendered.
 
 mod apply;
+pub mod cel;
+pub mod compare;
 mod context;
+pub mod kinds;
 mod object;
 mod resolve;
+mod rollout;
 mod view;
 mod wait;
 
 pub use apply::{Applier, Apply, ApplyError, FIELD_MANAGER};
 pub use context::{Context, Interrupt, Interrupted};
-pub use object::Object;
+pub use object::{Condition, Object};
+pub use rollout::rollout_blocker;
 pub use view::{Kind, View};
-pub use wait::{Investigate, Progress, WaitError, wait};
+pub use wait::{Investigate, Progress, WaitError, stay, wait};

@@ -130,24 +130,13 @@ impl Object {
     /// A reference to it.
     #[must_use]
     pub fn reference(&self) -> ObjectRef {
-        ObjectRef {
-            cluster: self.cluster.to_owned(),
-            kind: self.kind().to_owned(),
-            namespace: Some(self.namespace().to_owned()).filter(|n| !n.is_empty()),
-            name: self.name().to_owned(),
-        }
+        ObjectRef::new(self.cluster, self.kind(), self.namespace(), self.name())
     }
 
     /// A blocker about it, in our own words.
     #[must_use]
     pub fn blocker(&self, condition: impl Into<String>) -> Blocker {
-        Blocker {
-            object: self.reference(),
-            condition: condition.into(),
-            reason: String::new(),
-            message: String::new(),
-            since: None,
-        }
+        Blocker::new(self.reference(), condition)
     }
 
     /// The blocker of a condition that has to be `True` and is not; none when it is.

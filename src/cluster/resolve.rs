@@ -9,6 +9,8 @@ use kube::{Api, Client};
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use super::Kind;
+
 /// What a group and version serves.
 type Served = Vec<(ApiResource, ApiCapabilities)>;
 
@@ -69,6 +71,20 @@ impl Resolver {
             .unwrap_or(default);
         let api = Api::namespaced_with(self.client.clone(), namespace, &resource);
         Ok((api, Some(namespace.to_owned())))
+    }
+
+    /// The kind of an object, or none while the API server does not serve it.
+    pub(super) async fn kind(&self, object: &Value) -> anyhow::Result<Option<Kind>> {
+        match self.api(object, "default").await {
+            Ok(_) => {}
+            Err(ResolveError::NotServed { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        let version: GroupVersion = object["apiVersion"].as_str().unwrap_or_default().parse()?;
+        let kind = object["kind"].as_str().unwrap_or_default();
+        let wanted = GroupVersionKind::gvk(&version.group, &version.version, kind);
+        let (resource, _) = self.resource(&version, &wanted).await?;
+        Ok(Some(Kind::discovered(&resource)))
     }
 
     async fn resource(

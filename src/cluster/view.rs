@@ -3,6 +3,7 @@
 //! Each kind has one watch, listed anew from time to time, since a watch can silently lose events
 //! (linkerd2#14773). What it holds is what the API server said, minus `managedFields`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,16 +24,16 @@ const RELIST: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(500);
 
 /// A kind of object, by the version in which it is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind {
     /// API group, empty for the core.
-    pub group: &'static str,
+    pub group: Cow<'static, str>,
     /// Version.
-    pub version: &'static str,
+    pub version: Cow<'static, str>,
     /// Kind.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The resource's name in paths.
-    pub plural: &'static str,
+    pub plural: Cow<'static, str>,
 }
 
 impl Kind {
@@ -45,10 +46,21 @@ impl Kind {
         plural: &'static str,
     ) -> Self {
         Self {
-            group,
-            version,
-            kind,
-            plural,
+            group: Cow::Borrowed(group),
+            version: Cow::Borrowed(version),
+            kind: Cow::Borrowed(kind),
+            plural: Cow::Borrowed(plural),
+        }
+    }
+
+    /// A kind as discovery tells it.
+    #[must_use]
+    pub fn discovered(resource: &ApiResource) -> Self {
+        Self {
+            group: Cow::Owned(resource.group.clone()),
+            version: Cow::Owned(resource.version.clone()),
+            kind: Cow::Owned(resource.kind.clone()),
+            plural: Cow::Owned(resource.plural.clone()),
         }
     }
 
@@ -56,8 +68,8 @@ impl Kind {
     #[must_use]
     pub fn resource(&self) -> ApiResource {
         ApiResource::from_gvk_with_plural(
-            &GroupVersionKind::gvk(self.group, self.version, self.kind),
-            self.plural,
+            &GroupVersionKind::gvk(&self.group, &self.version, &self.kind),
+            &self.plural,
         )
     }
 }
@@ -89,7 +101,7 @@ impl View {
         let stores: Stores = Arc::new(Mutex::new(
             kinds
                 .iter()
-                .map(|(kind, _)| (*kind, Store::default()))
+                .map(|(kind, _)| (kind.clone(), Store::default()))
                 .collect(),
         ));
         let changed = watch::Sender::new(Instant::now());
@@ -101,7 +113,13 @@ impl View {
             } else {
                 Api::namespaced_with(client.clone(), namespace, &resource)
             };
-            watches.spawn(follow(cluster, *kind, api, stores.clone(), changed.clone()));
+            watches.spawn(follow(
+                cluster,
+                kind.clone(),
+                api,
+                stores.clone(),
+                changed.clone(),
+            ));
         }
         Self {
             cluster,
@@ -119,20 +137,20 @@ impl View {
 
     /// All objects of a kind, by namespace and name.
     #[must_use]
-    pub fn list(&self, kind: Kind) -> Vec<Arc<Object>> {
+    pub fn list(&self, kind: &Kind) -> Vec<Arc<Object>> {
         let stores = lock(&self.stores);
         stores
-            .get(&kind)
+            .get(kind)
             .map(|store| store.objects.values().cloned().collect())
             .unwrap_or_default()
     }
 
     /// One object.
     #[must_use]
-    pub fn get(&self, kind: Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
+    pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {
         let stores = lock(&self.stores);
         let key = (namespace.to_owned(), name.to_owned());
-        stores.get(&kind)?.objects.get(&key).cloned()
+        stores.get(kind)?.objects.get(&key).cloned()
     }
 
     /// The kinds that were not listed yet, or whose watch is broken, with the reason: what the view
@@ -147,7 +165,7 @@ impl View {
                     .error
                     .clone()
                     .unwrap_or_else(|| "not listed yet".to_owned());
-                (*kind, why)
+                (kind.clone(), why)
             })
             .collect()
     }
@@ -176,7 +194,7 @@ async fn follow(
                 // Time for a new list, or the stream ended: start over.
                 Err(_) | Ok(Ok(None)) => break,
                 Ok(Err(error)) => {
-                    update(&stores, &changed, kind, |store| {
+                    update(&stores, &changed, &kind, |store| {
                         store.error = Some(error.to_string())
                     });
                     tokio::time::sleep(RETRY).await;
@@ -187,22 +205,22 @@ async fn follow(
             match event {
                 watcher::Event::Init => fresh.clear(),
                 watcher::Event::InitApply(object) => {
-                    let (key, object) = entry(cluster, kind, object);
+                    let (key, object) = entry(cluster, &kind, object);
                     fresh.insert(key, object);
                 }
                 watcher::Event::InitDone => {
                     let listed = std::mem::take(&mut fresh);
-                    replace(&stores, &changed, kind, listed, arrived);
+                    replace(&stores, &changed, &kind, listed, arrived);
                 }
                 watcher::Event::Apply(object) => {
-                    let (key, object) = entry(cluster, kind, object);
-                    update(&stores, &changed, kind, |store| {
+                    let (key, object) = entry(cluster, &kind, object);
+                    update(&stores, &changed, &kind, |store| {
                         store.objects.insert(key, object);
                     });
                 }
                 watcher::Event::Delete(object) => {
-                    let (key, _) = entry(cluster, kind, object);
-                    update(&stores, &changed, kind, |store| {
+                    let (key, _) = entry(cluster, &kind, object);
+                    update(&stores, &changed, &kind, |store| {
                         store.objects.remove(&key);
                     });
                 }
@@ -215,12 +233,12 @@ async fn follow(
 fn replace(
     stores: &Stores,
     changed: &watch::Sender<Instant>,
-    kind: Kind,
+    kind: &Kind,
     listed: BTreeMap<Key, Arc<Object>>,
     arrived: Instant,
 ) {
     let mut stores = lock(stores);
-    let store = stores.entry(kind).or_default();
+    let store = stores.entry(kind.clone()).or_default();
     let news = !store.listed || store.error.is_some() || store.objects != listed;
     store.objects = listed;
     store.listed = true;
@@ -233,14 +251,14 @@ fn replace(
 fn update(
     stores: &Stores,
     changed: &watch::Sender<Instant>,
-    kind: Kind,
+    kind: &Kind,
     act: impl FnOnce(&mut Store),
 ) {
-    act(lock(stores).entry(kind).or_default());
+    act(lock(stores).entry(kind.clone()).or_default());
     changed.send_replace(Instant::now());
 }
 
-fn entry(cluster: &'static str, kind: Kind, mut object: DynamicObject) -> (Key, Arc<Object>) {
+fn entry(cluster: &'static str, kind: &Kind, mut object: DynamicObject) -> (Key, Arc<Object>) {
     object.metadata.managed_fields = None;
     let key = (
         object.metadata.namespace.clone().unwrap_or_default(),
@@ -252,8 +270,8 @@ fn entry(cluster: &'static str, kind: Kind, mut object: DynamicObject) -> (Key, 
     (key, Arc::new(Object::new(cluster, json)))
 }
 
-impl From<Kind> for kube::api::TypeMeta {
-    fn from(kind: Kind) -> Self {
+impl From<&Kind> for kube::api::TypeMeta {
+    fn from(kind: &Kind) -> Self {
         let resource = kind.resource();
         Self {
             api_version: resource.api_version,

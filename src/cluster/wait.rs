@@ -108,7 +108,7 @@ pub async fn wait<T>(
             Progress::Done(value) => break Ok((value, woken_by.map(|arrived| arrived.elapsed()))),
             Progress::Blocked(blockers) => blockers,
         };
-        if started.elapsed() >= QUIET && told.as_ref().map(essence) != Some(essence(&blockers)) {
+        if started.elapsed() >= QUIET && told.as_deref().map(essence) != Some(essence(&blockers)) {
             if told.is_none() {
                 let deadline_s = deadline.as_secs();
                 context.emit(What::WaitStarted {
@@ -169,8 +169,35 @@ pub async fn wait<T>(
     }
 }
 
+/// Watches that something stays as it is for `period` (scaled): returns what violates it, or nothing
+/// when the period passed in peace.
+///
+/// # Errors
+/// When the run is interrupted.
+pub async fn stay(
+    context: &Context,
+    period: Duration,
+    views: &[&View],
+    mut violated: impl FnMut() -> Vec<Blocker>,
+) -> Result<Vec<Blocker>, Interrupted> {
+    let until = Instant::now() + context.scaled(period);
+    let mut changes: Vec<_> = views.iter().map(|view| view.changes()).collect();
+    loop {
+        let found = violated();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        tokio::select! {
+            biased;
+            () = context.interrupt.raised() => return Err(Interrupted),
+            () = tokio::time::sleep_until(until) => return Ok(violated()),
+            () = any_change(&mut changes) => {}
+        }
+    }
+}
+
 /// What makes two reports of blockers different news: ages and counters in messages do not.
-fn essence(blockers: &Vec<Blocker>) -> Vec<(&crate::record::ObjectRef, &str, &str)> {
+fn essence(blockers: &[Blocker]) -> Vec<(&crate::record::ObjectRef, &str, &str)> {
     blockers
         .iter()
         .take(3)

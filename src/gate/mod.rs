@@ -1,1 +1,14 @@
 //! One run from preflight to teardown: phases, upgrade, comparison, verdict.
+
+mod causes;
+mod clusters;
+mod comparison;
+mod finished;
+mod phases;
+mod plan;
+mod run;
+mod topology;
+mod trouble;
+
+pub use plan::{Keep, Plan, namespace};
+pub use run::{Ending, run};

@@ -148,7 +148,7 @@ pub enum What {
 }
 
 /// A release by its tag and the versions in its metadata.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReleaseRef {
     /// E.g. `docker-demo-1-34-v1`.
@@ -158,7 +158,19 @@ pub struct ReleaseRef {
 }
 
 /// The phases of a run, in their order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Input and machine are judged; nothing is created.
@@ -236,7 +248,9 @@ pub enum PhaseOutcome {
 }
 
 /// An object of a cluster, or of Docker.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub struct ObjectRef {
     /// `management`, `workload`, or the name of the engine's own world, e.g. `docker`.
@@ -247,6 +261,19 @@ pub struct ObjectRef {
     pub namespace: Option<String>,
     /// Its name.
     pub name: String,
+}
+
+impl ObjectRef {
+    /// A reference by its parts; an empty namespace is none.
+    #[must_use]
+    pub fn new(cluster: &str, kind: &str, namespace: &str, name: &str) -> Self {
+        Self {
+            cluster: cluster.to_owned(),
+            kind: kind.to_owned(),
+            namespace: Some(namespace.to_owned()).filter(|namespace| !namespace.is_empty()),
+            name: name.to_owned(),
+        }
+    }
 }
 
 impl fmt::Display for ObjectRef {
@@ -274,6 +301,20 @@ pub struct Blocker {
     pub since: Option<Timestamp>,
 }
 
+impl Blocker {
+    /// A blocker in our own words, where the object itself gives no reason.
+    #[must_use]
+    pub fn new(object: ObjectRef, condition: impl Into<String>) -> Self {
+        Self {
+            object,
+            condition: condition.into(),
+            reason: String::new(),
+            message: String::new(),
+            since: None,
+        }
+    }
+}
+
 impl fmt::Display for Blocker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.object, self.condition)?;
@@ -288,7 +329,7 @@ impl fmt::Display for Blocker {
 }
 
 /// A cause with a name, found by looking closer at what blocks.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// A stable name, e.g. `image-not-found`, `kubelet-unknown-flag`, `drain-blocked-by-budget`.
@@ -328,7 +369,7 @@ impl fmt::Display for Severity {
 }
 
 /// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The cluster is as the check demands.
@@ -379,7 +420,7 @@ pub struct CheckResult {
 }
 
 /// The same check before and after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
     /// Passed, passes.
@@ -410,7 +451,7 @@ impl fmt::Display for Change {
 }
 
 /// Whether the release may go out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// The upgrade is safe, by everything that was asked.
@@ -426,7 +467,9 @@ pub enum Verdict {
 }
 
 /// The comparison in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Passed, passes.
@@ -444,7 +487,7 @@ pub struct Counts {
 }
 
 /// What the run cost stackgate itself.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// Processor time of this process, user and system, in seconds (children not included).

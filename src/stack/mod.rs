@@ -1,1 +1,36 @@
 //! What is tested: stack files, releases, charts, and the static comparison of N and N+1.
+
+pub mod archive;
+pub mod chart;
+mod load;
+mod pair;
+mod problem;
+mod release;
+mod schema;
+mod spec;
+mod validate;
+mod values;
+mod yaml;
+
+pub use load::{STACK_FILE, Stack, StackError, stack_names};
+pub use pair::Pair;
+pub use problem::{Place, Problem, Problems};
+pub use release::{
+    ADDON_NAMESPACE, Action, AddonChart, Addons, Condition, ConditionObject, Hook, Overwrite,
+    PackError, Release, ReleaseError, Stage, pack,
+};
+pub use schema::stack_schema;
+pub use spec::{
+    Accepted, ClusterApiVersion, ClusterSpec, Components, ControlPlane, Delivery, Infrastructure,
+    Management, Network, Releases, Spec, StackFile, Timeouts, Worker,
+};
+pub use validate::CLUSTER_SUFFIX;
+pub use values::{
+    Cidr, Day, ImageReference, Label, ReleaseTag, ReleaseVersion, Subdomain, Timeout, ValueError,
+    Version,
+};
+
+pub(crate) use yaml::Source;
+
+#[cfg(test)]
+mod tests;

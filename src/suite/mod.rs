@@ -1,1 +1,14 @@
-//! Suite files: which checks run, when, and how much each weighs.
+//! Suites: which checks are asked with which force, and how they are run.
+
+mod accepted;
+mod file;
+mod load;
+mod run;
+mod schema;
+mod tally;
+
+pub use file::{Check, Spec, SuiteFile};
+pub use load::{Suite, SuiteError, names};
+pub use run::run;
+pub use schema::suite_schema;
+pub use tally::tally;

@@ -75,7 +75,7 @@ pub(super) async fn install(
     let (managers, others): (Vec<Value>, Vec<Value>) = objects
         .iter()
         .cloned()
-        .partition(|object| object["kind"] == DEPLOYMENT.kind);
+        .partition(|object| object["kind"] == *DEPLOYMENT.kind);
     let others = async {
         applier
             .apply(context, &others, options)
@@ -187,7 +187,7 @@ fn probes<'a>(preferred: impl Fn(&str) -> Option<&'a str>) -> [Value; 4] {
 /// Why the managers are not available yet.
 fn unavailable(view: &View) -> Vec<Blocker> {
     let managers: Vec<Arc<Object>> = view
-        .list(DEPLOYMENT)
+        .list(&DEPLOYMENT)
         .into_iter()
         .filter(|deployment| deployment.label(PROVIDER_LABEL).is_some())
         .collect();
@@ -206,7 +206,7 @@ fn unavailable(view: &View) -> Vec<Blocker> {
         };
         if let Some(blocker) = blocker {
             let namespace = manager.namespace();
-            let pods = view.list(POD);
+            let pods = view.list(&POD);
             // What its Pod says is more telling than the Deployment's own condition.
             let waiting = pods.iter().filter(|pod| pod.namespace() == namespace);
             blockers.extend(waiting.flat_map(|pod| stuck(pod)).chain([blocker]));
@@ -247,12 +247,12 @@ impl Investigate for Crashes<'_> {
         Box::pin(async {
             let managers: Vec<String> = self
                 .view
-                .list(DEPLOYMENT)
+                .list(&DEPLOYMENT)
                 .iter()
                 .filter(|deployment| deployment.label(PROVIDER_LABEL).is_some())
                 .map(|deployment| deployment.namespace().to_owned())
                 .collect();
-            let pods = self.view.list(POD);
+            let pods = self.view.list(&POD);
             pods.iter()
                 .filter(|pod| {
                     managers

@@ -1,0 +1,201 @@
+//! The command line as it is typed. Each command resolves its own part into what it needs.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::gate;
+use crate::record::RunId;
+
+/// Decides whether a cluster stack may be released: deploys release N, checks it, upgrades it to N+1,
+/// checks again, compares, and answers with an exit code.
+#[derive(Debug, Parser)]
+#[command(name = "stackgate", version, disable_help_subcommand = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    gate open, or the command did what was asked
+  1    gate closed: the upgrade is not safe
+  2    wrong usage or invalid input; nothing was created
+  3    no verdict: the infrastructure failed
+  4    no check ran
+  130  interrupted";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
+    Run(RunArgs),
+    /// Check the machine: every problem at once, each with its remedy
+    Doctor(DoctorArgs),
+    /// Remove what earlier runs left behind
+    Clean(CleanArgs),
+    /// The suites of checks that ship with stackgate
+    #[command(subcommand)]
+    Suites(SuitesCommand),
+    /// Print the version
+    Version,
+    /// Print the JSON schema of a file format
+    #[command(hide = true)]
+    Schema {
+        /// Which format
+        name: SchemaName,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(override_usage = "stackgate run <STACK> [OPTIONS]")]
+pub struct RunArgs {
+    // Optional only for the parser: `--management fresh STACK` hands the name to the flag, and
+    // resolving gives it back.
+    /// The stack under test: a folder with stack.yaml, or the name of one in the stacks folder
+    #[arg(value_name = "STACK", required_unless_present = "management")]
+    pub stack: Option<PathBuf>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// The management cluster: `fresh` is made and removed, `keep NAME` is made and stays,
+    /// `reuse NAME` stayed from an earlier run
+    #[arg(long, num_args = 1..=2, value_names = ["MODE", "NAME"])]
+    pub management: Vec<String>,
+    /// Whether to keep the clusters at the end
+    #[arg(long, value_enum, default_value_t = Keep::Never)]
+    pub keep: Keep,
+    /// Multiplies every deadline; from 0.1 to 100
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = timeout_scale)]
+    pub timeout_scale: f64,
+    /// Where the run's folder goes
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+    #[command(flatten)]
+    pub stacks: StacksArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Also ask for what this stack needs, such as its images
+    #[arg(value_name = "STACK")]
+    pub stack: Option<PathBuf>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    #[command(flatten)]
+    pub stacks: StacksArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CleanArgs {
+    /// The run to clean up after, e.g. 7f3a09bc; every run when not given
+    #[arg(value_name = "RUN")]
+    pub run: Option<RunId>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SuitesCommand {
+    /// List the suites and their checks
+    List,
+}
+
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// Where clusters come from
+    #[arg(long, value_enum, default_value_t = EngineKind::Kind)]
+    pub engine: EngineKind,
+}
+
+#[derive(Debug, Args)]
+pub struct StacksArgs {
+    /// Where stacks are found by name [default: stacks-under-test here, else in the checkout of this
+    /// program]
+    #[arg(long, value_name = "DIR")]
+    pub stacks: Option<PathBuf>,
+}
+
+/// Where clusters come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineKind {
+    /// Docker: kind, Cluster API and its Docker provider
+    Kind,
+}
+
+impl EngineKind {
+    /// The name, as typed and as reported.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Kind => "kind",
+        }
+    }
+}
+
+/// Whether clusters stay after the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Keep {
+    /// Remove everything
+    Never,
+    /// Keep them unless the gate is open
+    OnFailure,
+    /// Keep them
+    Always,
+}
+
+impl From<Keep> for gate::Keep {
+    fn from(keep: Keep) -> Self {
+        match keep {
+            Keep::Never => Self::Never,
+            Keep::OnFailure => Self::OnFailure,
+            Keep::Always => Self::Always,
+        }
+    }
+}
+
+/// The formats that have a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaName {
+    /// summary.json
+    Summary,
+}
+
+fn timeout_scale(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|scale: &f64| (0.1..=100.0).contains(scale))
+        .ok_or_else(|| "expected a number from 0.1 to 100".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_timeout_scale_is_finite_and_within_its_bounds() {
+        for good in ["0.1", "1", "2.5", "100", "1e1"] {
+            assert!(timeout_scale(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "", "0", "-1", "0.09", "100.1", "inf", "nan", "1e999", "two", "1,5",
+        ] {
+            assert!(timeout_scale(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_scale_out_of_bounds(text in ".*") {
+            if let Ok(scale) = timeout_scale(&text) {
+                prop_assert!((0.1..=100.0).contains(&scale));
+            }
+        }
+    }
+}

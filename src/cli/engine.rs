@@ -1,0 +1,70 @@
+//! From the name of an engine to the engine: the command line's only place that knows any.
+
+use std::path::PathBuf;
+
+use super::args::EngineKind;
+use super::exit::Failure;
+use super::run::Management;
+use crate::checks::TOOLS_IMAGE;
+use crate::engine::Engine;
+use crate::engine::config::Config;
+use crate::engine::kind::{self, KindEngine, KindOptions, ManagementMode};
+use crate::record::RunId;
+use crate::stack::Stack;
+
+/// Makes the engine for a run of a stack.
+///
+/// # Errors
+/// When the machine's configuration is wrong.
+pub fn make(
+    engine: EngineKind,
+    stack: &Stack,
+    run: &RunId,
+    cluster: &str,
+    management: &Management,
+) -> Result<Box<dyn Engine>, Failure> {
+    match engine {
+        EngineKind::Kind => {
+            let config = Config::load().map_err(Failure::input)?;
+            let spec = &stack.spec;
+            let mut images: Vec<String> = spec
+                .node_images
+                .values()
+                .chain(&spec.images)
+                .map(ToString::to_string)
+                .collect();
+            images.push(TOOLS_IMAGE.to_owned());
+            images.sort();
+            images.dedup();
+            Ok(Box::new(KindEngine::new(KindOptions {
+                run: run.clone(),
+                kind_config: stack.kind_config.clone(),
+                node_image: spec.management.node_image.to_string(),
+                components_version: spec.management.components.cluster_api.to_string(),
+                images,
+                management: match management {
+                    Management::Fresh => ManagementMode::Fresh,
+                    Management::Keep(name) => ManagementMode::Keep(name.clone()),
+                    Management::Reuse(name) => ManagementMode::Reuse(name.clone()),
+                },
+                workload_cluster: cluster.to_owned(),
+                config,
+            })))
+        }
+    }
+}
+
+/// Removes what earlier runs on an engine left, and returns it in the reader's words.
+///
+/// # Errors
+/// When the engine does not answer, or something could not be removed.
+pub async fn clean(engine: EngineKind, run: Option<RunId>) -> anyhow::Result<Vec<String>> {
+    match engine {
+        EngineKind::Kind => kind::clean(run).await,
+    }
+}
+
+/// The folder of suites that a stack brings along.
+pub fn own_suites(stack: &Stack) -> PathBuf {
+    stack.folder.join("suites")
+}

@@ -1,0 +1,44 @@
+//! The kinds that the gate watches, each in the version in which its fields are read.
+
+use super::Kind;
+
+/// Cluster API's core, from 1.11 on.
+const CORE: &str = "cluster.x-k8s.io";
+/// The version whose fields and conditions are read, whatever version a stack writes.
+const VERSION: &str = "v1beta2";
+
+/// `Cluster`.
+pub const CLUSTER: Kind = Kind::new(CORE, VERSION, "Cluster", "clusters");
+/// `Machine`.
+pub const MACHINE: Kind = Kind::new(CORE, VERSION, "Machine", "machines");
+/// `MachineDeployment`.
+pub const MACHINE_DEPLOYMENT: Kind =
+    Kind::new(CORE, VERSION, "MachineDeployment", "machinedeployments");
+/// `KubeadmControlPlane`.
+pub const KUBEADM_CONTROL_PLANE: Kind = Kind::new(
+    "controlplane.cluster.x-k8s.io",
+    VERSION,
+    "KubeadmControlPlane",
+    "kubeadmcontrolplanes",
+);
+/// `ClusterClass`.
+pub const CLUSTER_CLASS: Kind = Kind::new(CORE, VERSION, "ClusterClass", "clusterclasses");
+/// `Secret`; watched for a moment in the run's own namespace, and never recorded.
+pub const SECRET: Kind = Kind::new("", "v1", "Secret", "secrets");
+/// `Node`.
+pub const NODE: Kind = Kind::new("", "v1", "Node", "nodes");
+/// `Pod`.
+pub const POD: Kind = Kind::new("", "v1", "Pod", "pods");
+/// `Deployment`.
+pub const DEPLOYMENT: Kind = Kind::new("apps", "v1", "Deployment", "deployments");
+/// `DaemonSet`.
+pub const DAEMON_SET: Kind = Kind::new("apps", "v1", "DaemonSet", "daemonsets");
+/// `StatefulSet`.
+pub const STATEFUL_SET: Kind = Kind::new("apps", "v1", "StatefulSet", "statefulsets");
+/// `PodDisruptionBudget`.
+pub const POD_DISRUPTION_BUDGET: Kind = Kind::new(
+    "policy",
+    "v1",
+    "PodDisruptionBudget",
+    "poddisruptionbudgets",
+);

@@ -1,0 +1,342 @@
+//! Causes that waiting does not mend, found by looking at both clusters while a wait is blocked.
+//!
+//! A cause is named only when it is beyond doubt: a wrong "closed" is as bad as a wrong "open", so
+//! each rule says for how long, or under which invariant, its evidence has to hold.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::finished::Goal;
+use crate::cluster::{Context, Investigate, Object, View, kinds};
+use crate::engine::Engine;
+use crate::record::{Blocker, Finding};
+
+/// For how long an image has to be refused without a pause. Back-off grows to minutes, so a registry
+/// that comes back within this time was asked at least three times.
+const IMAGE_REFUSED: Duration = Duration::from_secs(60);
+/// For how long a drain has to be blocked by a budget that can never allow it.
+const DRAIN_BLOCKED: Duration = Duration::from_secs(20);
+/// From how many restarts on a crash loop is taken for one.
+const CRASHES: i64 = 5;
+
+/// Looks at what blocks the arrival at a goal.
+pub struct Causes<'a> {
+    /// The run.
+    pub context: &'a Context,
+    /// Where the cluster has to arrive.
+    pub goal: &'a Goal,
+    /// The management cluster.
+    pub management: &'a View,
+    /// The workload cluster, once it answers.
+    pub workload: Option<&'a View>,
+    /// Looks at the machines themselves.
+    pub engine: &'a dyn Engine,
+    /// Since when each piece of evidence has been there without a pause.
+    pub seen: Mutex<HashMap<String, Instant>>,
+}
+
+impl Investigate for Causes<'_> {
+    fn investigate<'b>(&'b self, blockers: &'b [Blocker]) -> BoxFuture<'b, Option<Finding>> {
+        async move {
+            if let Some(finding) = self
+                .workload
+                .and_then(|workload| self.in_clusters(workload))
+            {
+                return Some(finding);
+            }
+            let machines = self.goal.machines(self.management);
+            self.engine.investigate(blockers, &machines).await
+        }
+        .boxed()
+    }
+}
+
+impl Causes<'_> {
+    fn in_clusters(&self, workload: &View) -> Option<Finding> {
+        let pods = workload.list(&kinds::POD);
+        let machines = self.goal.machines(self.management);
+        let budgets = workload.list(&kinds::POD_DISRUPTION_BUDGET);
+        let found = [
+            (DRAIN_BLOCKED, drains(&machines, &budgets, &pods)),
+            (Duration::ZERO, crash_loops(&pods)),
+            (IMAGE_REFUSED, refused_images(&pods, self.moves_dns_yet())),
+        ];
+        let evidence = found
+            .into_iter()
+            .flat_map(|(hold, findings)| findings.into_iter().map(move |finding| (hold, finding)))
+            .map(|(hold, finding)| {
+                (
+                    format!("{} {}", finding.cause, finding.object),
+                    hold,
+                    finding,
+                )
+            })
+            .collect();
+        self.held(evidence)
+    }
+
+    /// The first finding whose evidence has been there for its time.
+    fn held(&self, evidence: Vec<(String, Duration, Finding)>) -> Option<Finding> {
+        let now = Instant::now();
+        let mut seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        // What is not there any more starts from nothing when it comes back.
+        seen.retain(|key, _| evidence.iter().any(|(known, ..)| known == key));
+        evidence.into_iter().find_map(|(key, hold, finding)| {
+            let since = *seen.entry(key).or_insert(now);
+            (now - since >= self.context.scaled(hold)).then_some(finding)
+        })
+    }
+
+    /// While the control plane is under way, CoreDNS may sit on a node whose image it does not have:
+    /// KubeadmControlPlane moves it last. Afterwards nobody will.
+    fn moves_dns_yet(&self) -> bool {
+        let planes = self.management.list(&kinds::KUBEADM_CONTROL_PLANE);
+        planes.iter().any(|plane| {
+            let updated = plane.int("/status/upToDateReplicas");
+            plane.str("/status/version") != self.goal.version
+                || updated != Some(self.goal.control_plane)
+                || plane.int("/status/replicas") != updated
+        })
+    }
+}
+
+/// Containers of a pod's status, init containers first.
+fn containers(pod: &Object) -> impl Iterator<Item = &Value> {
+    ["/status/initContainerStatuses", "/status/containerStatuses"]
+        .into_iter()
+        .flat_map(|pointer| pod.array(pointer))
+}
+
+fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+fn is_dns(pod: &Object) -> bool {
+    pod.namespace() == "kube-system" && pod.label("k8s-app") == Some("kube-dns")
+}
+
+fn refused_images(pods: &[Arc<Object>], dns_may_move: bool) -> Vec<Finding> {
+    pods.iter()
+        .filter(move |pod| !pod.is_deleting() && !(dns_may_move && is_dns(pod)))
+        .flat_map(|pod| containers(pod).map(move |container| (pod, container)))
+        .filter_map(|(pod, container)| {
+            let reason = text(container, "/state/waiting/reason");
+            let refused = [
+                "ErrImagePull",
+                "ImagePullBackOff",
+                "ErrImageNeverPull",
+                "InvalidImageName",
+            ];
+            if !refused.contains(&reason) {
+                return None;
+            }
+            let image = text(container, "/image");
+            let node = pod.str("/spec/nodeName");
+            let mut message = format!(
+                "image {image} cannot be had by node {node}, so {} does not run",
+                pod.reference()
+            );
+            if is_dns(pod) {
+                message.push_str(
+                    ": cluster DNS still names the CoreDNS image of the release before; \
+                     KubeadmControlPlane moves it only when the ClusterClass sets \
+                     clusterConfiguration.dns.imageTag",
+                );
+            }
+            Some(Finding {
+                cause: if is_dns(pod) {
+                    "coredns-image-missing"
+                } else {
+                    "image-not-available"
+                }
+                .to_owned(),
+                message,
+                object: pod.reference(),
+                evidence: vec![format!(
+                    "{reason}: {}",
+                    text(container, "/state/waiting/message")
+                )],
+            })
+        })
+        .collect()
+}
+
+fn crash_loops(pods: &[Arc<Object>]) -> Vec<Finding> {
+    pods.iter()
+        .flat_map(|pod| containers(pod).map(move |container| (pod, container)))
+        .filter(|(_, container)| {
+            text(container, "/state/waiting/reason") == "CrashLoopBackOff"
+                && container["restartCount"].as_i64() >= Some(CRASHES)
+        })
+        .map(|(pod, container)| {
+            let ended = &container["lastState"]["terminated"];
+            Finding {
+                cause: "container-crash-loop".to_owned(),
+                message: format!(
+                    "container {} of {} crashes again and again ({} restarts, last exit code {})",
+                    text(container, "/name"),
+                    pod.reference(),
+                    container["restartCount"],
+                    ended["exitCode"],
+                ),
+                object: pod.reference(),
+                evidence: vec![
+                    text(container, "/state/waiting/message").to_owned(),
+                    text(ended, "/message").to_owned(),
+                ]
+                .into_iter()
+                .filter(|line| !line.is_empty())
+                .collect(),
+            }
+        })
+        .collect()
+}
+
+/// A Machine that drains, a pod on its node, and a budget that can never let the pod go: with all
+/// its pods healthy it still allows no disruption.
+fn drains(machines: &[Arc<Object>], budgets: &[Arc<Object>], pods: &[Arc<Object>]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for machine in machines {
+        let draining = machine
+            .condition("Deleting")
+            .filter(|condition| condition.status == "True" && condition.reason == "DrainingNode");
+        let Some(draining) = draining else { continue };
+        for budget in budgets.iter().filter(|budget| never_allows(budget)) {
+            let node = machine.str("/status/nodeRef/name");
+            let pod = pods
+                .iter()
+                .find(|pod| pod.str("/spec/nodeName") == node && selects(budget, pod));
+            let Some(pod) = pod else { continue };
+            found.push(Finding {
+                cause: "drain-blocked-by-budget".to_owned(),
+                message: format!(
+                    "{} never lets {} be evicted, so Machine {} cannot be drained and node {node} \
+                     cannot be replaced",
+                    budget.reference(),
+                    pod.reference(),
+                    machine.name(),
+                ),
+                object: budget.reference(),
+                evidence: vec![
+                    format!(
+                        "disruptionsAllowed {}, currentHealthy {}, desiredHealthy {}, expectedPods {}",
+                        budget.json["status"]["disruptionsAllowed"],
+                        budget.json["status"]["currentHealthy"],
+                        budget.json["status"]["desiredHealthy"],
+                        budget.json["status"]["expectedPods"],
+                    ),
+                    draining.message.clone(),
+                ],
+            });
+        }
+    }
+    found
+}
+
+fn never_allows(budget: &Object) -> bool {
+    let status = |field: &str| budget.int(&format!("/status/{field}")).unwrap_or_default();
+    status("disruptionsAllowed") == 0
+        && status("expectedPods") > 0
+        && status("desiredHealthy") >= status("expectedPods")
+}
+
+/// Whether a budget's selector matches a pod. Only `matchLabels` is read; a budget that also has
+/// expressions is left to the deadline rather than judged by half of its selector.
+fn selects(budget: &Object, pod: &Object) -> bool {
+    let labels = budget
+        .at("/spec/selector/matchLabels")
+        .and_then(Value::as_object);
+    let has_expressions = !budget.array("/spec/selector/matchExpressions").is_empty();
+    budget.namespace() == pod.namespace()
+        && !has_expressions
+        && labels.is_some_and(|labels| {
+            labels
+                .iter()
+                .all(|(key, value)| pod.label(key) == value.as_str())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn object(json: Value) -> Arc<Object> {
+        Arc::new(Object::new("workload", json))
+    }
+
+    fn budget(desired: i64, expected: i64) -> Arc<Object> {
+        object(
+            json!({"kind": "PodDisruptionBudget", "metadata": {"name": "b", "namespace": "d"},
+            "spec": {"selector": {"matchLabels": {"app": "a"}}},
+            "status": {"disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": desired, "expectedPods": expected}}),
+        )
+    }
+
+    fn pod(node: &str) -> Arc<Object> {
+        object(
+            json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "d", "labels": {"app": "a"}},
+            "spec": {"nodeName": node}}),
+        )
+    }
+
+    fn draining() -> Arc<Object> {
+        object(
+            json!({"kind": "Machine", "metadata": {"name": "m", "namespace": "n"},
+            "status": {"nodeRef": {"name": "node-1"}, "conditions": [
+                {"type": "Deleting", "status": "True", "reason": "DrainingNode", "message": "Drain not completed yet"}]}}),
+        )
+    }
+
+    #[test]
+    fn a_budget_that_can_never_be_met_blocks_the_drain_of_its_pods_node_only() {
+        let finding = drains(&[draining()], &[budget(1, 1)], &[pod("node-1")]).remove(0);
+        assert_eq!(finding.cause, "drain-blocked-by-budget");
+        assert!(
+            finding.message.contains("PodDisruptionBudget d/b"),
+            "{}",
+            finding.message
+        );
+        assert!(drains(&[draining()], &[budget(1, 1)], &[pod("node-2")]).is_empty());
+        // One pod of two may go once the other is healthy again: waiting mends it.
+        assert!(drains(&[draining()], &[budget(1, 2)], &[pod("node-1")]).is_empty());
+    }
+
+    fn refused(label: &str) -> Arc<Object> {
+        object(
+            json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "kube-system", "labels": {"k8s-app": label}},
+            "spec": {"nodeName": "node-1"},
+            "status": {"containerStatuses": [{"image": "x:v1", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}]}}),
+        )
+    }
+
+    #[test]
+    fn a_refused_image_names_image_node_and_pod() {
+        let finding = refused_images(&[refused("other")], false).remove(0);
+        assert_eq!(
+            finding.message,
+            "image x:v1 cannot be had by node node-1, so Pod kube-system/p does not run"
+        );
+        assert_eq!(finding.evidence, ["ImagePullBackOff: not found"]);
+    }
+
+    #[test]
+    fn core_dns_is_judged_only_after_the_control_plane_had_its_chance_to_move_it() {
+        assert!(refused_images(&[refused("kube-dns")], true).is_empty());
+        let finding = refused_images(&[refused("kube-dns")], false).remove(0);
+        assert_eq!(finding.cause, "coredns-image-missing");
+        assert!(finding.message.contains("dns.imageTag"));
+    }
+}

@@ -1,0 +1,168 @@
+//! The workload cluster as a run knows it: from the Cluster object to a client that answers.
+
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::{Value, json};
+
+use super::trouble::Trouble;
+use crate::cluster::{Applier, Apply, Context, Object, Progress, View, kinds, wait};
+use crate::delivery::Inputs;
+use crate::engine::{Engine, Management};
+use crate::record::{Blocker, ObjectRef};
+
+/// How long a connection may take: a node that is gone must not hold up a watch for half a minute.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a read may be silent. Longer than the API server's own end of a watch (about 5 min).
+const READ: Duration = Duration::from_secs(330);
+
+/// A client for a kubeconfig's current context.
+///
+/// # Errors
+/// When the kubeconfig is malformed.
+pub async fn client(kubeconfig: &str) -> Result<Client> {
+    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("failed to read the kubeconfig")?;
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+        .await
+        .context("failed to use the kubeconfig")?;
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(READ);
+    Client::try_from(config).context("failed to make a client from the kubeconfig")
+}
+
+/// Waits for the workload cluster's kubeconfig, writes it beside the management cluster's, and makes
+/// a client from it.
+pub(super) async fn connect(
+    context: &Context,
+    engine: &dyn Engine,
+    management: &Management,
+    cluster: &str,
+    deadline: Duration,
+) -> Result<(Client, PathBuf), Trouble> {
+    let namespace = management.namespace.as_str();
+    let name = format!("{cluster}-kubeconfig");
+    let secrets = View::start(
+        "management",
+        &management.client,
+        &[(kinds::SECRET, namespace)],
+    );
+    let what = format!("kubeconfig of {cluster}");
+    let secret = wait(
+        context,
+        &what,
+        deadline,
+        &[&secrets],
+        None,
+        || match secrets.get(&kinds::SECRET, namespace, &name) {
+            Some(secret) if secret.at("/data/value").is_some() => Progress::Done(secret),
+            _ => {
+                let place = ObjectRef::new("management", "Secret", namespace, &name);
+                Progress::Blocked(vec![Blocker::new(place, "missing")])
+            }
+        },
+    )
+    .await?;
+    let text = decoded(&secret)?;
+    let text = engine.reachable(&text).await?;
+    let file = management.kubeconfig.with_file_name("workload.kubeconfig");
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&file)
+        .and_then(|mut open| std::io::Write::write_all(&mut open, text.as_bytes()))
+        .with_context(|| format!("failed to write {}", file.display()))?;
+    Ok((client(&text).await?, file))
+}
+
+fn decoded(secret: &Arc<Object>) -> Result<String> {
+    let secret: k8s_openapi::api::core::v1::Secret = serde_json::from_value(secret.json.clone())?;
+    let bytes = secret
+        .data
+        .and_then(|mut data| data.remove("value"))
+        .context("the kubeconfig Secret has no key 'value'")?;
+    String::from_utf8(bytes.0).context("the kubeconfig is not text")
+}
+
+/// The management cluster's objects that addon values are templated with, as they are now: the
+/// Cluster in the version that the Cluster Stack Operator reads, and what it refers to.
+pub(super) async fn inputs(
+    context: &Context,
+    management: &Management,
+    cluster: &str,
+    deadline: Duration,
+) -> Result<Inputs, Trouble> {
+    let applier = Applier::new("management", management.client.clone());
+    let options = Apply {
+        deadline,
+        namespace: Some(&management.namespace),
+        labels: &[],
+        source: "the Cluster's topology",
+    };
+    let get = async |object: Value| -> Result<Value, Trouble> {
+        let live = applier.get(context, &object, options).await?;
+        Ok(live.map(|live| live.json).unwrap_or_default())
+    };
+    let named = |api_version: &Value, kind: &Value, name: &Value| {
+        json!({"apiVersion": api_version, "kind": kind,
+            "metadata": {"name": name, "namespace": management.namespace}})
+    };
+    // v1beta1: its references carry the version of what they refer to.
+    let cluster = get(named(
+        &json!("cluster.x-k8s.io/v1beta1"),
+        &json!("Cluster"),
+        &json!(cluster),
+    ))
+    .await?;
+    let referred = async |reference: &Value| -> Result<Value, Trouble> {
+        if reference["name"].is_null() {
+            return Ok(Value::Null);
+        }
+        get(named(
+            &reference["apiVersion"],
+            &reference["kind"],
+            &reference["name"],
+        ))
+        .await
+    };
+    Ok(Inputs {
+        control_plane: referred(&cluster["spec"]["controlPlaneRef"]).await?,
+        infrastructure: referred(&cluster["spec"]["infrastructureRef"]).await?,
+        cluster,
+    })
+}
+
+/// Watches what the gate judges on the management cluster.
+pub(super) fn watch_management(management: &Management) -> View {
+    let namespace = management.namespace.as_str();
+    let kinds = [
+        kinds::CLUSTER,
+        kinds::KUBEADM_CONTROL_PLANE,
+        kinds::MACHINE_DEPLOYMENT,
+        kinds::MACHINE,
+    ];
+    View::start(
+        "management",
+        &management.client,
+        &kinds.map(|kind| (kind, namespace)),
+    )
+}
+
+/// Watches what the gate judges on the workload cluster.
+pub(super) fn watch_workload(client: &Client) -> View {
+    let kinds = [
+        kinds::NODE,
+        kinds::POD,
+        kinds::DEPLOYMENT,
+        kinds::DAEMON_SET,
+        kinds::STATEFUL_SET,
+        kinds::POD_DISRUPTION_BUDGET,
+    ];
+    View::start("workload", client, &kinds.map(|kind| (kind, "")))
+}

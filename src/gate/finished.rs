@@ -1,0 +1,309 @@
+//! When a release has arrived: nothing that it names is anywhere else than on the live cluster.
+//!
+//! Cluster API's own "done" is a claim; what counts is that no Machine, Node or workload is left at
+//! the release before, and that every controller has seen the latest spec.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::cluster::{Object, View, kinds, rollout_blocker};
+use crate::record::{Blocker, ObjectRef};
+
+/// Label that Cluster API puts on everything that belongs to a Cluster.
+const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
+/// Annotation of a Cluster whose lifecycle hooks have not all been answered.
+const PENDING_HOOKS: &str = "runtime.cluster.x-k8s.io/pending-hooks";
+
+/// Where the cluster has to arrive.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    /// Namespace of the Cluster on the management cluster.
+    pub namespace: String,
+    /// The Cluster's name.
+    pub cluster: String,
+    /// The ClusterClass's name.
+    pub class: String,
+    /// The Kubernetes version, e.g. `v1.35.0`.
+    pub version: String,
+    /// How many control-plane Machines.
+    pub control_plane: i64,
+    /// How many worker Machines.
+    pub workers: i64,
+    /// The addon workloads of the release that have to be rolled out.
+    pub workloads: Vec<ObjectRef>,
+}
+
+impl Goal {
+    fn mine(&self, object: &Object) -> bool {
+        object.namespace() == self.namespace && object.label(CLUSTER_NAME) == Some(&self.cluster)
+    }
+
+    /// The run's Machines.
+    #[must_use]
+    pub fn machines(&self, management: &View) -> Vec<Arc<Object>> {
+        let mut machines = management.list(&kinds::MACHINE);
+        machines.retain(|machine| self.mine(machine));
+        machines
+    }
+}
+
+/// Everything that keeps the cluster from having arrived; none when it has.
+#[must_use]
+pub fn blockers(goal: &Goal, management: &View, workload: &View) -> Vec<Blocker> {
+    let mut found = unsettled(management);
+    found.extend(unsettled(workload));
+    found.extend(topology(goal, management));
+    found.extend(control_plane(goal, management));
+    found.extend(workers(goal, management));
+    let machines = goal.machines(management);
+    found.extend(self::machines(goal, &machines));
+    found.extend(nodes(goal, &machines, &workload.list(&kinds::NODE)));
+    found.extend(system(goal, workload));
+    found.extend(addons(goal, workload));
+    found
+}
+
+/// A view that does not know cannot say that all is well.
+fn unsettled(view: &View) -> Vec<Blocker> {
+    view.unsettled()
+        .into_iter()
+        .map(|(kind, why)| Blocker {
+            message: why,
+            ..Blocker::new(
+                ObjectRef::new(view.cluster(), &kind.kind, "", "(all)"),
+                format!("cannot be watched on the {} cluster", view.cluster()),
+            )
+        })
+        .collect()
+}
+
+/// About the Cluster, or one of the objects that make it up and share its name in our words.
+fn about(goal: &Goal, kind: &str, condition: impl Into<String>) -> Blocker {
+    let object = ObjectRef::new("management", kind, &goal.namespace, &goal.cluster);
+    Blocker::new(object, condition)
+}
+
+fn topology(goal: &Goal, management: &View) -> Vec<Blocker> {
+    let Some(cluster) = management.get(&kinds::CLUSTER, &goal.namespace, &goal.cluster) else {
+        return vec![about(goal, "Cluster", "missing")];
+    };
+    let mut found = Vec::new();
+    for (pointer, wanted) in [
+        ("/spec/topology/classRef/name", &goal.class),
+        ("/spec/topology/version", &goal.version),
+    ] {
+        let live = cluster.str(pointer);
+        if live != wanted {
+            found.push(cluster.blocker(format!("{pointer} is '{live}', not '{wanted}'")));
+        }
+    }
+    if !cluster.is_observed() {
+        found.push(cluster.blocker("latest spec not yet seen by its controller"));
+    }
+    if let Some(hooks) = cluster
+        .annotation(PENDING_HOOKS)
+        .filter(|hooks| !hooks.is_empty())
+    {
+        found.push(cluster.blocker(format!("hooks pending: {hooks}")));
+    }
+    found.extend(cluster.unless_true("TopologyReconciled"));
+    found
+}
+
+fn control_plane(goal: &Goal, management: &View) -> Vec<Blocker> {
+    let mut planes = management.list(&kinds::KUBEADM_CONTROL_PLANE);
+    planes.retain(|plane| goal.mine(plane));
+    let Some(plane) = planes.first() else {
+        return vec![about(goal, "KubeadmControlPlane", "missing")];
+    };
+    let mut found = Vec::from_iter(versions(plane, "/spec/version", goal));
+    found.extend(versions(plane, "/status/version", goal));
+    found.extend(replicas(plane, goal.control_plane));
+    found
+}
+
+fn workers(goal: &Goal, management: &View) -> Vec<Blocker> {
+    let mut deployments = management.list(&kinds::MACHINE_DEPLOYMENT);
+    deployments.retain(|deployment| goal.mine(deployment));
+    let mut found = Vec::new();
+    let mut wanted = 0;
+    for deployment in &deployments {
+        let replicas_wanted = deployment.int("/spec/replicas").unwrap_or(1);
+        wanted += replicas_wanted;
+        found.extend(versions(deployment, "/spec/template/spec/version", goal));
+        found.extend(replicas(deployment, replicas_wanted));
+    }
+    if wanted != goal.workers {
+        found.push(about(
+            goal,
+            "MachineDeployment",
+            format!("{wanted} of {} worker replicas asked for", goal.workers),
+        ));
+    }
+    found
+}
+
+fn versions(object: &Object, pointer: &str, goal: &Goal) -> Option<Blocker> {
+    let live = object.str(pointer);
+    (live != goal.version).then(|| {
+        let live = if live.is_empty() { "not set" } else { live };
+        object.blocker(format!("{pointer} is {live}, not {}", goal.version))
+    })
+}
+
+/// replicas = ready = available = up to date, as asked for, by a controller that has seen the spec.
+fn replicas(object: &Object, wanted: i64) -> Option<Blocker> {
+    if !object.is_observed() {
+        return Some(object.blocker("latest spec not yet seen by its controller"));
+    }
+    let count = |field: &str| object.int(&format!("/status/{field}")).unwrap_or_default();
+    let counts = [
+        "replicas",
+        "readyReplicas",
+        "availableReplicas",
+        "upToDateReplicas",
+    ]
+    .map(count);
+    (counts != [wanted; 4]).then(|| {
+        let [present, ready, available, updated] = counts;
+        let mut blocker = object.blocker(format!(
+            "{wanted} wanted, {present} present, {updated} up to date, {ready} ready, {available} available"
+        ));
+        let condition = ["RollingOut", "ScalingUp", "ScalingDown"]
+            .iter()
+            .filter_map(|kind| object.condition(kind))
+            .find(|condition| condition.status == "True");
+        if let Some(condition) = condition {
+            blocker.reason = condition.reason;
+            blocker.message = condition.message;
+            blocker.since = condition.since;
+        }
+        blocker
+    })
+}
+
+fn machines(goal: &Goal, machines: &[Arc<Object>]) -> Vec<Blocker> {
+    let mut found = Vec::new();
+    for machine in machines {
+        if machine.is_deleting() {
+            let condition = machine.condition("Deleting");
+            let mut blocker = machine.blocker("being deleted");
+            if let Some(condition) = condition {
+                blocker.reason = condition.reason;
+                blocker.message = condition.message;
+                blocker.since = condition.since;
+            }
+            found.push(blocker);
+            continue;
+        }
+        found.extend(versions(machine, "/spec/version", goal));
+        // The most telling one: a Machine without infrastructure has no healthy node either.
+        let unmet = ["InfrastructureReady", "BootstrapConfigReady", "NodeHealthy"]
+            .iter()
+            .find_map(|condition| machine.unless_true(condition));
+        found.extend(unmet);
+    }
+    let wanted = goal.control_plane + goal.workers;
+    let present = i64::try_from(machines.len()).unwrap_or(i64::MAX);
+    if present != wanted {
+        found.push(about(
+            goal,
+            "Cluster",
+            format!("{present} Machines, {wanted} wanted"),
+        ));
+    }
+    // What is broken says more than what is merely old or on its way out.
+    found.sort_by_key(|blocker| !blocker.condition.contains("False"));
+    found
+}
+
+fn nodes(goal: &Goal, machines: &[Arc<Object>], nodes: &[Arc<Object>]) -> Vec<Blocker> {
+    let mut found = Vec::new();
+    for node in nodes {
+        let owner = machines
+            .iter()
+            .find(|machine| machine.str("/status/nodeRef/name") == node.name());
+        if owner.is_none() {
+            found.push(node.blocker("no Machine owns it"));
+        }
+        found.extend(versions(node, "/status/nodeInfo/kubeletVersion", goal));
+        found.extend(node.unless_true("Ready"));
+    }
+    if nodes.len() < machines.len() {
+        found.push(about(
+            goal,
+            "Cluster",
+            format!("{} nodes for {} Machines", nodes.len(), machines.len()),
+        ));
+    }
+    found
+}
+
+/// kube-proxy, CoreDNS and the control plane's static pods: kubeadm's part of the cluster.
+fn system(goal: &Goal, workload: &View) -> Vec<Blocker> {
+    let mut found = Vec::new();
+    let place = |kind: &str, name: &str| ObjectRef::new("workload", kind, "kube-system", name);
+    let proxy = workload.get(&kinds::DAEMON_SET, "kube-system", "kube-proxy");
+    found.extend(rolled_out(
+        proxy.as_deref(),
+        &place("DaemonSet", "kube-proxy"),
+    ));
+    if let Some(proxy) = &proxy {
+        let image = proxy.str("/spec/template/spec/containers/0/image");
+        // Build metadata is written with '_' in image tags.
+        let tag = goal.version.replace('+', "_");
+        if !image.ends_with(&format!(":{tag}")) {
+            found.push(proxy.blocker(format!("image is {image}, not {tag}")));
+        }
+    }
+    let dns = workload.get(&kinds::DEPLOYMENT, "kube-system", "coredns");
+    found.extend(rolled_out(dns.as_deref(), &place("Deployment", "coredns")));
+    for pod in workload.list(&kinds::POD) {
+        if pod.label("tier") == Some("control-plane") && pod.namespace() == "kube-system" {
+            found.extend(pod.unless_true("Ready"));
+        }
+    }
+    found
+}
+
+fn addons(goal: &Goal, workload: &View) -> Vec<Blocker> {
+    goal.workloads
+        .iter()
+        .filter_map(|place| {
+            let kind = match place.kind.as_str() {
+                "Deployment" => kinds::DEPLOYMENT,
+                "DaemonSet" => kinds::DAEMON_SET,
+                "StatefulSet" => kinds::STATEFUL_SET,
+                _ => return None,
+            };
+            let namespace = place.namespace.as_deref().unwrap_or_default();
+            let live = workload.get(&kind, namespace, &place.name);
+            rolled_out(live.as_deref(), place)
+        })
+        .collect()
+}
+
+fn rolled_out(live: Option<&Object>, place: &ObjectRef) -> Option<Blocker> {
+    match live {
+        Some(object) => rollout_blocker(object),
+        None => Some(Blocker::new(place.clone(), "missing")),
+    }
+}
+
+/// The workloads among rendered objects, as references on the workload cluster.
+#[must_use]
+pub fn workloads(rendered: &[Value]) -> Vec<ObjectRef> {
+    rendered
+        .iter()
+        .map(|json| Object::new("workload", json.clone()))
+        .filter(|object| matches!(object.kind(), "Deployment" | "DaemonSet" | "StatefulSet"))
+        .map(|object| {
+            let mut place = object.reference();
+            place
+                .namespace
+                .get_or_insert_with(|| "kube-system".to_owned());
+            place
+        })
+        .collect()
+}

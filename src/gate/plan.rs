@@ -1,0 +1,109 @@
+//! What a run is asked to do, complete and valid before anything is created.
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use super::topology;
+use crate::delivery::{self, Inputs};
+use crate::record::RunId;
+use crate::stack::{Hook, Pair, Release, Stack};
+use crate::suite::Suite;
+
+/// Whether what a run created stays after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// It never stays.
+    #[default]
+    Never,
+    /// It stays unless the gate is open.
+    OnFailure,
+    /// It always stays.
+    Always,
+}
+
+/// What a run is asked to do.
+pub struct Plan {
+    /// The stack under test.
+    pub stack: Stack,
+    /// Release N and N+1, opened.
+    pub pair: Pair,
+    /// The suites whose checks are asked before and after.
+    pub suites: Vec<Suite>,
+    /// Whether what was created stays.
+    pub keep: Keep,
+    /// The Cluster's name.
+    pub cluster: String,
+}
+
+impl Plan {
+    /// A plan whose charts are known to render.
+    ///
+    /// # Errors
+    /// When a chart of one of the releases does not render: with the file and line of the template.
+    pub fn new(
+        stack: Stack,
+        pair: Pair,
+        suites: Vec<Suite>,
+        keep: Keep,
+        run: &RunId,
+    ) -> Result<Self> {
+        let cluster = format!("{}-{run}", stack.name);
+        let plan = Self {
+            stack,
+            pair,
+            suites,
+            keep,
+            cluster,
+        };
+        let namespace = namespace(run);
+        // The Cluster does not exist yet: its values are tried with the one that will be created.
+        let inputs = plan.expected_inputs(&namespace, run);
+        for (release, hook) in [
+            (&plan.pair.from, Hook::AfterControlPlaneInitialized),
+            (&plan.pair.to, Hook::BeforeClusterUpgrade),
+        ] {
+            delivery::class(release, &namespace)
+                .and_then(|_| delivery::addons(release, hook, &inputs))
+                .with_context(|| format!("failed to render release {}", release.tag))?;
+        }
+        Ok(plan)
+    }
+
+    /// The Cluster as it is created from a release.
+    pub(super) fn cluster_object(&self, release: &Release, namespace: &str, run: &RunId) -> Value {
+        topology::cluster(
+            &self.stack.spec,
+            namespace,
+            &self.cluster,
+            &release.class_name,
+            &release.kubernetes_version.to_string(),
+            run.as_str(),
+        )
+    }
+
+    fn expected_inputs(&self, namespace: &str, run: &RunId) -> Inputs {
+        let part = |kind: &str| json!({"kind": kind, "metadata": {"name": self.cluster, "namespace": namespace}, "spec": {}});
+        Inputs {
+            cluster: self.cluster_object(&self.pair.from, namespace, run),
+            control_plane: part("KubeadmControlPlane"),
+            infrastructure: part("InfrastructureCluster"),
+        }
+    }
+
+    /// How many worker Machines the topology asks for.
+    pub(super) fn workers(&self) -> i64 {
+        self.stack
+            .spec
+            .cluster
+            .workers
+            .iter()
+            .map(|worker| i64::from(worker.replicas))
+            .sum()
+    }
+}
+
+/// The run's own namespace on the management cluster.
+#[must_use]
+pub fn namespace(run: &RunId) -> String {
+    format!("stackgate-{run}")
+}

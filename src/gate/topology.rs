@@ -1,0 +1,144 @@
+//! The Cluster that is created from release N, and the one patch that moves it to N+1.
+
+use kube::api::{ApiResource, GroupVersionKind, Patch, PatchParams};
+use kube::{Api, Client, core::DynamicObject};
+use serde_json::{Value, json};
+
+use super::trouble::Trouble;
+use crate::stack::{ClusterApiVersion, Spec};
+
+/// The Cluster object for a stack, in the API version that the stack asks for.
+#[must_use]
+pub fn cluster(
+    spec: &Spec,
+    namespace: &str,
+    name: &str,
+    class: &str,
+    version: &str,
+    run: &str,
+) -> Value {
+    let topology = &spec.cluster;
+    let workers: Vec<Value> = topology
+        .workers
+        .iter()
+        .map(|worker| {
+            json!({"class": worker.class, "name": worker.name.to_string(), "replicas": worker.replicas})
+        })
+        .collect();
+    let variables: Vec<Value> = topology
+        .variables
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect();
+    let network = &topology.network;
+    let mut object = json!({
+        "apiVersion": topology.api_version.as_str(),
+        "kind": "Cluster",
+        "metadata": {"name": name, "namespace": namespace, "labels": {"stackgate/run": run}},
+        "spec": {
+            "clusterNetwork": {
+                "pods": {"cidrBlocks": network.pods.iter().map(ToString::to_string).collect::<Vec<_>>()},
+                "services": {"cidrBlocks": network.services.iter().map(ToString::to_string).collect::<Vec<_>>()},
+                "serviceDomain": network.service_domain.to_string(),
+            },
+            "topology": {
+                "controlPlane": {"replicas": topology.control_plane.replicas},
+                "workers": {"machineDeployments": workers},
+                "variables": variables,
+            },
+        },
+    });
+    merge(&mut object, move_to(topology.api_version, class, version));
+    object
+}
+
+/// What moves a Cluster to a class and a version: one patch, since two are refused by the Cluster
+/// Stack Operator's webhook when the version differs.
+#[must_use]
+pub fn move_to(api: ClusterApiVersion, class: &str, version: &str) -> Value {
+    let mut topology = json!({"version": version});
+    match api {
+        ClusterApiVersion::V1Beta1 => topology["class"] = json!(class),
+        ClusterApiVersion::V1Beta2 => topology["classRef"] = json!({"name": class}),
+    }
+    json!({"spec": {"topology": topology}})
+}
+
+/// Patches class and version in one go, and makes sure that both were taken: a field of the other
+/// API version is dropped without a word.
+///
+/// # Errors
+/// [`Trouble::Stack`] when a webhook refuses the move or the class is not taken, else
+/// [`Trouble::Infrastructure`].
+pub async fn upgrade(
+    client: &Client,
+    spec: &Spec,
+    namespace: &str,
+    name: &str,
+    class: &str,
+    version: &str,
+) -> Result<(), Trouble> {
+    let api_version = spec.cluster.api_version;
+    let (group, api) = api_version.as_str().split_once('/').unwrap_or_default();
+    let resource = ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(group, api, "Cluster"),
+        "clusters",
+    );
+    let clusters: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
+    let patch = Patch::Merge(move_to(api_version, class, version));
+    let patched = clusters
+        .patch(name, &PatchParams::default(), &patch)
+        .await
+        .map_err(|error| match error {
+            kube::Error::Api(status) if (400..500).contains(&status.code) => Trouble::stack(format!(
+                "the management cluster refuses to move Cluster {namespace}/{name} to {class} {version}: {}",
+                status.message
+            )),
+            other => Trouble::Infrastructure(
+                anyhow::Error::new(other).context(format!("failed to patch Cluster {namespace}/{name}")),
+            ),
+        })?;
+    let topology = &patched.data["spec"]["topology"];
+    let live_class = match api_version {
+        ClusterApiVersion::V1Beta1 => &topology["class"],
+        ClusterApiVersion::V1Beta2 => &topology["classRef"]["name"],
+    };
+    if live_class != class || topology["version"] != version {
+        return Err(Trouble::stack(format!(
+            "Cluster {namespace}/{name} was patched to {class} {version}, but says {live_class} {}",
+            topology["version"]
+        )));
+    }
+    Ok(())
+}
+
+/// Merges `patch` into `target`, objects key by key.
+fn merge(target: &mut Value, patch: Value) {
+    match (target, patch) {
+        (Value::Object(target), Value::Object(patch)) => {
+            for (key, value) in patch {
+                merge(target.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (target, patch) => *target = patch,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_api_version_has_its_own_place_for_the_class() {
+        let old = move_to(ClusterApiVersion::V1Beta1, "docker-demo-1-35-v1", "v1.35.0");
+        let new = move_to(ClusterApiVersion::V1Beta2, "docker-demo-1-35-v1", "v1.35.0");
+        assert_eq!(
+            old,
+            json!({"spec": {"topology": {"version": "v1.35.0", "class": "docker-demo-1-35-v1"}}})
+        );
+        assert_eq!(
+            new,
+            json!({"spec": {"topology": {"version": "v1.35.0", "classRef": {"name": "docker-demo-1-35-v1"}}}})
+        );
+    }
+}

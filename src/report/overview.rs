@@ -1,0 +1,405 @@
+//! What a stream says about a run as a whole: a fold that keeps no checks, so that its size does not
+//! grow with theirs.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::text;
+use crate::record::{
+    self, Blocker, CheckResult, Counts, Event, Finding, Outcome, Phase, PhaseOutcome, ReleaseRef,
+    RunId, Severity, Usage, Verdict, What,
+};
+
+/// A run as a whole, as far as its stream goes.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// What the run was told about itself; absent when the stream is empty.
+    pub start: Option<Start>,
+    /// Facts about the environment, in the order in which they became known.
+    pub properties: Vec<(String, String)>,
+    /// Every phase, in order, whether it was reached or not.
+    pub phases: [PhaseView; Phase::ALL.len()],
+    /// Causes with a name, in order.
+    pub findings: Vec<Finding>,
+    /// What the run cost.
+    pub usage: Option<Usage>,
+    /// The verdict, its reason, and the comparison in numbers.
+    pub verdict: Option<(Verdict, String, Counts)>,
+    /// The exit code and the run's seconds; absent when the run was killed or goes on.
+    pub end: Option<(u8, f64)>,
+    /// The last event's position and time.
+    pub last: Option<(u64, Timestamp)>,
+    current: Option<Phase>,
+}
+
+/// The first event.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// When.
+    pub at: Timestamp,
+    /// The run's id.
+    pub run: RunId,
+    /// Version of stackgate.
+    pub version: String,
+    /// Name of the stack under test.
+    pub stack: String,
+    /// Release N.
+    pub from: ReleaseRef,
+    /// Release N+1.
+    pub to: ReleaseRef,
+    /// Where clusters come from.
+    pub engine: String,
+    /// How releases get in.
+    pub delivery: String,
+    /// The command line.
+    pub command: Vec<String>,
+}
+
+/// One phase.
+#[derive(Clone, Debug)]
+pub struct PhaseView {
+    /// Which.
+    pub phase: Phase,
+    /// When it started, and its deadline in seconds (0: none of its own).
+    pub started: Option<(Timestamp, u64)>,
+    /// How far it came.
+    pub state: State,
+    /// Its seconds, so far.
+    pub seconds: f64,
+    /// Its line for the reader.
+    pub message: Option<String>,
+    /// The cause that was found in it last.
+    pub finding: Option<Finding>,
+    /// What blocked it last, and the wait.
+    pub blocked: Option<(String, Vec<Blocker>)>,
+    /// Its checks in numbers.
+    pub tally: Tally,
+    /// Its last lines: notes, waits, failed checks.
+    pub log: Log,
+}
+
+/// How far a phase came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The stream does not mention it.
+    NotReached,
+    /// It started, and the stream does not say that it ended.
+    Running,
+    /// It did what it is for.
+    Passed,
+    /// The stack under test failed here.
+    Failed,
+    /// It could not be carried out, for a reason that says nothing about the stack.
+    Aborted,
+    /// It was not started, because of an earlier one.
+    Skipped(Phase),
+}
+
+/// Checks in numbers, by how they count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All.
+    pub checks: usize,
+    /// That count as failed.
+    pub failures: usize,
+    /// That could not be judged.
+    pub errors: usize,
+    /// That do not apply, or whose failure does not count.
+    pub skipped: usize,
+}
+
+/// How one check's answer counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It passed.
+    Passed,
+    /// A MUST is not met.
+    Failed,
+    /// A SHOULD or MAY is not met, or could not be judged.
+    Warning,
+    /// It is not met, and the stack accepts that.
+    Accepted,
+    /// A MUST could not be judged.
+    Aborted,
+    /// It does not apply.
+    NotApplicable,
+}
+
+impl Standing {
+    /// How an answer counts.
+    #[must_use]
+    pub fn of(check: &CheckResult) -> Self {
+        match (check.outcome, check.severity) {
+            (Outcome::Pass, _) => Self::Passed,
+            (Outcome::Skip, _) => Self::NotApplicable,
+            (Outcome::Fail, _) if check.accepted.is_some() => Self::Accepted,
+            (Outcome::Fail, Severity::Must) => Self::Failed,
+            (Outcome::Abort, Severity::Must) => Self::Aborted,
+            (Outcome::Fail | Outcome::Abort, Severity::Should | Severity::May) => Self::Warning,
+        }
+    }
+}
+
+impl Tally {
+    fn add(&mut self, standing: Standing) {
+        self.checks += 1;
+        match standing {
+            Standing::Passed => {}
+            Standing::Failed => self.failures += 1,
+            Standing::Aborted => self.errors += 1,
+            Standing::Warning | Standing::Accepted | Standing::NotApplicable => self.skipped += 1,
+        }
+    }
+}
+
+/// The last lines of a phase.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    lines: VecDeque<String>,
+    dropped: usize,
+}
+
+impl Log {
+    const LINES: usize = 200;
+    const BYTES: usize = 1000;
+
+    fn push(&mut self, elapsed_ms: u64, line: &str) {
+        if self.lines.len() == Self::LINES {
+            self.lines.pop_front();
+            self.dropped += 1;
+        }
+        let line = text::one_line(line);
+        let line = text::limited(&line, Self::BYTES);
+        self.lines
+            .push_back(format!("{} {line}", text::clock(elapsed_ms / 1000)));
+    }
+
+    /// The lines as one text, each with the time since the run's start.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = match self.dropped {
+            0 => String::new(),
+            dropped => format!("[{dropped} earlier lines in events.jsonl]\n"),
+        };
+        for line in &self.lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl Default for Overview {
+    fn default() -> Self {
+        Self {
+            start: None,
+            properties: Vec::new(),
+            phases: Phase::ALL.map(PhaseView::new),
+            findings: Vec::new(),
+            usage: None,
+            verdict: None,
+            end: None,
+            last: None,
+            current: None,
+        }
+    }
+}
+
+impl PhaseView {
+    fn new(phase: Phase) -> Self {
+        Self {
+            phase,
+            started: None,
+            state: State::NotReached,
+            seconds: 0.0,
+            message: None,
+            finding: None,
+            blocked: None,
+            tally: Tally::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Overview {
+    /// Reads a stream.
+    ///
+    /// # Errors
+    /// When the stream cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut overview = Self::default();
+        for event in record::read(path)? {
+            overview.take(&event?);
+        }
+        overview.settle();
+        Ok(overview)
+    }
+
+    /// One phase.
+    #[must_use]
+    pub fn phase(&self, phase: Phase) -> &PhaseView {
+        &self.phases[phase as usize]
+    }
+
+    fn phase_mut(&mut self, phase: Phase) -> &mut PhaseView {
+        &mut self.phases[phase as usize]
+    }
+
+    /// Takes the next event.
+    pub fn take(&mut self, event: &Event) {
+        self.last = Some((event.seq, event.at));
+        match &event.what {
+            What::RunStarted {
+                run,
+                version,
+                stack,
+                from,
+                to,
+                engine,
+                delivery,
+                command,
+                ..
+            } => {
+                self.start = Some(Start {
+                    at: event.at,
+                    run: run.clone(),
+                    version: version.clone(),
+                    stack: stack.clone(),
+                    from: from.clone(),
+                    to: to.clone(),
+                    engine: engine.clone(),
+                    delivery: delivery.clone(),
+                    command: command.clone(),
+                });
+            }
+            What::Property { name, value } => self.set_property(name, value),
+            What::Finding(finding) => self.findings.push(finding.clone()),
+            What::Usage(usage) => self.usage = Some(*usage),
+            What::Verdict {
+                verdict,
+                reason,
+                counts,
+            } => {
+                self.verdict = Some((*verdict, reason.clone(), *counts));
+            }
+            What::RunFinished { exit_code, seconds } => self.end = Some((*exit_code, *seconds)),
+            _ => {}
+        }
+        self.take_into_phase(event);
+    }
+
+    fn take_into_phase(&mut self, event: &Event) {
+        let current = self.current;
+        let log = |view: &mut PhaseView, line: &str| view.log.push(event.elapsed_ms, line);
+        match &event.what {
+            What::PhaseStarted { phase, deadline_s } => {
+                self.current = Some(*phase);
+                let view = self.phase_mut(*phase);
+                view.state = State::Running;
+                view.started = Some((event.at, *deadline_s));
+            }
+            What::PhaseFinished {
+                phase,
+                outcome,
+                seconds,
+                message,
+            } => {
+                let view = self.phase_mut(*phase);
+                view.state = match outcome {
+                    PhaseOutcome::Passed => State::Passed,
+                    PhaseOutcome::Failed => State::Failed,
+                    PhaseOutcome::Aborted => State::Aborted,
+                    PhaseOutcome::Skipped { because } => State::Skipped(*because),
+                };
+                view.seconds = seconds.max(0.0);
+                view.message.clone_from(message);
+            }
+            What::Blocked {
+                phase,
+                what,
+                blockers,
+            } => {
+                let view = self.phase_mut(*phase);
+                view.blocked = Some((what.clone(), blockers.clone()));
+                if let Some(first) = blockers.first() {
+                    log(view, &format!("waiting for {what}: {first}"));
+                }
+            }
+            What::WaitFinished {
+                phase,
+                what,
+                satisfied,
+                seconds,
+                ..
+            } => {
+                let view = self.phase_mut(*phase);
+                if *satisfied {
+                    view.blocked.take_if(|(blocked, _)| blocked == what);
+                }
+                let how = if *satisfied { "waited" } else { "gave up" };
+                log(view, &format!("{how} {seconds:.1} s: {what}"));
+            }
+            What::Check(check) => {
+                let standing = Standing::of(check);
+                let view = self.phase_mut(check.phase);
+                view.tally.add(standing);
+                if standing != Standing::Passed {
+                    log(
+                        view,
+                        &format!("{} {}: {}", check.outcome, check.id, check.message),
+                    );
+                }
+            }
+            What::Finding(finding) => {
+                if let Some(phase) = current {
+                    let view = self.phase_mut(phase);
+                    log(
+                        view,
+                        &format!("cause {}: {}", finding.cause, finding.message),
+                    );
+                    view.finding = Some(finding.clone());
+                }
+            }
+            What::Note { message } => {
+                if let Some(phase) = current {
+                    log(self.phase_mut(phase), message);
+                }
+            }
+            What::Compared {
+                check,
+                before,
+                after,
+                change,
+            } => {
+                if let Some(phase) = current.filter(|_| *change != record::Change::Kept) {
+                    let shown = |outcome: &Option<Outcome>| {
+                        outcome.map_or_else(|| "-".to_owned(), |outcome| outcome.to_string())
+                    };
+                    let line = format!("{check}: {} → {}, {change}", shown(before), shown(after));
+                    log(self.phase_mut(phase), &line);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn set_property(&mut self, name: &str, value: &str) {
+        match self.properties.iter_mut().find(|(known, _)| known == name) {
+            Some((_, known)) => value.clone_into(known),
+            None => self.properties.push((name.to_owned(), value.to_owned())),
+        }
+    }
+
+    /// A phase that never ended lasted until the last event.
+    fn settle(&mut self) {
+        let Some((_, last)) = self.last else { return };
+        for view in &mut self.phases {
+            if let (State::Running, Some((started, _))) = (view.state, view.started) {
+                view.seconds = last.duration_since(started).as_secs_f64().max(0.0);
+            }
+        }
+    }
+}

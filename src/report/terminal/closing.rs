@@ -1,0 +1,127 @@
+//! The last lines of a run: what changed, the verdict, and where the reports are.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::screen::{Screen, Tone};
+use crate::record::{Change, Counts, Outcome, Verdict};
+use crate::report::STREAM;
+use crate::report::summary::{CheckSummary, Summary};
+use crate::report::text::one_line;
+
+/// The last lines of the run in `folder`, for standard output.
+///
+/// # Errors
+/// When its stream cannot be read.
+pub fn closing(folder: &Path, reports: &[PathBuf], screen: Screen) -> Result<String> {
+    let summary = Summary::read(&folder.join(STREAM))?;
+    let mut text = table(&summary.checks, screen);
+    if !text.is_empty() {
+        text.insert(0, '\n');
+    }
+    text.push_str(&verdict(&summary, screen));
+    text.push('\n');
+    for report in reports {
+        text.push_str(&format!("  {}\n", report.display()));
+    }
+    Ok(text)
+}
+
+/// What is not as it was, failures last: next to the verdict, where the reader looks first.
+fn table(checks: &[CheckSummary], screen: Screen) -> String {
+    let mut rows: Vec<(&CheckSummary, Change)> = checks
+        .iter()
+        .filter_map(|check| Some((check, check.change?)))
+        .filter(|(_, change)| *change != Change::Kept)
+        .collect();
+    rows.sort_by_key(|(_, change)| weight(*change));
+    if rows.is_empty() {
+        return String::new();
+    }
+    let ids: Vec<String> = rows.iter().map(|(check, _)| one_line(&check.id)).collect();
+    let widths = ids.iter().map(|id| console::measure_text_width(id));
+    let width = widths.max().unwrap_or(0).max("check".len());
+    let mut text = format!("  {:<width$}   before   after\n", "check");
+    for ((check, change), id) in rows.iter().zip(&ids) {
+        let answer = check.after.as_ref().or(check.before.as_ref());
+        let why = match (change, &check.accepted) {
+            (Change::Accepted, Some(reason)) => one_line(reason),
+            (Change::Fixed, _) => String::new(),
+            _ => answer
+                .map(|answer| one_line(&answer.message))
+                .unwrap_or_default(),
+        };
+        let tone = match weight(*change) {
+            0 => Tone::Good,
+            1 => Tone::Faint,
+            2 => Tone::Attention,
+            _ => Tone::Bad,
+        };
+        let before = shown(check.before.as_ref().map(|answer| answer.outcome));
+        let after = shown(check.after.as_ref().map(|answer| answer.outcome));
+        let after = screen.paint(tone, &format!("{after:<5}"));
+        let id = console::pad_str(id, width, console::Alignment::Left, None);
+        let colon = if why.is_empty() { "" } else { ": " };
+        text.push_str(&format!(
+            "  {id}   {before:<6}   {after}   {change}{colon}{why}\n"
+        ));
+    }
+    text
+}
+
+const fn weight(change: Change) -> u8 {
+    match change {
+        Change::Kept | Change::Fixed => 0,
+        Change::Accepted => 1,
+        Change::NotComparable => 2,
+        Change::StillFailing => 3,
+        Change::Regressed => 4,
+    }
+}
+
+fn shown(outcome: Option<Outcome>) -> String {
+    outcome.map_or_else(|| "-".to_owned(), |outcome| outcome.to_string())
+}
+
+fn verdict(summary: &Summary, screen: Screen) -> String {
+    let (tone, word) = match summary.verdict {
+        Some(Verdict::Open) => (Tone::Good, "gate open"),
+        Some(Verdict::Closed) => (Tone::Bad, "gate closed"),
+        Some(Verdict::None | Verdict::NothingRan) | None => (Tone::Attention, "no verdict"),
+        Some(Verdict::Interrupted) => (Tone::Attention, "interrupted"),
+    };
+    let word = screen.paint(tone, word);
+    let counts = counts(&summary.counts);
+    let line = format!("{word}: {}", one_line(&summary.reason));
+    if counts.is_empty() {
+        line
+    } else {
+        format!("{line}\n  {counts}")
+    }
+}
+
+/// The comparison in words, without what is none.
+fn counts(counts: &Counts) -> String {
+    let Counts {
+        kept,
+        fixed,
+        regressed,
+        still_failing,
+        accepted,
+        not_comparable,
+    } = *counts;
+    [
+        (regressed, "regressed"),
+        (still_failing, "still failing"),
+        (not_comparable, "not comparable"),
+        (fixed, "fixed"),
+        (kept, "kept"),
+        (accepted, "accepted"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, word)| format!("{count} {word}"))
+    .collect::<Vec<_>>()
+    .join(", ")
+}

@@ -1,0 +1,87 @@
+//! A release as the Cluster Stack Operator reads it: one folder with two YAML files and two archives.
+
+mod addon_config;
+mod metadata;
+mod open;
+mod pack;
+mod render;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+pub use addon_config::{Action, Condition, ConditionObject, Hook, Stage};
+
+pub use pack::{PackError, pack};
+pub use render::ADDON_NAMESPACE;
+
+use super::chart::{Chart, ChartError};
+use super::problem::Problems;
+use super::values::{ReleaseTag, ReleaseVersion, Version};
+
+/// An opened release: its files are there, agree with each other, and its charts are read.
+#[derive(Debug, Clone)]
+pub struct Release {
+    pub tag: ReleaseTag,
+    /// The release's own folder.
+    pub folder: PathBuf,
+    /// Name of its ClusterClass (dot form).
+    pub class_name: String,
+    pub kubernetes_version: Version,
+    pub cluster_stack_version: ReleaseVersion,
+    pub addon_version: ReleaseVersion,
+    pub class_chart: Chart,
+    pub addons: Addons,
+}
+
+/// The addons of a release: which charts at which hook, in order.
+#[derive(Debug, Clone)]
+pub struct Addons {
+    hooks: BTreeMap<Hook, Vec<Stage>>,
+    charts: BTreeMap<String, AddonChart>,
+}
+
+/// One addon's chart and what overwrites its values.
+#[derive(Debug, Clone)]
+pub struct AddonChart {
+    pub chart: Chart,
+    /// Template of the values, over the Cluster's objects.
+    pub overwrite: Option<Overwrite>,
+}
+
+/// A template of values: `overwrite.yaml` of a chart, or `cluster-addon-values.yaml`.
+#[derive(Debug, Clone)]
+pub struct Overwrite {
+    /// Where it comes from, for messages.
+    pub file: PathBuf,
+    pub text: String,
+}
+
+impl Addons {
+    /// The stages of a hook in their order; none where the release names no stages for it.
+    pub fn stages(&self, hook: Hook) -> &[Stage] {
+        self.hooks.get(&hook).map_or(&[], Vec::as_slice)
+    }
+
+    /// All charts of the addon archive by directory name.
+    pub fn charts(&self) -> impl Iterator<Item = (&str, &AddonChart)> {
+        self.charts
+            .iter()
+            .map(|(name, chart)| (name.as_str(), chart))
+    }
+}
+
+/// Why a release cannot be used: always the release's fault.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    #[error("invalid release `{tag}`\n{problems}")]
+    Invalid { tag: String, problems: Problems },
+    #[error("failed to render {what} of release `{tag}`: {source}")]
+    Render {
+        tag: String,
+        what: String,
+        source: Box<ChartError>,
+    },
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,232 @@
+//! The runner, with checks of its own and a cluster that nobody asks.
+
+use std::future::pending;
+use std::time::Duration;
+
+use super::*;
+use crate::checks::world::{self, World};
+
+const fn native(
+    name: &'static str,
+    run: for<'a> fn(&'a Target<'a>) -> futures::future::BoxFuture<'a, Result<Answer>>,
+) -> Native {
+    Native {
+        name,
+        timeout: Duration::from_secs(60),
+        run,
+    }
+}
+
+fn answer(outcome: Outcome) -> Answer {
+    Answer {
+        outcome,
+        message: "said so".to_owned(),
+        evidence: vec!["line".to_owned()],
+    }
+}
+
+const NATIVES: &[Native] = &[
+    native("slow-pass", |_| {
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Ok(answer(Outcome::Pass))
+        })
+    }),
+    native("fails", |_| Box::pin(async { Ok(answer(Outcome::Fail)) })),
+    native("errs", |_| {
+        Box::pin(async { Err(anyhow::anyhow!("inner").context("outer")) })
+    }),
+    native("panics", |_| {
+        Box::pin(async { panic!("out of {}", "luck") })
+    }),
+    native("panics-at-once", |_| panic!("at once")),
+    native("hangs", |_| Box::pin(pending())),
+];
+
+fn suite(checks: &[&str]) -> Suite {
+    let check = |name: &&str| Check {
+        id: name.parse().unwrap(),
+        title: format!("Does it {name}?"),
+        severity: crate::record::Severity::Must,
+        native: name.parse().unwrap(),
+        timeout: None,
+    };
+    Suite {
+        name: "own".parse().unwrap(),
+        description: String::new(),
+        checks: checks.iter().map(check).collect(),
+    }
+}
+
+fn accept(check: &str) -> Accepted {
+    Accepted {
+        check: check.to_owned(),
+        reason: "known".to_owned(),
+        expires: None,
+    }
+}
+
+struct Ran {
+    results: Vec<CheckResult>,
+    events: Vec<What>,
+    swept: bool,
+}
+
+async fn ran(checks: &[&str], accepted: &[Accepted], interrupted: bool) -> Ran {
+    // No check namespace was left behind, and nothing else is asked for.
+    let world = World::new(|method, path| {
+        assert!(
+            method == "GET" && path.starts_with("/api/v1/namespaces?"),
+            "{path}"
+        );
+        world::list("NamespaceList", serde_json::json!([]))
+    });
+    if interrupted {
+        world.context.interrupt.raise();
+    }
+    let runner = Runner {
+        target: &world.target(),
+        natives: NATIVES,
+        accepted,
+        today: jiff::civil::date(2026, 5, 1),
+        phase: Phase::CheckBefore,
+    };
+    let results = runner.run(&[suite(checks)]).await;
+    let events = world.events();
+    let swept = !world.requests().is_empty();
+    Ran {
+        results,
+        events,
+        swept,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_come_in_the_suites_order_and_are_told_as_they_end() {
+    let ran = ran(&["slow-pass", "fails"], &[], false).await;
+    let ids: Vec<&str> = ran
+        .results
+        .iter()
+        .map(|result| result.id.as_str())
+        .collect();
+    assert_eq!(ids, ["slow-pass", "fails"]);
+    let told: Vec<&What> = ran.events.iter().collect();
+    assert_eq!(
+        told,
+        [
+            &What::Check(ran.results[1].clone()),
+            &What::Check(ran.results[0].clone())
+        ]
+    );
+    let fails = &ran.results[1];
+    assert_eq!(
+        (fails.outcome, fails.message.as_str()),
+        (Outcome::Fail, "said so")
+    );
+    assert_eq!(
+        (fails.suite.as_str(), fails.title.as_str()),
+        ("own", "Does it fails?")
+    );
+    assert_eq!(fails.evidence, ["line"]);
+    assert_eq!(fails.phase, Phase::CheckBefore);
+    assert!(!ran.swept);
+    assert!((ran.results[0].seconds - 5.0).abs() < 0.1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_judged_is_aborted_with_its_reason() {
+    let ran = ran(
+        &[
+            "errs",
+            "panics",
+            "panics-at-once",
+            "hangs",
+            "unknown",
+            "fails",
+        ],
+        &[],
+        false,
+    )
+    .await;
+    let told: Vec<&str> = ran
+        .results
+        .iter()
+        .map(|result| result.message.as_str())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "could not be judged: outer: inner",
+            "could not be judged: the check panicked: out of luck",
+            "could not be judged: the check panicked: at once",
+            "could not be judged within 60 s",
+            "could not be judged: there is no check `unknown`",
+            "said so",
+        ]
+    );
+    assert!(
+        ran.results[..5]
+            .iter()
+            .all(|result| result.outcome == Outcome::Abort)
+    );
+    assert_eq!(ran.results[5].outcome, Outcome::Fail);
+    assert!(ran.swept, "what was cut off may have left something");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_run_still_has_a_result_for_each_check() {
+    let ran = ran(&["hangs", "fails"], &[], true).await;
+    for result in &ran.results {
+        assert_eq!(
+            (result.outcome, result.message.as_str()),
+            (Outcome::Abort, "could not be judged: interrupted")
+        );
+    }
+    assert_eq!(ran.results.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_failure_is_accepted_and_idle_entries_are_noted() {
+    let accepted = [
+        accept("fails"),
+        accept("slow-pass"),
+        accept("errs"),
+        accept("gone"),
+    ];
+    let ran = ran(&["fails", "slow-pass", "errs"], &accepted, false).await;
+    let reasons: Vec<_> = ran
+        .results
+        .iter()
+        .map(|result| result.accepted.as_deref())
+        .collect();
+    assert_eq!(reasons, [Some("known"), None, None]);
+    let notes: Vec<_> = ran
+        .events
+        .iter()
+        .filter_map(|what| match what {
+            What::Note { message } => Some(message.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(
+        notes[0].contains("`slow-pass`") && notes[0].contains("it passes"),
+        "{notes:?}"
+    );
+    assert!(
+        notes[1].contains("`gone`") && notes[1].contains("no suite"),
+        "{notes:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_most_four_run_at_a_time() {
+    let ran = ran(&["slow-pass"; 8], &[], false).await;
+    let longest = ran
+        .results
+        .iter()
+        .map(|result| result.seconds)
+        .fold(0.0, f64::max);
+    assert!(longest < 6.0);
+    assert_eq!(ran.results.len(), 8);
+}

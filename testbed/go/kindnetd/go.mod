@@ -1,0 +1,3 @@
+module stackgate.invalid/testbed/kindnetd
+
+go 1.24.0

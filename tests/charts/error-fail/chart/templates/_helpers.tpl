@@ -1,0 +1,5 @@
+{{- define "check" }}
+  {{- if eq .mode "bad" }}
+    {{- fail (printf "mode %q is not supported" .mode) }}
+  {{- end }}
+{{- end }}

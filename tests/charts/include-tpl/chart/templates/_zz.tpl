@@ -1,0 +1,1 @@
+{{- define "redefined" }}from _zz{{ end -}}

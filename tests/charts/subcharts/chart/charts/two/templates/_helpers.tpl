@@ -1,0 +1,1 @@
+{{- define "two.helper" }}{{ .Chart.Name }} has {{ .Values.size }}{{ end }}

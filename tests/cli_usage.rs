@@ -1,0 +1,291 @@
+//! The words of the command line: help, version, and what wrong usage is answered with.
+
+mod common;
+
+use std::process::Stdio;
+
+use common::TestContext;
+
+#[test]
+fn help_is_an_answer() {
+    insta::assert_snapshot!(TestContext::new().run("--help"), @"
+    exit code 0
+    --- stdout
+    Decides whether a cluster stack may be released: deploys release N, checks it, upgrades it to N+1,
+    checks again, compares, and answers with an exit code
+
+    Usage: stackgate <COMMAND>
+
+    Commands:
+      run      Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
+      doctor   Check the machine: every problem at once, each with its remedy
+      clean    Remove what earlier runs left behind
+      suites   The suites of checks that ship with stackgate
+      version  Print the version
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+
+    Exit codes:
+      0    gate open, or the command did what was asked
+      1    gate closed: the upgrade is not safe
+      2    wrong usage or invalid input; nothing was created
+      3    no verdict: the infrastructure failed
+      4    no check ran
+      130  interrupted
+    --- stderr
+    ");
+}
+
+#[test]
+fn each_command_has_its_own_help() {
+    let context = TestContext::new();
+    insta::assert_snapshot!(context.run("run -h"), @"
+    exit code 0
+    --- stdout
+    Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
+
+    Usage: stackgate run <STACK> [OPTIONS]
+
+    Arguments:
+      [STACK]  The stack under test: a folder with stack.yaml, or the name of one in the stacks folder
+
+    Options:
+          --engine <ENGINE>           Where clusters come from [default: kind] [possible values: kind]
+          --management <MODE> [NAME]  The management cluster: `fresh` is made and removed, `keep NAME`
+                                      is made and stays, `reuse NAME` stayed from an earlier run
+          --keep <KEEP>               Whether to keep the clusters at the end [default: never] [possible
+                                      values: never, on-failure, always]
+          --timeout-scale <FACTOR>    Multiplies every deadline; from 0.1 to 100 [default: 1]
+          --reports <DIR>             Where the run's folder goes [default: reports]
+          --stacks <DIR>              Where stacks are found by name [default: stacks-under-test here,
+                                      else in the checkout of this program]
+      -h, --help                      Print help (see more with '--help')
+    --- stderr
+    ");
+    insta::assert_snapshot!(context.run("doctor -h"), @"
+    exit code 0
+    --- stdout
+    Check the machine: every problem at once, each with its remedy
+
+    Usage: stackgate doctor [OPTIONS] [STACK]
+
+    Arguments:
+      [STACK]  Also ask for what this stack needs, such as its images
+
+    Options:
+          --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind]
+          --stacks <DIR>     Where stacks are found by name [default: stacks-under-test here, else in
+                             the checkout of this program]
+      -h, --help             Print help (see more with '--help')
+    --- stderr
+    ");
+    insta::assert_snapshot!(context.run("clean -h"), @"
+    exit code 0
+    --- stdout
+    Remove what earlier runs left behind
+
+    Usage: stackgate clean [OPTIONS] [RUN]
+
+    Arguments:
+      [RUN]  The run to clean up after, e.g. 7f3a09bc; every run when not given
+
+    Options:
+          --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind]
+      -h, --help             Print help (see more with '--help')
+    --- stderr
+    ");
+    insta::assert_snapshot!(context.run("suites -h"), @"
+    exit code 0
+    --- stdout
+    The suites of checks that ship with stackgate
+
+    Usage: stackgate suites <COMMAND>
+
+    Commands:
+      list  List the suites and their checks
+
+    Options:
+      -h, --help  Print help
+    --- stderr
+    ");
+}
+
+#[test]
+fn the_version_is_data() {
+    insta::assert_snapshot!(TestContext::new().run("version"), @"
+    exit code 0
+    --- stdout
+    stackgate 0.1.0
+    --- stderr
+    ");
+    insta::assert_snapshot!(TestContext::new().run("--version"), @"
+    exit code 0
+    --- stdout
+    stackgate 0.1.0
+    --- stderr
+    ");
+}
+
+#[test]
+fn no_command_and_unknown_commands_are_wrong_usage() {
+    let context = TestContext::new();
+    assert!(context.run("").starts_with("exit code 2\n"));
+    insta::assert_snapshot!(context.run("rnu"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: unrecognized subcommand 'rnu'
+
+    Usage: stackgate <COMMAND>
+
+    For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn wrong_flags_are_wrong_usage() {
+    let context = TestContext::new();
+    insta::assert_snapshot!(context.run("run"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: the following required arguments were not provided:
+      <STACK>
+
+    Usage: stackgate run <STACK> [OPTIONS]
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(context.run("run demo --timeout-scale 1000"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: invalid value '1000' for '--timeout-scale <FACTOR>': expected a number from 0.1 to 100
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(context.run("run demo --engine nope"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: invalid value 'nope' for '--engine <ENGINE>'
+      [possible values: kind]
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(context.run("run demo --keep maybe"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: invalid value 'maybe' for '--keep <KEEP>'
+      [possible values: never, on-failure, always]
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(context.run("run demo --retries 3"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: unexpected argument '--retries' found
+
+      tip: a similar argument exists: '--reports'
+
+    Usage: stackgate run <STACK> [OPTIONS]
+
+    For more information, try '--help'.
+    ");
+    insta::assert_snapshot!(context.run("run demo --management keep"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: failed to understand --management keep
+    hint: expected fresh, keep NAME or reuse NAME
+    ");
+    insta::assert_snapshot!(context.run("run demo --management reuse Not_a_name"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: failed to use 'Not_a_name' as the name of a management cluster
+    hint: expected 1 to 40 lower-case letters, digits and dashes, with no dash at the ends
+    ");
+    insta::assert_snapshot!(context.run("clean everything"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: invalid value 'everything' for '[RUN]': 'everything' is not a run id: expected eight hexadecimal digits, e.g. 7f3a09bc
+
+    For more information, try '--help'.
+    ");
+    for wrong in ["nan", "inf", "-1", "0", "x", "1e400"] {
+        let shown = context.run(&format!("run demo --timeout-scale={wrong}"));
+        assert!(shown.starts_with("exit code 2\n"), "{wrong}: {shown}");
+    }
+}
+
+#[test]
+fn a_stack_that_is_not_there_is_answered_with_those_that_are() {
+    let context = TestContext::new();
+    context.write("mine/one/stack.yaml", "");
+    context.write("mine/two/stack.yaml", "");
+    insta::assert_snapshot!(context.run("run three --stacks mine"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: failed to find the stack 'three' in mine
+    hint: there are: one, two
+    ");
+    insta::assert_snapshot!(context.run("run ./mine"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: failed to find stack.yaml in ./mine
+    hint: STACK is a folder with stack.yaml, or a name
+    ");
+}
+
+#[test]
+fn wrong_usage_creates_nothing() {
+    let context = TestContext::new();
+    for wrong in [
+        "run nope --stacks .",
+        "run nope --reports here --keep maybe",
+    ] {
+        assert!(context.run(wrong).starts_with("exit code 2\n"), "{wrong}");
+    }
+    assert_eq!(std::fs::read_dir(context.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_closed_pipe_is_not_an_error() {
+    let context = TestContext::new();
+    for arguments in [["version"].as_slice(), &["schema", "summary"], &["--help"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = context
+            .command()
+            .args(arguments)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn();
+        let output = child.unwrap().wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(
+            (output.status.code(), &*stderr),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn a_schema_is_json() {
+    let output = TestContext::new()
+        .command()
+        .args(["schema", "summary"])
+        .output()
+        .unwrap();
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(schema["title"], "Summary");
+}

@@ -1,0 +1,170 @@
+//! Stacks that differ from a shipped one in one thing, for tests that must see the gate close.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use stackgate::stack::{ReleaseTag, STACK_FILE, pack};
+
+/// Release N of the demo stack.
+pub const N: &str = "docker-demo-1-34-v1";
+/// Release N+1 of the demo stack.
+pub const N1: &str = "docker-demo-1-35-v1";
+
+/// A workload on a worker whose Pod must not be evicted: a drain of its Node never ends.
+const PINNED: &str = r#"apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: pinned
+  namespace: {{ .Release.Namespace }}
+spec:
+  replicas: 1
+  selector:
+    matchLabels:
+      app.kubernetes.io/name: pinned
+  template:
+    metadata:
+      labels:
+        app.kubernetes.io/name: pinned
+    spec:
+      containers:
+      - name: pause
+        image: registry.k8s.io/e2e-test-images/agnhost:2.53
+        args: [pause]
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: pinned
+  namespace: {{ .Release.Namespace }}
+spec:
+  maxUnavailable: 0
+  selector:
+    matchLabels:
+      app.kubernetes.io/name: pinned
+"#;
+
+/// Names of the variants of the demo stack that must close the gate.
+pub const FAILING: [&str; 4] = ["addon-image", "kubelet-flag", "coredns", "blocked-drain"];
+
+/// The variant of a name in [`FAILING`].
+pub fn failing(name: &str) -> Variant {
+    let demo = Variant::from("docker-demo");
+    let class_values = "cluster-class/values.yaml";
+    match name {
+        // N+1 names an addon image that does not exist.
+        "addon-image" => demo.edit(N1, "cluster-addon/metrics-server/values.yaml", |text| {
+            text.replace(":v0.8.1", ":v0.8.1-missing")
+        }),
+        // N+1 sets a kubelet flag that does not exist.
+        "kubelet-flag" => demo.edit(N1, class_values, |text| {
+            text.replace(
+                "kubeletExtraArgs:\n",
+                "kubeletExtraArgs:\n  no-such-flag: \"true\"\n",
+            )
+        }),
+        // N+1 does not move CoreDNS, whose old image the new nodes do not have.
+        "coredns" => demo.edit(N1, class_values, |text| {
+            text.replace("coreDNSImageTag: v1.13.1", "coreDNSImageTag: \"\"")
+        }),
+        // Both releases run a workload that blocks the drain of its Node.
+        "blocked-drain" => {
+            let file = "cluster-addon/storage/templates/pinned.yaml";
+            demo.add(N, file, PINNED).add(N1, file, PINNED)
+        }
+        other => panic!("no variant `{other}`"),
+    }
+}
+
+/// The sources of a stack, to be changed and written elsewhere.
+pub struct Variant {
+    /// Texts by their path in the stack's folder: `stack.yaml` and all of `sources/`.
+    files: BTreeMap<PathBuf, String>,
+}
+
+impl Variant {
+    /// The sources of the shipped stack `name`, unchanged.
+    pub fn from(name: &str) -> Self {
+        let folder = stacks_dir().join(name);
+        let mut files = BTreeMap::new();
+        collect(&folder, Path::new("sources"), &mut files);
+        let stack = std::fs::read_to_string(folder.join(STACK_FILE)).unwrap();
+        files.insert(STACK_FILE.into(), stack);
+        Self { files }
+    }
+
+    /// Changes a file of release `tag`'s sources; a change that changes nothing is a mistake of the test.
+    #[must_use]
+    pub fn edit(self, tag: &str, file: &str, change: impl FnOnce(&str) -> String) -> Self {
+        self.change(Path::new("sources").join(tag).join(file), change)
+    }
+
+    /// Adds a file to release `tag`'s sources.
+    #[must_use]
+    pub fn add(mut self, tag: &str, file: &str, text: &str) -> Self {
+        let path = Path::new("sources").join(tag).join(file);
+        let before = self.files.insert(path.clone(), text.to_owned());
+        assert!(before.is_none(), "{} exists", path.display());
+        self
+    }
+
+    /// Changes `stack.yaml`.
+    #[must_use]
+    pub fn edit_stack(self, change: impl FnOnce(&str) -> String) -> Self {
+        self.change(STACK_FILE.into(), change)
+    }
+
+    /// Writes the stack into `folder`, its releases packed, and returns the folder.
+    pub fn write(self, folder: &Path) -> PathBuf {
+        let mut tags: Vec<String> = Vec::new();
+        for (path, text) in &self.files {
+            write(&folder.join(path), text.as_bytes());
+            if let Ok(source) = path.strip_prefix("sources") {
+                let tag = source.iter().next().unwrap().to_str().unwrap().to_owned();
+                if tags.last() != Some(&tag) {
+                    tags.push(tag);
+                }
+            }
+        }
+        for tag in tags {
+            let parsed: ReleaseTag = tag.parse().unwrap();
+            let release = folder.join("releases/cluster-stacks").join(&tag);
+            for (name, content) in pack(&folder.join("sources").join(&tag), &parsed).unwrap() {
+                write(&release.join(name), &content);
+            }
+        }
+        folder.to_owned()
+    }
+
+    fn change(mut self, path: PathBuf, change: impl FnOnce(&str) -> String) -> Self {
+        let text = self
+            .files
+            .get_mut(&path)
+            .unwrap_or_else(|| panic!("no file {}", path.display()));
+        let changed = change(text);
+        assert_ne!(*text, changed, "{} is unchanged", path.display());
+        *text = changed;
+        self
+    }
+}
+
+/// The folder of the stacks that ship.
+pub fn stacks_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test")
+}
+
+fn collect(folder: &Path, path: &Path, files: &mut BTreeMap<PathBuf, String>) {
+    for entry in std::fs::read_dir(folder.join(path)).unwrap() {
+        let path = path.join(entry.unwrap().file_name());
+        if folder.join(&path).is_dir() {
+            collect(folder, &path, files);
+        } else {
+            let text = std::fs::read_to_string(folder.join(&path)).unwrap();
+            files.insert(path, text);
+        }
+    }
+}
+
+fn write(file: &Path, content: &[u8]) {
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, content).unwrap();
+}

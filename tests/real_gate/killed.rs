@@ -1,0 +1,112 @@
+//! Nothing is left: after `kill -9` in each phase and `clean`, and after an interrupt by itself.
+
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use libtest_mimic::Failed;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use stackgate::record::{self, Phase, What};
+use tokio::time::Instant;
+
+use crate::failures::pause;
+use crate::gate::{Gate, run_folder};
+use crate::machine::traces;
+
+/// Longer than any phase of the demo takes to be reached.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// `kill -9` in each phase that creates something or runs beside it, then `stackgate clean`.
+pub fn in_each_phase() -> Result<(), Failed> {
+    for phase in [
+        Phase::Preflight,
+        Phase::Management,
+        Phase::Release,
+        Phase::Create,
+        Phase::CheckBefore,
+        Phase::Upgrade,
+        Phase::CheckAfter,
+        Phase::Teardown,
+    ] {
+        let before = traces();
+        let gate = Gate::demo();
+        let mut run = gate.start();
+        reach(&gate, phase, &mut run)?;
+        run.kill()?;
+        run.wait()?;
+        let said = clean(&[])?;
+        let after = traces();
+        if before != after {
+            return Err(format!(
+                "killed in {phase}, clean left traces: {before:#?} against {after:#?}\n{said}"
+            )
+            .into());
+        }
+        eprintln!("killed in {phase}: nothing left after clean");
+    }
+    Ok(())
+}
+
+/// Ctrl-C once, in the middle of the creation: the run tears itself down and says so by its code.
+pub fn interrupted() -> Result<(), Failed> {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let before = traces();
+        let gate = Gate::demo();
+        let mut run = gate.start();
+        reach(&gate, Phase::Create, &mut run)?;
+        kill(Pid::from_raw(run.id().try_into()?), signal)?;
+        let code = run.wait()?.code();
+        let after = traces();
+        if code != Some(130) || before != after {
+            return Err(format!(
+                "{signal}: exit code {code:?}, traces {before:#?} against {after:#?}"
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Runs `stackgate clean` with its options.
+pub fn clean(options: &[&str]) -> Result<String, Failed> {
+    let output = Command::new(env!("CARGO_BIN_EXE_stackgate"))
+        .arg("clean")
+        .args(options)
+        .output()?;
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.success() {
+        Ok(said)
+    } else {
+        Err(format!("stackgate clean failed: {said}").into())
+    }
+}
+
+/// Follows the run's stream until a phase has started, and a little into it.
+fn reach(gate: &Gate, phase: Phase, run: &mut Child) -> Result<(), Failed> {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        let started = run_folder(&gate.reports())
+            .and_then(|folder| record::read(&folder.join("events.jsonl")).ok())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .any(
+                |event| matches!(event.what, What::PhaseStarted { phase: now, .. } if now == phase),
+            );
+        if started {
+            // Into the phase, not at its door: three looks later something is under way.
+            (0..3).for_each(|_| pause());
+            return Ok(());
+        }
+        if let Some(status) = run.try_wait()? {
+            // The last phases may be over between two looks.
+            return if phase >= Phase::CheckAfter {
+                Ok(())
+            } else {
+                Err(format!("the run ended with {status} before {phase}").into())
+            };
+        }
+        pause();
+    }
+    Err(format!("{phase} was not reached").into())
+}

@@ -1,0 +1,88 @@
+//! The gate on real clusters: the open one, and each real failure that must close it.
+//!
+//! Needs Docker and the testbed (`testbed/up`). Where it is not up, every test is shown as ignored and
+//! one line says why. The quick set runs with `cargo test`; all of them with
+//! `cargo test --test real_gate -- --include-ignored`.
+
+#[path = "../common/variant.rs"]
+#[expect(
+    dead_code,
+    reason = "each test binary uses its own part of the fixtures"
+)]
+mod variant;
+
+#[path = "../common/junit.rs"]
+mod junit;
+
+mod failures;
+mod gate;
+mod killed;
+mod machine;
+mod open;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// Name, whether it belongs to the quick set that CI runs, and the test.
+type Real = (&'static str, bool, fn() -> Result<(), Failed>);
+
+const TESTS: [Real; 9] = [
+    ("real_open_gate", true, open::open_gate),
+    (
+        "real_kubelet_flag_unknown_closes",
+        true,
+        failures::kubelet_flag,
+    ),
+    (
+        "real_addon_image_missing_closes",
+        true,
+        failures::addon_image,
+    ),
+    ("real_coredns_not_moved_closes", false, failures::coredns),
+    (
+        "real_drain_blocked_by_budget_closes",
+        false,
+        failures::blocked_drain,
+    ),
+    (
+        "real_worker_kubelet_stopped_closes",
+        false,
+        failures::stopped_kubelet,
+    ),
+    (
+        "real_reused_management_is_faster",
+        false,
+        open::reused_management,
+    ),
+    (
+        "real_killed_in_each_phase_leaves_nothing_after_clean",
+        false,
+        killed::in_each_phase,
+    ),
+    (
+        "real_interrupted_leaves_nothing",
+        false,
+        killed::interrupted,
+    ),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // Two clusters at a time on two cores make each other's deadlines worthless.
+    arguments.test_threads = Some(1);
+    let missing = machine::missing();
+    let lists_only = arguments.list;
+    if let Some(missing) = missing.as_ref().filter(|_| !lists_only) {
+        eprintln!("real tests are skipped: {missing}");
+        arguments.include_ignored = false;
+        arguments.ignored = false;
+    }
+    let trials = TESTS
+        .into_iter()
+        .map(|(name, quick, test)| {
+            Trial::test(name, test).with_ignored_flag(missing.is_some() || !quick)
+        })
+        .collect();
+    libtest_mimic::run(&arguments, trials).exit_code()
+}

@@ -1,0 +1,75 @@
+//! The gate that opens, on a cluster of its own and on a kept management cluster.
+
+use libtest_mimic::Failed;
+use stackgate::record::Phase;
+
+use crate::gate::{Ended, Gate};
+use crate::machine::traces;
+
+/// The demo pair goes through: every check kept, reports readable, nothing left.
+pub fn open_gate() -> Result<(), Failed> {
+    let before = traces();
+    let ended = Gate::demo().run()?;
+    ended.expect(ended.code == 0, "exit code 0")?;
+    let kept = ended.summary.counts.kept;
+    ended.expect(kept >= 10, "at least ten checks kept")?;
+    ended.expect(ended.summary.counts.regressed == 0, "nothing regressed")?;
+    let junit = std::fs::read_to_string(ended.folder.join("junit.xml"))?;
+    let report = crate::junit::parse(&junit);
+    let suites: Vec<&str> = report
+        .test_suites
+        .iter()
+        .map(|suite| suite.name.as_str())
+        .collect();
+    for phase in Phase::ALL {
+        let named = suites.iter().any(|suite| suite.contains(phase.name()));
+        ended.expect(named, &format!("a suite for {phase} among {suites:?}"))?;
+    }
+    let cases: usize = report
+        .test_suites
+        .iter()
+        .map(|suite| suite.test_cases.len())
+        .sum();
+    ended.expect(cases >= 2 * kept as usize, "two cases for each check kept")?;
+    let after = traces();
+    ended.expect(
+        before == after,
+        &format!("no trace left: {before:#?} against {after:#?}"),
+    )?;
+    told(&ended);
+    Ok(())
+}
+
+/// A second run on a warm management cluster needs no management phase worth the name.
+pub fn reused_management() -> Result<(), Failed> {
+    let before = traces();
+    let name = "real-test";
+    let first = Gate::demo().with(&["--management", "keep", name]).run()?;
+    first.expect(first.code == 0, "exit code 0")?;
+    let second = Gate::demo().with(&["--management", "reuse", name]).run()?;
+    second.expect(second.code == 0, "exit code 0")?;
+    let management = |ended: &Ended| {
+        let phases = &ended.summary.phases;
+        phases
+            .iter()
+            .find(|phase| phase.phase == Phase::Management)
+            .map(|phase| phase.seconds)
+    };
+    let (made, reused) = (management(&first), management(&second));
+    eprintln!("management phase: {made:?} s made, {reused:?} s reused");
+    second.expect(reused < made, "a shorter management phase")?;
+    crate::killed::clean(&["--all"])?;
+    let after = traces();
+    second.expect(
+        before == after,
+        &format!("no trace left: {before:#?} against {after:#?}"),
+    )
+}
+
+/// The figures of a real run, for whoever reads the log.
+fn told(ended: &Ended) {
+    for phase in &ended.summary.phases {
+        eprintln!("{:>14} {:8.1} s", phase.phase.name(), phase.seconds);
+    }
+    eprintln!("{:?}", ended.summary.usage);
+}
