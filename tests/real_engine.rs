@@ -177,7 +177,7 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
     while !view.unsettled().is_empty() {
         view.changes().changed().await.unwrap();
     }
-    let own = view.get(namespaces, "", &management.namespace).unwrap();
+    let own = view.get(&namespaces, "", &management.namespace).unwrap();
     assert_eq!(own.label("stackgate/run"), Some(bench.run.as_str()));
 
     let properties = bench.engine.properties().await;
@@ -408,7 +408,7 @@ async fn cause(
     loop {
         assert!(Instant::now() < deadline, "no cause was found in time");
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let machines: Vec<Arc<Object>> = view.list(MACHINE);
+        let machines: Vec<Arc<Object>> = view.list(&MACHINE);
         let Some(machine) = machines.first() else {
             continue;
         };

@@ -149,8 +149,8 @@ fn collect_references(value: &Value, references: &mut Vec<String>) {
 fn the_class_carries_what_nodes_need() {
     let pair = demo();
     for (release, image, dns) in [
-        (&pair.from, "kindest/node:v1.34.3", "v1.12.1"),
-        (&pair.to, "kindest/node:v1.35.0", "v1.13.1"),
+        (&pair.from, "kindest/node:v1.34.3", json!(null)),
+        (&pair.to, "kindest/node:v1.35.0", json!("v1.13.1")),
     ] {
         let rendered = release.render_class("clusters").unwrap();
         let of = |kind| objects_of(&rendered, kind);

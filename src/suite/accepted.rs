@@ -14,7 +14,7 @@ pub(super) fn reason<'a>(accepted: &'a [Accepted], check: &str, today: Date) -> 
 }
 
 fn is_expired(entry: &Accepted, today: Date) -> bool {
-    entry.expires.is_some_and(|last_day| today > last_day)
+    entry.expires.is_some_and(|last_day| today > last_day.get())
 }
 
 /// What the reader should know about entries that had no effect.
