@@ -22,11 +22,13 @@ fn root() -> &'static Path {
 
 /// The real helm: in PATH, or where the testbed builds it.
 fn helm() -> Option<PathBuf> {
-    let cache = std::env::var_os("STACKGATE_TESTBED_CACHE").map(PathBuf::from).or_else(|| {
-        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));
-        base.map(|base| base.join("stackgate-testbed"))
-    });
+    let cache = std::env::var_os("STACKGATE_TESTBED_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| {
+            let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+            let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));
+            base.map(|base| base.join("stackgate-testbed"))
+        });
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(cache.map(|cache| cache.join("bin")))
@@ -111,7 +113,9 @@ fn walk(dir: &Path, scratch: &Path, cases: &mut Vec<Case>) {
         cases.push(case_of(dir));
         return;
     }
-    let Ok(entries) = std::fs::read_dir(dir) else { return };
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return;
+    };
     for entry in entries {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -139,7 +143,11 @@ fn unpack(path: &Path, scratch: &Path, cases: &mut Vec<Case>) {
 }
 
 fn case_of(chart: &Path) -> Case {
-    Case { name: chart.display().to_string(), chart: chart.to_owned(), values: None }
+    Case {
+        name: chart.display().to_string(),
+        chart: chart.to_owned(),
+        values: None,
+    }
 }
 
 /// Helm's output: each object with the file that the comment before it names.
@@ -164,7 +172,10 @@ fn parse_helm(text: &str) -> Vec<(String, Value)> {
 fn stackgate_yaml(document: &str) -> Value {
     let escaped = document.replace("{{", "{{ `{{` }}");
     let files: BTreeMap<PathBuf, Vec<u8>> = [
-        ("Chart.yaml".into(), b"apiVersion: v2\nname: p\nversion: 1.0.0".to_vec()),
+        (
+            "Chart.yaml".into(),
+            b"apiVersion: v2\nname: p\nversion: 1.0.0".to_vec(),
+        ),
         ("templates/document.yaml".into(), escaped.into_bytes()),
     ]
     .into();
@@ -179,7 +190,9 @@ fn stackgate_yaml(document: &str) -> Value {
     let chart = Chart::from_files("p", files).unwrap();
     let mut objects = render(&chart, &options).unwrap();
     assert!(objects.len() < 2, "one document at a time");
-    objects.pop().map_or(Value::Null, |rendered| rendered.object)
+    objects
+        .pop()
+        .map_or(Value::Null, |rendered| rendered.object)
 }
 
 /// Differences, by the path of the field.
@@ -210,12 +223,21 @@ fn differences(path: &str, ours: &Value, theirs: &Value, found: &mut Vec<String>
 fn compare(name: &str, ours: &[(String, Value)], theirs: &[(String, Value)]) -> Vec<String> {
     let mut found = Vec::new();
     let list = |all: &[(String, Value)]| -> Vec<String> {
-        let name = |o: &Value| o.pointer("/metadata/name").and_then(Value::as_str).unwrap_or("?").to_owned();
-        all.iter().map(|(s, o)| format!("{s} {} {}", o["kind"], name(o))).collect()
+        let name = |o: &Value| {
+            o.pointer("/metadata/name")
+                .and_then(Value::as_str)
+                .unwrap_or("?")
+                .to_owned()
+        };
+        all.iter()
+            .map(|(s, o)| format!("{s} {} {}", o["kind"], name(o)))
+            .collect()
     };
     let (a, b) = (list(ours), list(theirs));
     if a != b {
-        found.push(format!("{name}: objects differ\n  here: {a:#?}\n  helm: {b:#?}"));
+        found.push(format!(
+            "{name}: objects differ\n  here: {a:#?}\n  helm: {b:#?}"
+        ));
         return found;
     }
     for ((source, a), (_, b)) in ours.iter().zip(theirs) {
@@ -235,9 +257,14 @@ fn charts_render_as_helm_rendered_them() {
         let rendered = case.rendered();
         if let Ok(expected) = std::fs::read_to_string(dir.join("expected-error.txt")) {
             match rendered {
-                Ok(_) => problems.push(format!("{}: rendered, helm refuses: {expected}", case.name)),
+                Ok(_) => {
+                    problems.push(format!("{}: rendered, helm refuses: {expected}", case.name))
+                }
                 Err(error) => {
-                    for part in std::fs::read_to_string(dir.join("error-has.txt")).unwrap().lines() {
+                    for part in std::fs::read_to_string(dir.join("error-has.txt"))
+                        .unwrap()
+                        .lines()
+                    {
                         if !error.contains(part) {
                             problems.push(format!("{}: {part:?} is not in: {error}", case.name));
                         }
@@ -260,14 +287,20 @@ fn charts_render_as_helm_rendered_them() {
 #[test]
 fn charts_render_as_helm_renders_them() {
     let Some(program) = helm() else {
-        eprintln!("skipped: helm is neither in PATH nor built by the testbed; expected.yaml was compared instead");
+        eprintln!(
+            "skipped: helm is neither in PATH nor built by the testbed; expected.yaml was compared instead"
+        );
         return;
     };
     let write = std::env::var_os("STACKGATE_WRITE_EXPECTED").is_some();
     let scratch = tempfile::tempdir().unwrap();
     let mut problems = Vec::new();
     let own = own_cases().into_iter().map(|case| (case, true));
-    for (case, is_own) in own.chain(stack_cases(scratch.path()).into_iter().map(|case| (case, false))) {
+    for (case, is_own) in own.chain(
+        stack_cases(scratch.path())
+            .into_iter()
+            .map(|case| (case, false)),
+    ) {
         let output = case.helm(&program);
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         if write && is_own {
@@ -280,8 +313,12 @@ fn charts_render_as_helm_renders_them() {
         }
         match (case.rendered(), output.status.success()) {
             (Ok(ours), true) => problems.extend(compare(&case.name, &ours, &parse_helm(&stdout))),
-            (Ok(_), false) => problems.push(format!("{}: rendered, helm refuses: {stderr}", case.name)),
-            (Err(error), true) => problems.push(format!("{}: helm renders it, but: {error}", case.name)),
+            (Ok(_), false) => {
+                problems.push(format!("{}: rendered, helm refuses: {stderr}", case.name))
+            }
+            (Err(error), true) => {
+                problems.push(format!("{}: helm renders it, but: {error}", case.name))
+            }
             (Err(_), false) => {}
         }
     }
