@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -14,6 +14,7 @@ use stackgate::engine::{Engine, EngineError, Management, Problem};
 use stackgate::record::{Event, Finding, Recorder, RunId, Sink};
 use tempfile::TempDir;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 const NODE_IMAGE: &str = "kindest/node:v1.35.0";
 const KIND_CONFIG: &str = "\
@@ -173,7 +174,7 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
     );
     assert_eq!(management.namespace, format!("stackgate-{}", bench.run));
     let namespaces = Kind::new("", "v1", "Namespace", "namespaces");
-    let view = View::start("management", &management.client, &[(namespaces, "")]);
+    let view = View::start("management", &management.client, &[(namespaces.clone(), "")]);
     while !view.unsettled().is_empty() {
         view.changes().changed().await.unwrap();
     }
