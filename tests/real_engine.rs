@@ -174,7 +174,11 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
     );
     assert_eq!(management.namespace, format!("stackgate-{}", bench.run));
     let namespaces = Kind::new("", "v1", "Namespace", "namespaces");
-    let view = View::start("management", &management.client, &[(namespaces.clone(), "")]);
+    let view = View::start(
+        "management",
+        &management.client,
+        &[(namespaces.clone(), "")],
+    );
     while !view.unsettled().is_empty() {
         view.changes().changed().await.unwrap();
     }

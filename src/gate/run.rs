@@ -21,9 +21,7 @@ use crate::checks::{ManagementTarget, TOOLS_IMAGE, Target};
 use crate::cluster::{Applier, Apply, Context, Progress, View, kinds, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::{Engine, Kept, Management};
-use crate::record::{
-    Blocker, CheckResult, Counts, Finding, ObjectRef, Outcome, Phase, Verdict, What,
-};
+use crate::record::{Blocker, CheckResult, Counts, Finding, ObjectRef, Phase, Verdict, What};
 use crate::stack::{Hook, Release, ReleaseError};
 use crate::suite;
 
@@ -462,12 +460,12 @@ impl Run<'_> {
             tools_image: TOOLS_IMAGE,
         };
         let accepted = &self.plan.stack.spec.accepted;
-        let run = suite::run(&target, &self.plan.suites, accepted, phase);
-        let results = tokio::select! {
-            results = run => results,
-            () = self.context.interrupt.raised() => return Err(Trouble::Interrupted),
-        };
-        let message = tally(&results);
+        // It heeds an interruption by itself, and removes what its checks had created.
+        let results = suite::run(&target, &self.plan.suites, accepted, phase).await;
+        if self.context.interrupt.is_raised() {
+            return Err(Trouble::Interrupted);
+        }
+        let message = suite::tally(&results);
         Ok((results, Some(message)))
     }
 
@@ -574,35 +572,6 @@ impl Run<'_> {
 
 fn rendering(error: ReleaseError) -> Trouble {
     Trouble::stack(error.to_string())
-}
-
-/// A round of checks in one line, e.g. `38 passed, 2 failed`.
-fn tally(results: &[CheckResult]) -> String {
-    let words = [
-        (Outcome::Pass, "passed"),
-        (Outcome::Fail, "failed"),
-        (Outcome::Abort, "not judged"),
-        (Outcome::Skip, "skipped"),
-    ];
-    let counted = words.map(|(outcome, word)| {
-        (
-            results
-                .iter()
-                .filter(|result| result.outcome == outcome)
-                .count(),
-            word,
-        )
-    });
-    let told: Vec<String> = counted
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    if told.is_empty() {
-        "no check".to_owned()
-    } else {
-        told.join(", ")
-    }
 }
 
 fn unexpected_rollout(goal: &Goal, evidence: &[Blocker]) -> Trouble {
