@@ -1,3 +1,5 @@
+//! Archives that are well-formed, hostile, and arbitrary.
+
 use super::*;
 use proptest::prelude::*;
 
