@@ -45,7 +45,7 @@ pub fn docker(arguments: &[&str]) -> Option<Vec<String>> {
 #[derive(Debug, PartialEq, Eq, Clone)]
 pub struct Traces {
     containers: BTreeSet<String>,
-    networks: BTreeSet<String>,
+    pub networks: BTreeSet<String>,
     volumes: BTreeSet<String>,
     files: BTreeSet<String>,
     processes: BTreeSet<String>,
