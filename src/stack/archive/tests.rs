@@ -1,3 +1,8 @@
+use std::io::Write as _;
+
+use flate2::read::MultiGzDecoder;
+use flate2::{Compression, GzBuilder};
+
 use super::*;
 use proptest::prelude::*;
 
