@@ -54,6 +54,7 @@ fn chart(root: &Path, name: &str) -> PathBuf {
     root.join("tests/charts").join(name).join("chart")
 }
 
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
 fn median(rounds: usize, mut run: impl FnMut()) -> Duration {
     run();
     let mut times: Vec<Duration> = (0..rounds)

@@ -1,4 +1,7 @@
-//! Archives that are well-formed, hostile, and arbitrary.
+use std::io::Write as _;
+
+use flate2::read::MultiGzDecoder;
+use flate2::{Compression, GzBuilder};
 
 use super::*;
 use proptest::prelude::*;

@@ -194,7 +194,7 @@ fn comparison(operator: &str, text: &str) -> Option<Comparison> {
     let (core, pre, _) = split(text.strip_prefix('v').unwrap_or(text));
     let parts: Vec<&str> = core.split('.').collect();
     let is_wild = |part: &&str| matches!(*part, "x" | "X" | "*");
-    let given = parts.iter().position(|p| is_wild(p)).unwrap_or(parts.len());
+    let given = parts.iter().position(is_wild).unwrap_or(parts.len());
     if core.is_empty()
         || parts.len() > 3
         || parts[given..]

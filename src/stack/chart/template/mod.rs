@@ -10,6 +10,7 @@ pub(super) mod format;
 pub(super) mod functions;
 mod lex;
 mod parse;
+mod printf;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -3,6 +3,7 @@
 
 mod read;
 mod resolve;
+mod style;
 mod write;
 
 pub(super) use read::parse;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use super::{ANY, Function, Run, Value, pure, text_arg, wrong_type};
-use crate::stack::chart::template::format;
+use crate::stack::chart::template::{format, printf};
 
 pub(super) static FUNCTIONS: &[Function] = &[
     Function {
@@ -35,7 +35,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("print", 0, ANY, |a| format::print(a).map(Value::text)),
     pure("println", 0, ANY, println),
     pure("printf", 1, ANY, |a| {
-        format::sprintf(text_arg(a, 0)?, &a[1..]).map(Value::text)
+        printf::sprintf(text_arg(a, 0)?, &a[1..]).map(Value::text)
     }),
     pure("html", 0, ANY, |a| {
         format::print(a).map(|t| Value::text(html(&t)))

@@ -113,7 +113,7 @@ fn decode(text: &str, alphabet: &[u8], bits: usize) -> Result<Vec<u8>, usize> {
             buffer &= (1 << held) - 1;
         }
     }
-    if clean.len() % group != 0 || clean.len() - payload >= group {
+    if !clean.len().is_multiple_of(group) || clean.len() - payload >= group {
         return Err(payload);
     }
     Ok(out)
