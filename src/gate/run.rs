@@ -176,9 +176,7 @@ impl Run<'_> {
 
     async fn management(&self) -> Result<Done<Management>, Trouble> {
         let management = self.engine.management(self.context).await?;
-        for (name, value) in self.engine.properties().await {
-            self.context.property(name, value);
-        }
+        self.tell_properties().await;
         let message = format!("namespace {}", management.namespace);
         Ok((management, Some(message)))
     }
@@ -217,6 +215,13 @@ impl Run<'_> {
         }
         let message = suite::tally(&results);
         Ok((results, Some(message)))
+    }
+
+    /// Facts about the environment, and what its parts use at this moment.
+    async fn tell_properties(&self) {
+        for (name, value) in self.engine.properties().await {
+            self.context.property(name, value);
+        }
     }
 
     async fn verdict(&self, outcome: Result<Checked, Trouble>) -> (Verdict, String) {
@@ -274,6 +279,8 @@ impl Run<'_> {
     async fn tear_down(&self, keep: bool) -> Vec<Kept> {
         let context = self.context.uninterrupted();
         let deadline = self.plan.stack.spec.timeouts.teardown.get();
+        // A second sample of what the clusters use, before they go.
+        self.tell_properties().await;
         let body = async {
             let kept = self.engine.teardown(&context, keep).await?;
             let left = if keep {
