@@ -9,7 +9,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::patience::{Failure, judge, sources};
+use super::patience::{Failure, judge};
 use super::resolve::{ResolveError, Resolver};
 use super::{Context, Interrupted, Kind, Object, Progress, View, WaitError, wait};
 use crate::record::{Blocker, ObjectRef};
