@@ -127,3 +127,17 @@ fn no_file_grows_past_what_can_be_read_in_one_sitting() {
         .collect();
     assert!(long.is_empty(), "over {LINES} lines: {long:?}");
 }
+
+#[test]
+fn no_document_is_left_with_a_placeholder() {
+    let root = src().parent().unwrap().to_owned();
+    for name in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+    ] {
+        let text = fs::read_to_string(root.join(name)).unwrap();
+        assert!(!text.contains("@@"), "{name} has a placeholder");
+    }
+}

@@ -367,7 +367,10 @@ impl Applier {
         }
         let view = View::start(self.cluster, &self.client, &[(CRD, "")]);
         let what = format!("definitions of custom resources of {}", options.source);
-        let left = options.deadline.saturating_sub(started.elapsed());
+        let left = context
+            .scaled(options.deadline)
+            .saturating_sub(started.elapsed());
+        let left = context.unscaled(left);
         wait(context, &what, left, &[&view], None, || {
             // One at a time: they come in dozens within a second or two.
             let last = names.iter().rev().find_map(|name| {

@@ -29,7 +29,7 @@ pub enum CelError {
     NotBool {
         /// The expression.
         expression: String,
-        /// What it gave.
+        /// The type of what it gave; never the value, which may be a secret.
         found: String,
     },
 }
@@ -78,7 +78,7 @@ impl Condition {
             Ok(Cel::Bool(holds)) => Ok(holds),
             Ok(other) => Err(CelError::NotBool {
                 expression: self.expression.clone(),
-                found: format!("{other:?}"),
+                found: other.type_of().to_string(),
             }),
             Err(error) => Err(CelError::Evaluation {
                 expression: self.expression.clone(),

@@ -25,6 +25,8 @@ pub struct Condition {
     pub message: String,
     /// When it last changed.
     pub since: Option<Timestamp>,
+    /// The generation of the object that it is about, where it tells.
+    pub observed: Option<i64>,
 }
 
 impl Object {
@@ -123,6 +125,7 @@ impl Object {
                     reason: text("reason"),
                     message: text("message"),
                     since: text("lastTransitionTime").parse().ok(),
+                    observed: condition["observedGeneration"].as_i64(),
                 }
             })
     }
@@ -137,6 +140,21 @@ impl Object {
     #[must_use]
     pub fn blocker(&self, condition: impl Into<String>) -> Blocker {
         Blocker::new(self.reference(), condition)
+    }
+
+    /// As [`Object::unless_true`], and the condition has to be about the latest spec: one that is still
+    /// `True` from before a change says nothing about it.
+    #[must_use]
+    pub fn unless_true_now(&self, kind: &str) -> Option<Blocker> {
+        let observed = self
+            .condition(kind)
+            .and_then(|condition| condition.observed);
+        match (observed, self.int("/metadata/generation")) {
+            (Some(observed), Some(generation)) if observed < generation => {
+                Some(self.blocker(format!("{kind} does not speak of the latest spec yet")))
+            }
+            _ => self.unless_true(kind),
+        }
     }
 
     /// The blocker of a condition that has to be `True` and is not; none when it is.

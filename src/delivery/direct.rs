@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use kube::Client;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::rendered::{ADDON_NAMESPACE, AddonObjects, ClassObjects, applied, dropped};
 use crate::cluster::cel::{CelError, Condition};
 use crate::cluster::{
-    Applier, Apply, ApplyError, Context, Kind, Progress, View, WaitError, kinds, wait,
+    Applier, Apply, ApplyError, Context, Investigate, Kind, Progress, View, WaitError, kinds, stay,
+    wait,
 };
 use crate::record::{Blocker, ObjectRef};
 use crate::stack::{Action, Condition as Wanted, ConditionObject};
+
+/// How often the API server is asked again for a kind that it does not serve yet.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why a release could not be delivered.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +36,14 @@ pub enum DeliveryError {
         /// What is wrong with it.
         error: CelError,
     },
+    /// A stage waits for an object of a kind that the cluster does not come to serve.
+    #[error("gave up waiting for {what}: {blocker}")]
+    NotServed {
+        /// The condition.
+        what: String,
+        /// The object.
+        blocker: Blocker,
+    },
     /// The cluster could not be asked for its kinds.
     #[error("{0:#}")]
     Cluster(anyhow::Error),
@@ -38,13 +51,33 @@ pub enum DeliveryError {
 
 /// Applies what a release renders to.
 pub struct Direct<'a> {
-    /// The run.
-    pub context: &'a Context,
-    /// How long one step (one stage's apply, one condition) may take.
-    pub deadline: Duration,
+    context: &'a Context,
+    ends: Instant,
+    investigator: Option<&'a dyn Investigate>,
 }
 
-impl Direct<'_> {
+impl<'a> Direct<'a> {
+    /// A delivery that has to be through within `deadline` (scaled by the context), all its steps
+    /// together. What blocks a stage is looked at closer by `investigator`.
+    #[must_use]
+    pub fn new(
+        context: &'a Context,
+        deadline: Duration,
+        investigator: Option<&'a dyn Investigate>,
+    ) -> Self {
+        let ends = Instant::now() + context.scaled(deadline);
+        Self {
+            context,
+            ends,
+            investigator,
+        }
+    }
+
+    fn left(&self) -> Duration {
+        self.context
+            .unscaled(self.ends.saturating_duration_since(Instant::now()))
+    }
+
     /// Makes a release available: applies its class chart and waits until the ClusterClass is
     /// reconciled, since a Cluster of an unreconciled class only earns a pending condition.
     ///
@@ -59,7 +92,7 @@ impl Direct<'_> {
         let labels = [("stackgate/run", self.context.run.as_str())];
         let source = format!("class chart of {}", class.tag);
         let options = Apply {
-            deadline: self.deadline,
+            deadline: self.left(),
             namespace: Some(namespace),
             labels: &labels,
             source: &source,
@@ -78,7 +111,7 @@ impl Direct<'_> {
             &[(kinds::CLUSTER_CLASS, namespace)],
         );
         let what = format!("ClusterClass {} reconciled", names.join(", "));
-        wait(self.context, &what, self.deadline, &[&view], None, || {
+        wait(self.context, &what, self.left(), &[&view], None, || {
             let blockers = names.iter().filter_map(|name| {
                 match view.get(&kinds::CLUSTER_CLASS, namespace, name) {
                     Some(live) if !live.is_observed() => {
@@ -110,7 +143,7 @@ impl Direct<'_> {
             let stage = &addon.stage;
             let source = format!("addon {}", stage.name);
             let options = Apply {
-                deadline: self.deadline,
+                deadline: self.left(),
                 namespace: Some(ADDON_NAMESPACE),
                 labels: &[],
                 source: &source,
@@ -135,7 +168,7 @@ impl Direct<'_> {
         let pruned = dropped(applied(old), applied(stages));
         if !pruned.is_empty() {
             let options = Apply {
-                deadline: self.deadline,
+                deadline: self.left(),
                 namespace: Some(ADDON_NAMESPACE),
                 labels: &[],
                 source: "the release before",
@@ -173,42 +206,36 @@ impl Direct<'_> {
             .map(|one| View::start("workload", workload, std::slice::from_ref(one)))
             .collect();
         let references: Vec<&View> = views.iter().collect();
-        let held = wait(
-            self.context,
-            &what,
-            self.deadline,
-            &references,
-            None,
-            || {
-                let mut found = Vec::new();
-                for ((view, kind), object) in views.iter().zip(&kinds).zip(&wanted.objects) {
-                    match view.get(kind, &object.namespace, &object.name) {
-                        Some(live) => found.push((object.key.as_str(), live)),
-                        None => {
-                            return Progress::Blocked(vec![absent(
-                                "workload",
-                                &object.kind,
-                                &object.namespace,
-                                &object.name,
-                            )]);
-                        }
+        let looks = self.investigator;
+        let held = wait(self.context, &what, self.left(), &references, looks, || {
+            let mut found = Vec::new();
+            for ((view, kind), object) in views.iter().zip(&kinds).zip(&wanted.objects) {
+                match view.get(kind, &object.namespace, &object.name) {
+                    Some(live) => found.push((object.key.as_str(), live)),
+                    None => {
+                        return Progress::Blocked(vec![absent(
+                            "workload",
+                            &object.kind,
+                            &object.namespace,
+                            &object.name,
+                        )]);
                     }
                 }
-                match condition.holds(found.iter().map(|(key, live)| (*key, &live.json))) {
-                    Ok(true) => Progress::Done(Ok(())),
-                    // A field that is not there yet is what a fresh object looks like.
-                    Ok(false) | Err(CelError::Evaluation { .. }) => Progress::Blocked(
-                        found
-                            .iter()
-                            .map(|(_, live)| {
-                                live.blocker(format!("does not meet {}", condition.expression()))
-                            })
-                            .collect(),
-                    ),
-                    Err(error) => Progress::Done(Err(error)),
-                }
-            },
-        );
+            }
+            match condition.holds(found.iter().map(|(key, live)| (*key, &live.json))) {
+                Ok(true) => Progress::Done(Ok(())),
+                // A field that is not there yet is what a fresh object looks like.
+                Ok(false) | Err(CelError::Evaluation { .. }) => Progress::Blocked(
+                    found
+                        .iter()
+                        .map(|(_, live)| {
+                            live.blocker(format!("does not meet {}", condition.expression()))
+                        })
+                        .collect(),
+                ),
+                Err(error) => Progress::Done(Err(error)),
+            }
+        });
         held.await?.map_err(in_stage)
     }
 
@@ -243,21 +270,23 @@ impl Direct<'_> {
             };
             let mut blocker = absent("workload", &object.kind, &object.namespace, &object.name);
             blocker.condition = format!("its kind is not served in {}", object.api_version);
-            wait(
-                self.context,
-                what,
-                self.deadline,
-                &[&definitions],
-                None,
-                || {
-                    if definitions.list(&DEFINITIONS) == before {
-                        Progress::Blocked(vec![blocker.clone()])
-                    } else {
-                        Progress::Done(())
-                    }
-                },
-            )
-            .await?;
+            if self.left().is_zero() {
+                return Err(DeliveryError::NotServed {
+                    what: what.to_owned(),
+                    blocker,
+                });
+            }
+            // Until a definition comes or goes; and from time to time, since aggregated APIs have none.
+            stay(self.context, ASK_AGAIN, &[&definitions], || {
+                let changed = definitions.list(&DEFINITIONS) != before;
+                if changed {
+                    vec![blocker.clone()]
+                } else {
+                    vec![]
+                }
+            })
+            .await
+            .map_err(WaitError::from)?;
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::finished::Goal;
 use crate::cluster::{Context, Investigate, Object, View, kinds};
+use crate::delivery::ADDON_NAMESPACE;
 use crate::engine::Engine;
 use crate::record::{Blocker, Finding};
 
@@ -22,8 +23,9 @@ use crate::record::{Blocker, Finding};
 const IMAGE_REFUSED: Duration = Duration::from_secs(60);
 /// For how long a drain has to be blocked by a budget that can never allow it.
 const DRAIN_BLOCKED: Duration = Duration::from_secs(20);
-/// From how many restarts on a crash loop is taken for one.
+/// From how many restarts on a crash loop is taken for one, and for how long it has to last.
 const CRASHES: i64 = 5;
+const CRASHING: Duration = Duration::from_secs(60);
 
 /// Looks at what blocks the arrival at a goal.
 pub struct Causes<'a> {
@@ -64,7 +66,7 @@ impl Causes<'_> {
         let budgets = workload.list(&kinds::POD_DISRUPTION_BUDGET);
         let found = [
             (DRAIN_BLOCKED, drains(&machines, &budgets, &pods)),
-            (Duration::ZERO, crash_loops(&pods)),
+            (CRASHING, crash_loops(&pods)),
             (IMAGE_REFUSED, refused_images(&pods, self.moves_dns_yet())),
         ];
         let evidence = found
@@ -175,6 +177,7 @@ fn refused_images(pods: &[Arc<Object>], dns_may_move: bool) -> Vec<Finding> {
 
 fn crash_loops(pods: &[Arc<Object>]) -> Vec<Finding> {
     pods.iter()
+        .filter(|pod| !pod.is_deleting() && pod.namespace() == ADDON_NAMESPACE)
         .flat_map(|pod| containers(pod).map(move |container| (pod, container)))
         .filter(|(_, container)| {
             text(container, "/state/waiting/reason") == "CrashLoopBackOff"
@@ -209,6 +212,13 @@ fn crash_loops(pods: &[Arc<Object>]) -> Vec<Finding> {
 fn drains(machines: &[Arc<Object>], budgets: &[Arc<Object>], pods: &[Arc<Object>]) -> Vec<Finding> {
     let mut found = Vec::new();
     for machine in machines {
+        // A drain with a time limit ends by itself.
+        if machine
+            .int("/spec/deletion/nodeDrainTimeoutSeconds")
+            .is_some_and(|limit| limit > 0)
+        {
+            continue;
+        }
         let draining = machine
             .condition("Deleting")
             .filter(|condition| condition.status == "True" && condition.reason == "DrainingNode");

@@ -1,7 +1,5 @@
 //! The workload cluster as a run knows it: from the Cluster object to a client that answers.
 
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,15 +33,14 @@ pub async fn client(kubeconfig: &str) -> Result<Client> {
     Client::try_from(config).context("failed to make a client from the kubeconfig")
 }
 
-/// Waits for the workload cluster's kubeconfig, writes it beside the management cluster's, and makes
-/// a client from it.
+/// Waits for the workload cluster's kubeconfig, and makes a client from it.
 pub(super) async fn connect(
     context: &Context,
     engine: &dyn Engine,
     management: &Management,
     cluster: &str,
     deadline: Duration,
-) -> Result<(Client, PathBuf), Trouble> {
+) -> Result<Client, Trouble> {
     let namespace = management.namespace.as_str();
     let name = format!("{cluster}-kubeconfig");
     let secrets = View::start(
@@ -69,16 +66,7 @@ pub(super) async fn connect(
     .await?;
     let text = decoded(&secret)?;
     let text = engine.reachable(&text).await?;
-    let file = management.kubeconfig.with_file_name("workload.kubeconfig");
-    std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&file)
-        .and_then(|mut open| std::io::Write::write_all(&mut open, text.as_bytes()))
-        .with_context(|| format!("failed to write {}", file.display()))?;
-    Ok((client(&text).await?, file))
+    Ok(client(&text).await?)
 }
 
 fn decoded(secret: &Arc<Object>) -> Result<String> {

@@ -75,7 +75,8 @@ pub fn counts(compared: &[Compared<'_>]) -> Counts {
 /// What follows for the release, with the reason in one sentence.
 ///
 /// Closed: a MUST check fails after the upgrade and the stack does not accept it, whether it failed
-/// before or not. No verdict: a MUST check could not be judged. Nothing ran: no check has an answer.
+/// before or not. No verdict: a MUST check could not be judged before or after, or is skipped after it
+/// had an answer. Nothing ran: no check has an answer.
 #[must_use]
 pub fn verdict(compared: &[Compared<'_>]) -> (Verdict, String) {
     let must = |one: &&Compared<'_>| {
@@ -109,6 +110,18 @@ pub fn verdict(compared: &[Compared<'_>]) -> (Verdict, String) {
     }
     if let Some(one) = failed(Outcome::Abort) {
         return (Verdict::None, format!("{}, could not be judged", told(one)));
+    }
+    // An answer that is missing on one side leaves the upgrade unjudged, too.
+    let half = |one: &&Compared<'_>| {
+        let outcomes = [one.before, one.after].map(|result| result.map(|result| result.outcome));
+        matches!(
+            outcomes,
+            [Some(Outcome::Abort), _] | [Some(Outcome::Pass | Outcome::Fail), Some(Outcome::Skip)]
+        )
+    };
+    if let Some(one) = compared.iter().filter(must).find(half) {
+        let reason = format!("{}: judged on one side of the upgrade only", one.id);
+        return (Verdict::None, reason);
     }
     let passed = compared
         .iter()
@@ -200,6 +213,18 @@ mod tests {
         assert_eq!(verdict(&compare(&[], &after)).0, Verdict::None);
         let before = [must("gone", Outcome::Pass)];
         assert_eq!(verdict(&compare(&before, &[])).0, Verdict::None);
+    }
+
+    #[test]
+    fn a_must_that_was_judged_on_one_side_only_is_no_verdict() {
+        use Outcome::{Abort, Fail, Pass, Skip};
+        for (before, after) in [(Pass, Skip), (Fail, Skip), (Abort, Pass), (Abort, Skip)] {
+            let before = [must("half", before), must("ok", Pass)];
+            let after = [must("half", after), must("ok", Pass)];
+            assert_eq!(verdict(&compare(&before, &after)).0, Verdict::None);
+        }
+        let (skipped, passes) = ([must("late", Skip)], [must("late", Pass)]);
+        assert_eq!(verdict(&compare(&skipped, &passes)).0, Verdict::Open);
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn topology(goal: &Goal, management: &View) -> Vec<Blocker> {
     {
         found.push(cluster.blocker(format!("hooks pending: {hooks}")));
     }
-    found.extend(cluster.unless_true("TopologyReconciled"));
+    found.extend(cluster.unless_true_now("TopologyReconciled"));
     found
 }
 
@@ -203,6 +203,11 @@ fn machines(goal: &Goal, machines: &[Arc<Object>]) -> Vec<Blocker> {
             .iter()
             .find_map(|condition| machine.unless_true(condition));
         found.extend(unmet);
+        // The version alone does not tell N from N+1 where both have the same Kubernetes.
+        let updated = machine.condition("UpToDate");
+        if updated.is_some_and(|condition| condition.status == "False") {
+            found.extend(machine.unless_true("UpToDate"));
+        }
     }
     let wanted = goal.control_plane + goal.workers;
     let present = i64::try_from(machines.len()).unwrap_or(i64::MAX);
@@ -240,16 +245,12 @@ fn nodes(goal: &Goal, machines: &[Arc<Object>], nodes: &[Arc<Object>]) -> Vec<Bl
     found
 }
 
-/// kube-proxy, CoreDNS and the control plane's static pods: kubeadm's part of the cluster.
+/// kube-proxy, CoreDNS and the control plane's static pods: kubeadm's part of the cluster. A stack may
+/// replace the first two by its own; whether DNS answers is then a matter of the checks.
 fn system(goal: &Goal, workload: &View) -> Vec<Blocker> {
     let mut found = Vec::new();
-    let place = |kind: &str, name: &str| ObjectRef::new("workload", kind, "kube-system", name);
-    let proxy = workload.get(&kinds::DAEMON_SET, "kube-system", "kube-proxy");
-    found.extend(rolled_out(
-        proxy.as_deref(),
-        &place("DaemonSet", "kube-proxy"),
-    ));
-    if let Some(proxy) = &proxy {
+    if let Some(proxy) = workload.get(&kinds::DAEMON_SET, "kube-system", "kube-proxy") {
+        found.extend(rollout_blocker(&proxy));
         let image = proxy.str("/spec/template/spec/containers/0/image");
         // Build metadata is written with '_' in image tags.
         let tag = goal.version.replace('+', "_");
@@ -257,8 +258,9 @@ fn system(goal: &Goal, workload: &View) -> Vec<Blocker> {
             found.push(proxy.blocker(format!("image is {image}, not {tag}")));
         }
     }
-    let dns = workload.get(&kinds::DEPLOYMENT, "kube-system", "coredns");
-    found.extend(rolled_out(dns.as_deref(), &place("Deployment", "coredns")));
+    if let Some(dns) = workload.get(&kinds::DEPLOYMENT, "kube-system", "coredns") {
+        found.extend(rollout_blocker(&dns));
+    }
     for pod in workload.list(&kinds::POD) {
         if pod.label("tier") == Some("control-plane") && pod.namespace() == "kube-system" {
             found.extend(pod.unless_true("Ready"));

@@ -34,20 +34,17 @@ struct Prepared {
 }
 
 impl Run<'_> {
-    fn direct(&self, deadline: Duration) -> Direct<'_> {
-        Direct {
-            context: self.context,
-            deadline,
-        }
-    }
-
     pub(super) async fn provide(
         &self,
         management: &Management,
         release: &Release,
     ) -> Result<(), Trouble> {
         let class = delivery::class(release, &management.namespace).map_err(rendering)?;
-        let direct = self.direct(self.plan.stack.spec.timeouts.release.get());
+        let direct = Direct::new(
+            self.context,
+            self.plan.stack.spec.timeouts.release.get(),
+            None,
+        );
         Ok(direct
             .provide(&management.client, &management.namespace, &class)
             .await?)
@@ -102,7 +99,7 @@ impl Run<'_> {
             source: "stack.yaml",
         };
         applier.apply(self.context, &[cluster], options).await?;
-        let (client, _) = clusters::connect(
+        let client = clusters::connect(
             self.context,
             self.engine,
             management,
@@ -119,8 +116,10 @@ impl Run<'_> {
         .await?;
         let hook = Hook::AfterControlPlaneInitialized;
         let prepared = self.prepare(management, release, hook).await?;
-        let direct = self.direct(self.phases.left());
-        direct.addons(&client, &prepared.addons, &[]).await?;
+        let causes = self.causes(&prepared.goal, view, &workload);
+        Direct::new(self.context, self.phases.left(), Some(&causes))
+            .addons(&client, &prepared.addons, &[])
+            .await?;
         self.nodes("nodes Ready", &prepared.goal, view, &workload)
             .await?;
         self.arrive("all settled", &prepared.goal, view, &workload, |_| {})
@@ -151,8 +150,8 @@ impl Run<'_> {
         let prepared = self
             .prepare(management, release, Hook::BeforeClusterUpgrade)
             .await?;
-        let direct = self.direct(self.phases.left());
-        direct
+        let causes = self.causes(&prepared.goal, view, &workload.view);
+        Direct::new(self.context, self.phases.left(), Some(&causes))
             .addons(&workload.client, &prepared.addons, &workload.addons)
             .await?;
         topology::upgrade(
@@ -198,6 +197,23 @@ impl Run<'_> {
         .await
     }
 
+    /// What looks closer at whatever keeps the cluster from arriving.
+    fn causes<'c>(
+        &'c self,
+        goal: &'c Goal,
+        management: &'c View,
+        workload: &'c View,
+    ) -> Causes<'c> {
+        Causes {
+            context: self.context,
+            goal,
+            management,
+            workload: Some(workload),
+            engine: self.engine,
+            seen: Mutex::default(),
+        }
+    }
+
     async fn arrive(
         &self,
         what: &str,
@@ -206,14 +222,7 @@ impl Run<'_> {
         workload: &View,
         only: impl Fn(&mut Vec<Blocker>),
     ) -> Result<(), Trouble> {
-        let causes = Causes {
-            context: self.context,
-            goal,
-            management: view,
-            workload: Some(workload),
-            engine: self.engine,
-            seen: Mutex::default(),
-        };
+        let causes = self.causes(goal, view, workload);
         let what = format!("{}: {what}", goal.cluster);
         wait(
             self.context,
@@ -259,6 +268,11 @@ impl Run<'_> {
                 return Ok(());
             };
             self.context.note(format!("had arrived, but then: {first}"));
+            if self.phases.left() < period {
+                return Err(Trouble::stack(format!(
+                    "does not stay as it arrived: {first}"
+                )));
+            }
             self.arrive(
                 "settled again",
                 &workload.goal,

@@ -55,6 +55,16 @@ impl Plan {
             keep,
             cluster,
         };
+        let applies = |release: &Release, hook| !release.addons.stages(hook).is_empty();
+        anyhow::ensure!(
+            applies(&plan.pair.to, Hook::BeforeClusterUpgrade)
+                || !applies(&plan.pair.from, Hook::AfterControlPlaneInitialized),
+            "release {} has no stages for {}, so an upgrade to it would remove every addon of {}; \
+             list the addons that stay in its clusteraddon.yaml",
+            plan.pair.to.tag,
+            Hook::BeforeClusterUpgrade.as_str(),
+            plan.pair.from.tag,
+        );
         let namespace = namespace(run);
         // The Cluster does not exist yet: its values are tried with the one that will be created.
         let inputs = plan.expected_inputs(&namespace, run);

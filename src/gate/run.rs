@@ -35,6 +35,9 @@ pub struct Ending {
 /// How long preflight may take: everything in it answers at once or not at all.
 const PREFLIGHT: Duration = Duration::from_secs(60);
 
+/// How long may be spent on what is told beside the verdict: it must not hold up the teardown.
+const ASIDE: Duration = Duration::from_secs(30);
+
 /// Runs a plan on an engine, from preflight to teardown. Whatever happens in between, also a panic,
 /// the teardown happens.
 pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending {
@@ -45,21 +48,31 @@ pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending 
         engine,
         phases: &phases,
     };
-    let outcome = AssertUnwindSafe(run.up_to_the_checks())
+    let judged = AssertUnwindSafe(async {
+        let outcome = run.up_to_the_checks().await;
+        phases.skip_rest();
+        let (verdict, reason) = run.verdict(outcome).await;
+        if verdict != Verdict::Open {
+            run.save_what_only_the_machines_know().await;
+        }
+        (verdict, reason)
+    });
+    let (mut verdict, mut reason) = judged
         .catch_unwind()
         .await
-        .unwrap_or_else(|panic| Err(Trouble::Infrastructure(panicked(&*panic))));
-    phases.skip_rest();
-    let (verdict, reason) = run.verdict(outcome).await;
-    if verdict != Verdict::Open {
-        run.save_what_only_the_machines_know().await;
-    }
+        .unwrap_or_else(|panic| run.without_verdict(panicked(&*panic).to_string()));
     let keep = match plan.keep {
         Keep::Never => false,
         Keep::OnFailure => verdict != Verdict::Open,
         Keep::Always => true,
     };
-    let kept = run.tear_down(keep).await;
+    let kept = run.tear_down(keep).await.unwrap_or_else(|trouble| {
+        // What was shown stands, but a gate that leaves things behind is not one to go on from.
+        if verdict == Verdict::Open {
+            (verdict, reason) = run.without_verdict(format!("teardown: {trouble}"));
+        }
+        Vec::new()
+    });
     Ending {
         verdict,
         reason,
@@ -219,7 +232,8 @@ impl Run<'_> {
 
     /// Facts about the environment, and what its parts use at this moment.
     async fn tell_properties(&self) {
-        for (name, value) in self.engine.properties().await {
+        let told = tokio::time::timeout(ASIDE, self.engine.properties()).await;
+        for (name, value) in told.unwrap_or_default() {
             self.context.property(name, value);
         }
     }
@@ -251,6 +265,17 @@ impl Run<'_> {
             .unwrap_or_else(|trouble| (Verdict::None, trouble.to_string()))
     }
 
+    /// Takes back whatever was said before.
+    fn without_verdict(&self, reason: String) -> (Verdict, String) {
+        let (verdict, counts) = (Verdict::None, Counts::default());
+        self.context.emit(What::Verdict {
+            verdict,
+            reason: reason.clone(),
+            counts,
+        });
+        (verdict, reason)
+    }
+
     fn compare(&self, checked: &Checked) -> (Verdict, String, Counts) {
         let compared = comparison::compare(&checked.before, &checked.after);
         for one in &compared {
@@ -269,14 +294,18 @@ impl Run<'_> {
     /// one that is being reported.
     async fn save_what_only_the_machines_know(&self) {
         let folder = self.context.recorder.path().with_file_name("nodes");
-        if let Err(error) = self.engine.collect(&folder).await {
-            self.context
-                .note(format!("node logs could not be saved: {error:#}"));
-        }
+        let collected = tokio::time::timeout(ASIDE, self.engine.collect(&folder)).await;
+        let failure = match collected {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => format!("{error:#}"),
+            Err(_) => "it took too long".to_owned(),
+        };
+        self.context
+            .note(format!("node logs could not be saved: {failure}"));
     }
 
     /// Removes what the run created, deaf to interruption.
-    async fn tear_down(&self, keep: bool) -> Vec<Kept> {
+    async fn tear_down(&self, keep: bool) -> Result<Vec<Kept>, Trouble> {
         let context = self.context.uninterrupted();
         let deadline = self.plan.stack.spec.timeouts.teardown.get();
         // A second sample of what the clusters use, before they go.
@@ -297,9 +326,6 @@ impl Run<'_> {
                 left.join(", ")
             )))
         };
-        self.phases
-            .run(Phase::Teardown, deadline, body)
-            .await
-            .unwrap_or_default()
+        self.phases.run(Phase::Teardown, deadline, body).await
     }
 }

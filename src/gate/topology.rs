@@ -1,11 +1,17 @@
 //! The Cluster that is created from release N, and the one patch that moves it to N+1.
 
+use std::time::Duration;
+
+use anyhow::Context as _;
 use kube::api::{ApiResource, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, Client, core::DynamicObject};
 use serde_json::{Value, json};
 
 use super::trouble::Trouble;
 use crate::stack::{ClusterApiVersion, Spec};
+
+/// How long the one patch may take; its webhooks have at most 30 s of it.
+const PATCH: Duration = Duration::from_secs(40);
 
 /// The Cluster object for a stack, in the API version that the stack asks for.
 #[must_use]
@@ -86,11 +92,13 @@ pub async fn upgrade(
     );
     let clusters: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let patch = Patch::Merge(move_to(api_version, class, version));
-    let patched = clusters
-        .patch(name, &PatchParams::default(), &patch)
+    let params = PatchParams::default();
+    let patched = tokio::time::timeout(PATCH, clusters.patch(name, &params, &patch))
         .await
+        .with_context(|| format!("no answer to the patch of Cluster {namespace}/{name}"))?
         .map_err(|error| match error {
-            kube::Error::Api(status) if (400..500).contains(&status.code) => Trouble::stack(format!(
+            // What the schema or a webhook refuses; anything else says nothing about the stack.
+            kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => Trouble::stack(format!(
                 "the management cluster refuses to move Cluster {namespace}/{name} to {class} {version}: {}",
                 status.message
             )),

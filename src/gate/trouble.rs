@@ -105,7 +105,9 @@ impl From<DeliveryError> for Trouble {
         match error {
             DeliveryError::Apply(error) => error.into(),
             DeliveryError::Wait(error) => error.into(),
-            DeliveryError::Condition { .. } => Self::stack(error.to_string()),
+            DeliveryError::Condition { .. } | DeliveryError::NotServed { .. } => {
+                Self::stack(error.to_string())
+            }
             DeliveryError::Cluster(error) => Self::Infrastructure(error),
         }
     }

@@ -17,7 +17,10 @@ pub struct Traces {
 
 /// Takes stock.
 pub fn traces() -> Traces {
-    let listed = |arguments: &[&str]| docker(arguments).unwrap_or_default().into_iter().collect();
+    let listed = |arguments: &[&str]| {
+        let lines = docker(arguments).expect("Docker answers while it is taken stock of");
+        lines.into_iter().collect()
+    };
     Traces {
         containers: listed(&["ps", "--all", "--format", "{{.Names}}"]),
         networks: listed(&["network", "ls", "--format", "{{.Name}}"]),
