@@ -1,10 +1,17 @@
-//! The engine `kind` on real Docker. Where the testbed is not up, each test says so in one line.
+//! The engine `kind` on real Docker: `cargo test --test real_engine -- --include-ignored`.
+//!
+//! Where the testbed is not up, every test is shown as ignored and one line says why.
+
+#[path = "common/testbed.rs"]
+mod testbed;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use libtest_mimic::Failed;
 
 use serde_json::{Value, json};
 use stackgate::cluster::{Applier, Apply, Context, Interrupt, Kind, Object, View};
@@ -13,7 +20,9 @@ use stackgate::engine::kind::{KindEngine, KindOptions, ManagementMode, clean};
 use stackgate::engine::{Engine, EngineError, Management, Problem};
 use stackgate::record::{Event, Finding, Recorder, RunId, Sink};
 use tempfile::TempDir;
+use testbed::docker;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 const NODE_IMAGE: &str = "kindest/node:v1.35.0";
 const KIND_CONFIG: &str = "\
@@ -91,49 +100,24 @@ fn options(run: &RunId, folder: &Path, config: Config) -> KindOptions {
     }
 }
 
-/// A bench, or nothing, with the reason in one line, where there is no testbed.
-async fn bench(adapt: impl FnOnce(&mut KindOptions)) -> Option<Bench> {
-    let skip = |why: &str| eprintln!("skipped: {why}; testbed/up makes what these tests need");
+/// A bench for one test, which is alone on it.
+async fn bench(adapt: impl FnOnce(&mut KindOptions)) -> Bench {
     let config = Config::load().unwrap();
-    if config.components.is_none() {
-        skip("no manifests of Cluster API are configured");
-        return None;
-    }
     let alone = ONE_AT_A_TIME.lock().await;
-    let images = docker(&["image", "ls", "--quiet", NODE_IMAGE]);
-    if images.is_none_or(|images| images.is_empty()) {
-        skip(&format!(
-            "Docker does not answer, or has no image {NODE_IMAGE}"
-        ));
-        return None;
-    }
     let folder = tempfile::tempdir().unwrap();
     let run = RunId::random();
     let mut options = options(&run, folder.path(), config);
     adapt(&mut options);
     let recorder = Recorder::create(folder.path(), Timestamp::now(), vec![Box::new(Show)]).unwrap();
     let context = Context::new(run.clone(), recorder, Interrupt::default(), 1.0);
-    Some(Bench {
+    Bench {
         folder,
         _broom: Broom(run.to_string()),
         run,
         context,
         engine: KindEngine::new(options),
         _alone: alone,
-    })
-}
-
-/// What Docker's own command line says; none when it fails.
-fn docker(arguments: &[&str]) -> Option<Vec<String>> {
-    let output = std::process::Command::new("docker")
-        .args(arguments)
-        .output()
-        .ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output
-        .status
-        .success()
-        .then(|| text.lines().map(str::to_owned).collect())
+    }
 }
 
 /// Everything in Docker that has a run's id in its name or labels, plus dangling volumes.
@@ -151,11 +135,8 @@ fn private_folder(run: &RunId) -> PathBuf {
     std::env::temp_dir().join(format!("stackgate-{run}"))
 }
 
-#[tokio::test]
 async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_trace() {
-    let Some(bench) = bench(|_| ()).await else {
-        return;
-    };
+    let bench = bench(|_| ()).await;
     let before = left_in_docker(&bench.run);
     assert_eq!(bench.problems().await, []);
     assert_eq!(
@@ -173,7 +154,11 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
     );
     assert_eq!(management.namespace, format!("stackgate-{}", bench.run));
     let namespaces = Kind::new("", "v1", "Namespace", "namespaces");
-    let view = View::start("management", &management.client, &[(namespaces, "")]);
+    let view = View::start(
+        "management",
+        &management.client,
+        &[(namespaces.clone(), "")],
+    );
     while !view.unsettled().is_empty() {
         view.changes().changed().await.unwrap();
     }
@@ -230,11 +215,8 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
     bench.engine.teardown(&bench.context, false).await.unwrap();
 }
 
-#[tokio::test]
 async fn an_interruption_ends_kind_and_the_teardown_finds_what_it_had_made() {
-    let Some(bench) = bench(|_| ()).await else {
-        return;
-    };
+    let bench = bench(|_| ()).await;
     let before = left_in_docker(&bench.run);
     let node = format!("stackgate-{}-control-plane", bench.run);
     let interrupt = async {
@@ -255,31 +237,24 @@ async fn an_interruption_ends_kind_and_the_teardown_finds_what_it_had_made() {
     assert_eq!(left_in_docker(&bench.run), before);
 }
 
-#[tokio::test]
 async fn a_node_image_that_is_nowhere_is_told_before_anything_is_made() {
     let missing = "registry.invalid/stackgate/node:v0";
-    let Some(bench) = bench(|options| options.node_image = missing.to_owned()).await else {
-        return;
-    };
+    let bench = bench(|options| options.node_image = missing.to_owned()).await;
     let problems = bench.problems().await;
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].what.contains(missing), "{problems:?}");
     assert!(bench.engine.leftovers().await.unwrap().is_empty());
 }
 
-#[tokio::test]
 async fn every_problem_is_told_at_once() {
-    let Some(bench) = bench(|options| {
+    let bench = bench(|options| {
         options.config.kind = Some("/nowhere/kind".into());
         options.kind_config = "/nowhere/kind.yaml".into();
         options.components_version = "v0.0.1".to_owned();
         options.management = ManagementMode::Reuse("nobody".to_owned());
         options.workload_cluster = "demo".to_owned();
     })
-    .await
-    else {
-        return;
-    };
+    .await;
     let problems = bench.engine.preflight().await;
     for expected in [
         "/nowhere/kind cannot be started",
@@ -297,14 +272,10 @@ async fn every_problem_is_told_at_once() {
     assert!(problems.iter().all(|problem| !problem.remedy.is_empty()));
 }
 
-#[tokio::test]
 async fn a_kind_that_fails_is_told_with_its_step_and_its_words_and_leaves_logs() {
     // A node image without Kubernetes in it: kind starts it, and waits for it in vain.
-    let Some(bench) =
-        bench(|options| options.node_image = "kindest/haproxy:v20230606-42a2262b".to_owned()).await
-    else {
-        return;
-    };
+    let bench =
+        bench(|options| options.node_image = "kindest/haproxy:v20230606-42a2262b".to_owned()).await;
     let Err(error) = bench.engine.management(&bench.context).await else {
         panic!("kind made a cluster of a load balancer");
     };
@@ -323,11 +294,8 @@ async fn a_kind_that_fails_is_told_with_its_step_and_its_words_and_leaves_logs()
     );
 }
 
-#[tokio::test]
 async fn cleaning_a_named_run_that_left_nothing_removes_nothing() {
-    let Some(bench) = bench(|_| ()).await else {
-        return;
-    };
+    let bench = bench(|_| ()).await;
     assert_eq!(
         clean(Some(bench.run.clone())).await.unwrap(),
         Vec::<String>::new()
@@ -422,16 +390,11 @@ async fn cause(
     }
 }
 
-#[tokio::test]
 async fn a_kept_cluster_serves_later_runs_and_each_goes_with_its_containers_and_namespace() {
     let name = format!("test-{}", RunId::random());
     let kept_node = format!("stackgate-keep-{name}-control-plane");
     let _broom = Broom(kept_node.clone());
-    let Some(first) =
-        bench(|options| options.management = ManagementMode::Keep(name.clone())).await
-    else {
-        return;
-    };
+    let first = bench(|options| options.management = ManagementMode::Keep(name.clone())).await;
     let before = left_in_docker(&first.run);
     let management = first.engine.management(&first.context).await.unwrap();
     let cluster = format!("demo-{}", first.run);
@@ -474,9 +437,7 @@ async fn a_kept_cluster_serves_later_runs_and_each_goes_with_its_containers_and_
     );
     drop(first);
 
-    let second = bench(|options| options.management = ManagementMode::Reuse(name.clone()))
-        .await
-        .unwrap();
+    let second = bench(|options| options.management = ManagementMode::Reuse(name.clone())).await;
     assert_eq!(second.problems().await, []);
     let started = Instant::now();
     let management = second.engine.management(&second.context).await.unwrap();
@@ -523,8 +484,7 @@ async fn a_kept_cluster_serves_later_runs_and_each_goes_with_its_containers_and_
         options.management = ManagementMode::Reuse(name.clone());
         options.components_version = "v0.0.1".to_owned();
     })
-    .await
-    .unwrap();
+    .await;
     let Err(error) = third.engine.management(&third.context).await else {
         panic!("a cluster with another Cluster API was reused");
     };
@@ -539,8 +499,7 @@ async fn a_kept_cluster_serves_later_runs_and_each_goes_with_its_containers_and_
 const KILLED_RUN: &str = "STACKGATE_TEST_KILLED_RUN";
 const KILLED_FOLDER: &str = "STACKGATE_TEST_KILLED_FOLDER";
 
-#[tokio::test]
-#[ignore = "is the process that the test of kill -9 starts and kills"]
+/// The process that the tests of `kill -9` start and kill.
 async fn the_process_that_is_killed() {
     let run: RunId = std::env::var(KILLED_RUN).unwrap().parse().unwrap();
     let folder = PathBuf::from(std::env::var(KILLED_FOLDER).unwrap());
@@ -554,14 +513,11 @@ async fn the_process_that_is_killed() {
 
 /// Starts a run in a process of its own, kills it when `moment` has come, and cleans.
 async fn killed_and_cleaned(moment: impl Fn(&RunId) -> bool) {
-    let Some(bench) = bench(|_| ()).await else {
-        return;
-    };
+    let bench = bench(|_| ()).await;
     let before = left_in_docker(&bench.run);
     let killed = bench.folder.path().join("killed");
     std::fs::create_dir(&killed).unwrap();
     let mut process = tokio::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "the_process_that_is_killed", "--ignored"])
         .env(KILLED_RUN, bench.run.as_str())
         .env(KILLED_FOLDER, &killed)
         .stdout(std::process::Stdio::null())
@@ -592,17 +548,89 @@ fn node_exists(run: &RunId) -> bool {
     docker(&["inspect", &format!("stackgate-{run}-control-plane")]).is_some()
 }
 
-#[tokio::test]
 async fn killed_before_there_is_a_node_it_is_cleaned() {
     killed_and_cleaned(|run| private_folder(run).join("run.json").exists()).await;
 }
 
-#[tokio::test]
 async fn killed_while_the_node_boots_it_is_cleaned_with_its_processes() {
     killed_and_cleaned(node_exists).await;
 }
 
-#[tokio::test]
 async fn killed_with_a_management_cluster_it_is_cleaned() {
     killed_and_cleaned(|run| private_folder(run).join("ready").exists()).await;
+}
+
+fn on_a_runtime(test: impl Future<Output = ()>) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(test);
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    if std::env::var_os(KILLED_RUN).is_some() {
+        let _ = on_a_runtime(the_process_that_is_killed());
+        return ExitCode::SUCCESS;
+    }
+    testbed::run(vec![
+        (
+            "real_engine_a_management_cluster_comes_with_answering_providers_and_goes_without_a_trace",
+            false,
+            || {
+                on_a_runtime(
+                    a_management_cluster_comes_with_answering_providers_and_goes_without_a_trace(),
+                )
+            },
+        ),
+        (
+            "real_engine_an_interruption_ends_kind_and_the_teardown_finds_what_it_had_made",
+            false,
+            || on_a_runtime(an_interruption_ends_kind_and_the_teardown_finds_what_it_had_made()),
+        ),
+        (
+            "real_engine_a_node_image_that_is_nowhere_is_told_before_anything_is_made",
+            false,
+            || on_a_runtime(a_node_image_that_is_nowhere_is_told_before_anything_is_made()),
+        ),
+        ("real_engine_every_problem_is_told_at_once", false, || {
+            on_a_runtime(every_problem_is_told_at_once())
+        }),
+        (
+            "real_engine_a_kind_that_fails_is_told_with_its_step_and_its_words_and_leaves_logs",
+            false,
+            || {
+                on_a_runtime(
+                    a_kind_that_fails_is_told_with_its_step_and_its_words_and_leaves_logs(),
+                )
+            },
+        ),
+        (
+            "real_engine_cleaning_a_named_run_that_left_nothing_removes_nothing",
+            false,
+            || on_a_runtime(cleaning_a_named_run_that_left_nothing_removes_nothing()),
+        ),
+        (
+            "real_engine_a_kept_cluster_serves_later_runs_and_each_goes_with_its_containers_and_namespace",
+            false,
+            || {
+                on_a_runtime(a_kept_cluster_serves_later_runs_and_each_goes_with_its_containers_and_namespace())
+            },
+        ),
+        (
+            "real_engine_killed_before_there_is_a_node_it_is_cleaned",
+            false,
+            || on_a_runtime(killed_before_there_is_a_node_it_is_cleaned()),
+        ),
+        (
+            "real_engine_killed_while_the_node_boots_it_is_cleaned_with_its_processes",
+            false,
+            || on_a_runtime(killed_while_the_node_boots_it_is_cleaned_with_its_processes()),
+        ),
+        (
+            "real_engine_killed_with_a_management_cluster_it_is_cleaned",
+            false,
+            || on_a_runtime(killed_with_a_management_cluster_it_is_cleaned()),
+        ),
+    ])
 }

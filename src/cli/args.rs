@@ -89,6 +89,9 @@ pub struct CleanArgs {
     /// The run to clean up after, e.g. 7f3a09bc; every run when not given
     #[arg(value_name = "RUN")]
     pub run: Option<RunId>,
+    /// Remove the management cluster that was kept under this name
+    #[arg(long, value_name = "NAME", conflicts_with = "run")]
+    pub kept: Option<String>,
     #[command(flatten)]
     pub engine: EngineArgs,
 }

@@ -54,13 +54,19 @@ pub fn make(
     }
 }
 
-/// Removes what earlier runs on an engine left, and returns it in the reader's words.
+/// Removes what earlier runs on an engine left, or the management cluster that was `kept` under a
+/// name, and returns it in the reader's words.
 ///
 /// # Errors
 /// When the engine does not answer, or something could not be removed.
-pub async fn clean(engine: EngineKind, run: Option<RunId>) -> anyhow::Result<Vec<String>> {
-    match engine {
-        EngineKind::Kind => kind::clean(run).await,
+pub async fn clean(
+    engine: EngineKind,
+    run: Option<RunId>,
+    kept: Option<String>,
+) -> anyhow::Result<Vec<String>> {
+    match (engine, kept) {
+        (EngineKind::Kind, Some(name)) => kind::clean_kept(&name).await,
+        (EngineKind::Kind, None) => kind::clean(run).await,
     }
 }
 

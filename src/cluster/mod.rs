@@ -6,6 +6,7 @@ pub mod compare;
 mod context;
 pub mod kinds;
 mod object;
+mod patience;
 mod resolve;
 mod rollout;
 mod view;

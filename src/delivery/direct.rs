@@ -159,7 +159,7 @@ impl Direct<'_> {
             error,
         };
         let condition = Condition::parse(&wanted.conditions).map_err(in_stage)?;
-        let what = format!("{} ({when} stage {stage})", condition.expression());
+        let what = format!("condition {when} stage {stage}");
         let kinds = self
             .served(workload, applier, &what, &wanted.objects)
             .await?;
@@ -201,7 +201,7 @@ impl Direct<'_> {
                         found
                             .iter()
                             .map(|(_, live)| {
-                                live.blocker(format!("{} does not hold", condition.expression()))
+                                live.blocker(format!("does not meet {}", condition.expression()))
                             })
                             .collect(),
                     ),

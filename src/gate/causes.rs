@@ -129,7 +129,7 @@ fn is_dns(pod: &Object) -> bool {
 
 fn refused_images(pods: &[Arc<Object>], dns_may_move: bool) -> Vec<Finding> {
     pods.iter()
-        .filter(move |pod| !pod.is_deleting() && !(dns_may_move && is_dns(pod)))
+        .filter(move |pod| !(pod.is_deleting() || dns_may_move && is_dns(pod)))
         .flat_map(|pod| containers(pod).map(move |container| (pod, container)))
         .filter_map(|(pod, container)| {
             let reason = text(container, "/state/waiting/reason");

@@ -4,6 +4,7 @@ mod causes;
 mod clusters;
 mod comparison;
 mod finished;
+mod journey;
 mod phases;
 mod plan;
 mod run;

@@ -1,30 +1,24 @@
 //! The order of a run: what happens in each phase, and what follows from it.
 
-use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use futures::FutureExt;
 use futures::future::join;
-use kube::Client;
 use serde_json::Value;
 
-use super::causes::Causes;
-use super::finished::{self, Goal};
+use super::journey::Workload;
 use super::phases::{Done, Phases};
 use super::plan::{Keep, Plan};
 use super::trouble::Trouble;
-use super::{clusters, comparison, topology};
+use super::{clusters, comparison};
 use crate::checks::{ManagementTarget, TOOLS_IMAGE, Target};
-use crate::cluster::{Applier, Apply, Context, Progress, View, kinds, stay, wait};
-use crate::delivery::{self, Direct};
+use crate::cluster::Context;
+use crate::delivery;
 use crate::engine::{Engine, Kept, Management};
-use crate::record::{
-    Blocker, CheckResult, Counts, Finding, ObjectRef, Outcome, Phase, Verdict, What,
-};
-use crate::stack::{Hook, Release, ReleaseError};
+use crate::record::{CheckResult, Counts, Phase, Verdict, What};
+use crate::stack::Release;
 use crate::suite;
 
 /// How a run ended.
@@ -88,25 +82,11 @@ struct Checked {
     after: Vec<CheckResult>,
 }
 
-/// The workload cluster, arrived at a release.
-struct Workload {
-    client: Client,
-    view: View,
-    goal: Goal,
-    addons: Vec<delivery::AddonObjects>,
-}
-
-/// A release's addons, rendered for the run's Cluster, and where the Cluster has to arrive with them.
-struct Prepared {
-    addons: Vec<delivery::AddonObjects>,
-    goal: Goal,
-}
-
-struct Run<'a> {
-    plan: &'a Plan,
-    context: &'a Context,
-    engine: &'a dyn Engine,
-    phases: &'a Phases<'a>,
+pub(super) struct Run<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) context: &'a Context,
+    pub(super) engine: &'a dyn Engine,
+    pub(super) phases: &'a Phases<'a>,
 }
 
 impl Run<'_> {
@@ -196,243 +176,9 @@ impl Run<'_> {
 
     async fn management(&self) -> Result<Done<Management>, Trouble> {
         let management = self.engine.management(self.context).await?;
-        for (name, value) in self.engine.properties().await {
-            self.context.property(name, value);
-        }
+        self.tell_properties().await;
         let message = format!("namespace {}", management.namespace);
         Ok((management, Some(message)))
-    }
-
-    fn direct(&self, deadline: Duration) -> Direct<'_> {
-        Direct {
-            context: self.context,
-            deadline,
-        }
-    }
-
-    async fn provide(&self, management: &Management, release: &Release) -> Result<(), Trouble> {
-        let class = delivery::class(release, &management.namespace).map_err(rendering)?;
-        let direct = self.direct(self.plan.stack.spec.timeouts.release.get());
-        Ok(direct
-            .provide(&management.client, &management.namespace, &class)
-            .await?)
-    }
-
-    fn goal(
-        &self,
-        management: &Management,
-        release: &Release,
-        addons: &[delivery::AddonObjects],
-    ) -> Goal {
-        let objects: Vec<Value> = delivery::applied(addons).cloned().collect();
-        Goal {
-            namespace: management.namespace.clone(),
-            cluster: self.plan.cluster.clone(),
-            class: release.class_name.clone(),
-            version: release.kubernetes_version.to_string(),
-            control_plane: self.plan.stack.spec.cluster.control_plane.replicas.into(),
-            workers: self.plan.workers(),
-            workloads: finished::workloads(&objects),
-        }
-    }
-
-    /// Renders a release's addons with the management cluster's objects as they are now.
-    async fn prepare(
-        &self,
-        management: &Management,
-        release: &Release,
-        hook: Hook,
-    ) -> Result<Prepared, Trouble> {
-        let left = self.phases.left();
-        let inputs = clusters::inputs(self.context, management, &self.plan.cluster, left).await?;
-        let addons = delivery::addons(release, hook, &inputs).map_err(rendering)?;
-        let goal = self.goal(management, release, &addons);
-        Ok(Prepared { addons, goal })
-    }
-
-    async fn create(
-        &self,
-        management: &Management,
-        view: &View,
-    ) -> Result<Done<Workload>, Trouble> {
-        let release = &self.plan.pair.from;
-        let cluster = self
-            .plan
-            .cluster_object(release, &management.namespace, &self.context.run);
-        let applier = Applier::new("management", management.client.clone());
-        let options = Apply {
-            deadline: self.phases.left(),
-            namespace: Some(&management.namespace),
-            labels: &[],
-            source: "stack.yaml",
-        };
-        applier.apply(self.context, &[cluster], options).await?;
-        let (client, _) = clusters::connect(
-            self.context,
-            self.engine,
-            management,
-            &self.plan.cluster,
-            self.phases.left(),
-        )
-        .await?;
-        let workload = clusters::watch_workload(&client);
-        let bare = self.goal(management, release, &[]);
-        self.arrive("API server answers", &bare, view, &workload, |blockers| {
-            blockers
-                .retain(|blocker| blocker.condition == "cannot be watched on the workload cluster");
-        })
-        .await?;
-        let hook = Hook::AfterControlPlaneInitialized;
-        let prepared = self.prepare(management, release, hook).await?;
-        let direct = self.direct(self.phases.left());
-        direct.addons(&client, &prepared.addons, &[]).await?;
-        self.nodes("nodes Ready", &prepared.goal, view, &workload)
-            .await?;
-        self.arrive("all settled", &prepared.goal, view, &workload, |_| {})
-            .await?;
-        self.versions("before", release, &prepared);
-        let nodes = workload.list(&kinds::NODE).len();
-        let message = format!("{nodes} nodes at {}", prepared.goal.version);
-        let Prepared { addons, goal } = prepared;
-        Ok((
-            Workload {
-                client,
-                view: workload,
-                goal,
-                addons,
-            },
-            Some(message),
-        ))
-    }
-
-    /// Addons, then the one patch, then everything that is not yet at N+1. Returns what N+1 dropped.
-    async fn upgrade(
-        &self,
-        management: &Management,
-        view: &View,
-        workload: &mut Workload,
-    ) -> Result<Done<Vec<Value>>, Trouble> {
-        let release = &self.plan.pair.to;
-        let prepared = self
-            .prepare(management, release, Hook::BeforeClusterUpgrade)
-            .await?;
-        let direct = self.direct(self.phases.left());
-        direct
-            .addons(&workload.client, &prepared.addons, &workload.addons)
-            .await?;
-        topology::upgrade(
-            &management.client,
-            &self.plan.stack.spec,
-            &management.namespace,
-            &self.plan.cluster,
-            &release.class_name,
-            &prepared.goal.version,
-        )
-        .await?;
-        self.nodes("nodes upgraded", &prepared.goal, view, &workload.view)
-            .await?;
-        self.arrive("all settled", &prepared.goal, view, &workload.view, |_| {})
-            .await?;
-        self.versions("after", release, &prepared);
-        let dropped = delivery::dropped(
-            delivery::applied(&workload.addons),
-            delivery::applied(&prepared.addons),
-        );
-        let nodes = workload.view.list(&kinds::NODE).len();
-        let message = format!("{nodes} nodes at {}", prepared.goal.version);
-        workload.goal = prepared.goal;
-        workload.addons = prepared.addons;
-        Ok((dropped, Some(message)))
-    }
-
-    /// Waits until the nodes are there, Ready, at the goal's version: what people mean by "upgraded".
-    async fn nodes(
-        &self,
-        what: &str,
-        goal: &Goal,
-        view: &View,
-        workload: &View,
-    ) -> Result<(), Trouble> {
-        self.arrive(what, goal, view, workload, |blockers| {
-            blockers.retain(|blocker| {
-                matches!(blocker.object.kind.as_str(), "Node" | "Machine")
-                    || blocker.condition.contains("nodes for")
-                    || blocker.condition.contains("Machines, ")
-            });
-        })
-        .await
-    }
-
-    async fn arrive(
-        &self,
-        what: &str,
-        goal: &Goal,
-        view: &View,
-        workload: &View,
-        only: impl Fn(&mut Vec<Blocker>),
-    ) -> Result<(), Trouble> {
-        let causes = Causes {
-            context: self.context,
-            goal,
-            management: view,
-            workload: Some(workload),
-            engine: self.engine,
-            seen: Mutex::default(),
-        };
-        let what = format!("{}: {what}", goal.cluster);
-        wait(
-            self.context,
-            &what,
-            self.phases.left(),
-            &[view, workload],
-            Some(&causes),
-            || {
-                let mut blockers = finished::blockers(goal, view, workload);
-                only(&mut blockers);
-                Progress::unless(blockers)
-            },
-        )
-        .await?;
-        Ok(())
-    }
-
-    /// Nothing moves any more: no Machine is replaced, and nothing that had arrived goes away for
-    /// good. A workload that is briefly unavailable is waited for, and watched again.
-    async fn stays(
-        &self,
-        view: &View,
-        workload: &Workload,
-        period: Duration,
-    ) -> Result<(), Trouble> {
-        let machines = || -> BTreeSet<String> {
-            let machines = workload.goal.machines(view);
-            machines
-                .iter()
-                .map(|machine| machine.str("/metadata/uid").to_owned())
-                .collect()
-        };
-        let arrived = machines();
-        loop {
-            let violated = stay(self.context, period, &[view, &workload.view], || {
-                finished::blockers(&workload.goal, view, &workload.view)
-            })
-            .await?;
-            if machines() != arrived {
-                return Err(unexpected_rollout(&workload.goal, &violated));
-            }
-            let Some(first) = violated.first() else {
-                return Ok(());
-            };
-            self.context.note(format!("had arrived, but then: {first}"));
-            self.arrive(
-                "settled again",
-                &workload.goal,
-                view,
-                &workload.view,
-                |_| {},
-            )
-            .await?;
-        }
     }
 
     async fn check(
@@ -462,35 +208,19 @@ impl Run<'_> {
             tools_image: TOOLS_IMAGE,
         };
         let accepted = &self.plan.stack.spec.accepted;
-        let run = suite::run(&target, &self.plan.suites, accepted, phase);
-        let results = tokio::select! {
-            results = run => results,
-            () = self.context.interrupt.raised() => return Err(Trouble::Interrupted),
-        };
-        let message = tally(&results);
+        // It heeds an interruption by itself, and removes what its checks had created.
+        let results = suite::run(&target, &self.plan.suites, accepted, phase).await;
+        if self.context.interrupt.is_raised() {
+            return Err(Trouble::Interrupted);
+        }
+        let message = suite::tally(&results);
         Ok((results, Some(message)))
     }
 
-    /// Facts for the reports that are known once a release has arrived.
-    fn versions(&self, when: &str, release: &Release, prepared: &Prepared) {
-        self.context.property(
-            format!("kubernetes.{when}"),
-            release.kubernetes_version.to_string(),
-        );
-        let network = prepared
-            .addons
-            .iter()
-            .find(|addon| addon.stage.name.contains("cni"));
-        let images = network
-            .into_iter()
-            .flat_map(|addon| &addon.objects)
-            .filter_map(|object| {
-                object
-                    .pointer("/spec/template/spec/containers/0/image")?
-                    .as_str()
-            });
-        for image in images.take(1) {
-            self.context.property(format!("cni.{when}"), image);
+    /// Facts about the environment, and what its parts use at this moment.
+    async fn tell_properties(&self) {
+        for (name, value) in self.engine.properties().await {
+            self.context.property(name, value);
         }
     }
 
@@ -549,6 +279,8 @@ impl Run<'_> {
     async fn tear_down(&self, keep: bool) -> Vec<Kept> {
         let context = self.context.uninterrupted();
         let deadline = self.plan.stack.spec.timeouts.teardown.get();
+        // A second sample of what the clusters use, before they go.
+        self.tell_properties().await;
         let body = async {
             let kept = self.engine.teardown(&context, keep).await?;
             let left = if keep {
@@ -569,54 +301,5 @@ impl Run<'_> {
             .run(Phase::Teardown, deadline, body)
             .await
             .unwrap_or_default()
-    }
-}
-
-fn rendering(error: ReleaseError) -> Trouble {
-    Trouble::stack(error.to_string())
-}
-
-/// A round of checks in one line, e.g. `38 passed, 2 failed`.
-fn tally(results: &[CheckResult]) -> String {
-    let words = [
-        (Outcome::Pass, "passed"),
-        (Outcome::Fail, "failed"),
-        (Outcome::Abort, "not judged"),
-        (Outcome::Skip, "skipped"),
-    ];
-    let counted = words.map(|(outcome, word)| {
-        (
-            results
-                .iter()
-                .filter(|result| result.outcome == outcome)
-                .count(),
-            word,
-        )
-    });
-    let told: Vec<String> = counted
-        .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, word)| format!("{count} {word}"))
-        .collect();
-    if told.is_empty() {
-        "no check".to_owned()
-    } else {
-        told.join(", ")
-    }
-}
-
-fn unexpected_rollout(goal: &Goal, evidence: &[Blocker]) -> Trouble {
-    let finding = Finding {
-        cause: "unexpected-rollout".to_owned(),
-        message: format!(
-            "Machines of {} are replaced although the upgrade to {} had arrived",
-            goal.cluster, goal.version
-        ),
-        object: ObjectRef::new("management", "Cluster", &goal.namespace, &goal.cluster),
-        evidence: evidence.iter().map(ToString::to_string).collect(),
-    };
-    Trouble::Stack {
-        message: finding.message.clone(),
-        finding: Some(Box::new(finding)),
     }
 }

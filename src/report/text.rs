@@ -55,7 +55,8 @@ pub fn limited(text: &str, bytes: usize) -> Cow<'_, str> {
 /// Cut to so many columns of a terminal, with `…` where something is missing.
 #[must_use]
 pub fn cut(line: &str, columns: usize) -> Cow<'_, str> {
-    console::truncate_str(line, columns, "…")
+    // Without room for the mark there is room for nothing.
+    console::truncate_str(line, columns, if columns == 0 { "" } else { "…" })
 }
 
 /// A duration in seconds as a clock shows it: `01:12`, `1:02:03`.

@@ -1,5 +1,5 @@
 //! What the tests of the command line and of the reports share.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![expect(dead_code, reason = "each test binary uses its own part")]
 
 pub mod junit;
 pub mod stream;

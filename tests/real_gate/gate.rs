@@ -147,7 +147,7 @@ impl Ended {
             )?;
         }
         let junit = std::fs::read_to_string(self.folder.join("junit.xml"))?;
-        let report = quick_junit::Report::deserialize_from_str(&junit)?;
+        let report = crate::junit::parse(&junit);
         let failures: usize = report.test_suites.iter().map(|suite| suite.failures).sum();
         self.expect(failures > 0, "a failure in junit.xml")
     }
@@ -157,10 +157,12 @@ impl Ended {
         if holds {
             return Ok(());
         }
-        Err(format!(
+        let message = format!(
             "expected {what}; exit code {}, reason: {}, findings: {:#?}\n{}",
             self.code, self.summary.reason, self.summary.findings, self.output
-        )
-        .into())
+        );
+        // Now rather than at the end of all tests, which may be half an hour away.
+        eprintln!("{message}");
+        Err(message.into())
     }
 }

@@ -4,6 +4,8 @@
 //! one line says why. The quick set runs with `cargo test`; all of them with
 //! `cargo test --test real_gate -- --include-ignored`.
 
+#[path = "../common/testbed.rs"]
+mod testbed;
 #[path = "../common/variant.rs"]
 #[expect(
     dead_code,
@@ -22,7 +24,7 @@ mod open;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::Failed;
 
 /// Name, whether it belongs to the quick set that CI runs, and the test.
 type Real = (&'static str, bool, fn() -> Result<(), Failed>);
@@ -68,21 +70,5 @@ const TESTS: [Real; 9] = [
 ];
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    // Two clusters at a time on two cores make each other's deadlines worthless.
-    arguments.test_threads = Some(1);
-    let missing = machine::missing();
-    let lists_only = arguments.list;
-    if let Some(missing) = missing.as_ref().filter(|_| !lists_only) {
-        eprintln!("real tests are skipped: {missing}");
-        arguments.include_ignored = false;
-        arguments.ignored = false;
-    }
-    let trials = TESTS
-        .into_iter()
-        .map(|(name, quick, test)| {
-            Trial::test(name, test).with_ignored_flag(missing.is_some() || !quick)
-        })
-        .collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    testbed::run(TESTS.to_vec())
 }

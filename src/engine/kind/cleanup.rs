@@ -10,7 +10,7 @@ use futures::future::{join_all, try_join_all};
 
 use super::docker::{self, Node};
 use super::kept;
-use super::names::{Claims, NETWORK, is_kept, of_run, owns, run_of};
+use super::names::{Claims, NETWORK, is_kept, kept_cluster, of_run, owns, run_of};
 use super::private::PrivateFolder;
 use super::process::{self, Process};
 use crate::record::RunId;
@@ -210,6 +210,30 @@ pub async fn clean(run: Option<RunId>) -> Result<Vec<String>> {
     } else {
         bail!("{}", errors.join("; "))
     }
+}
+
+/// Removes the management cluster that was kept under a name, after ending what runs left in it. The
+/// network stays: kind shares it between clusters, and nobody knows any more who made it.
+///
+/// # Errors
+/// When Docker does not answer, or there is no such cluster.
+pub async fn clean_kept(name: &str) -> Result<Vec<String>> {
+    let docker = docker::connect()
+        .await
+        .context("failed to reach Docker, where kept clusters run")?;
+    let cluster = kept_cluster(name);
+    let mut nodes = docker::nodes(&docker).await?;
+    nodes.retain(|node| node.cluster == cluster);
+    if nodes.is_empty() {
+        bail!("there is no management cluster kept as '{name}'");
+    }
+    try_join_all(nodes.iter().map(|node| docker::remove(&docker, &node.id))).await?;
+    let volumes = nodes.iter().flat_map(|node| node.volumes.clone()).collect();
+    remove_volumes(&docker, &volumes).await?;
+    Ok(nodes
+        .into_iter()
+        .map(|node| format!("container {}", node.name))
+        .collect())
 }
 
 /// Every run that has left a trace and is not under way.

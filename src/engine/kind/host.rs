@@ -1,5 +1,6 @@
 //! The machine under the containers: memory, disk, and the kernel's limits for watching files.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::sys::statvfs::statvfs;
@@ -80,13 +81,14 @@ fn available_mib(meminfo: &str) -> Option<u64> {
     Some(kib / 1024)
 }
 
-/// Inotify instances in use by processes that can be seen; nodes share the limit, since their root is
-/// the machine's.
+/// Inotify instances in use by root's processes, as far as they can be seen: the limit is per user, and
+/// root in a node is root on the machine.
 fn used_instances() -> u64 {
     let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbered = processes.filter(|process| {
         let name = process.file_name();
-        name.to_string_lossy().bytes().all(|b| b.is_ascii_digit())
+        let numbered = name.to_string_lossy().bytes().all(|b| b.is_ascii_digit());
+        numbered && process.metadata().is_ok_and(|process| process.uid() == 0)
     });
     let files = numbered
         .filter_map(|process| std::fs::read_dir(process.path().join("fd")).ok())

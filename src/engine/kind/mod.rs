@@ -29,7 +29,7 @@ use kube::Client;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-pub use cleanup::clean;
+pub use cleanup::{clean, clean_kept};
 
 use super::config::Config;
 use super::{Engine, EngineError, Kept, Management, Problem};

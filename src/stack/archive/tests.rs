@@ -1,3 +1,5 @@
+//! Archives that are well-formed, hostile, and arbitrary.
+
 use std::io::Write as _;
 
 use flate2::read::MultiGzDecoder;
