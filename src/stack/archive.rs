@@ -195,7 +195,7 @@ pub fn read_from(archive: &str, packed: impl Read, limits: &Limits) -> Result<Fi
                 },
             ));
         }
-        let mut data = Vec::new();
+        let mut data = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
         entry
             .read_to_end(&mut data)
             .map_err(|e| fail(Some(&raw), stream_reason(e)))?;

@@ -1,25 +1,27 @@
 //! Template text to tokens.
 
+use std::borrow::Cow;
+
 use super::ast::Position;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind {
+pub(super) enum Kind<'t> {
     /// Text outside of actions, already trimmed.
-    Text(String),
+    Text(&'t str),
     /// `{{` and `}}`.
     Open,
     Close,
     /// A function or keyword.
-    Word(String),
+    Word(&'t str),
     /// `.name`, and `.` alone.
-    Field(String),
+    Field(&'t str),
     Dot,
-    /// `$name`, or `$`.
-    Variable(String),
+    /// `$name`, or `$`; with its `$`.
+    Variable(&'t str),
     Int(i64),
     Float(f64),
     /// A string literal, escapes resolved.
-    Quoted(String),
+    Quoted(Cow<'t, str>),
     LeftParen,
     RightParen,
     Pipe,
@@ -30,8 +32,8 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Token {
-    pub kind: Kind,
+pub(super) struct Token<'t> {
+    pub kind: Kind<'t>,
     pub at: Position,
     /// Whether white space stands before it: `.a .b` is two words, `.a.b` is one.
     pub spaced: bool,
@@ -47,11 +49,11 @@ pub(super) struct LexError {
 struct Lexer<'t> {
     rest: &'t str,
     at: Position,
-    tokens: Vec<Token>,
+    tokens: Vec<Token<'t>>,
 }
 
 /// Splits a template into tokens; the last one is [`Kind::End`].
-pub(super) fn lex(text: &str) -> Result<Vec<Token>, LexError> {
+pub(super) fn lex(text: &str) -> Result<Vec<Token<'_>>, LexError> {
     let at = Position { line: 1, column: 1 };
     let mut lexer = Lexer {
         rest: text,
@@ -97,16 +99,19 @@ impl<'t> Lexer<'t> {
     fn advance(&mut self, bytes: usize) {
         let (passed, rest) = self.rest.split_at(bytes);
         self.rest = rest;
-        match passed.rfind('\n') {
-            Some(last) => {
-                self.at.line += passed.matches('\n').count();
-                self.at.column = passed[last + 1..].chars().count() + 1;
+        let lines = passed.bytes().filter(|b| *b == b'\n').count();
+        let last_line = match lines {
+            0 => passed,
+            _ => {
+                self.at.line += lines;
+                self.at.column = 1;
+                passed.rsplit('\n').next().unwrap_or_default()
             }
-            None => self.at.column += passed.chars().count(),
-        }
+        };
+        self.at.column += last_line.chars().count();
     }
 
-    fn push(&mut self, kind: Kind, at: Position, spaced: bool) {
+    fn push(&mut self, kind: Kind<'t>, at: Position, spaced: bool) {
         self.tokens.push(Token { kind, at, spaced });
     }
 
@@ -126,7 +131,7 @@ impl<'t> Lexer<'t> {
             text = text.trim_end_matches(is_space);
         }
         if !text.is_empty() {
-            self.push(Kind::Text(text.to_owned()), self.at, false);
+            self.push(Kind::Text(text), self.at, false);
         }
         self.advance(bytes);
     }
@@ -170,7 +175,9 @@ impl<'t> Lexer<'t> {
                 return Err(self.error(opened, "unclosed action, expected `}}`"));
             };
             if is_space(c) {
-                self.advance(1);
+                // Up to the last blank: that one may belong to ` -}}`.
+                let blanks = self.rest.find(|c| !is_space(c)).unwrap_or(self.rest.len());
+                self.advance(if blanks > 1 { blanks - 1 } else { 1 });
                 spaced = true;
                 continue;
             }
@@ -181,7 +188,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn token(&self, c: char, at: Position) -> Result<(Kind, usize), LexError> {
+    fn token(&self, c: char, at: Position) -> Result<(Kind<'t>, usize), LexError> {
         let rest = self.rest;
         let second = rest[c.len_utf8()..].chars().next();
         Ok(match c {
@@ -196,31 +203,35 @@ impl<'t> Lexer<'t> {
             '\'' => self.character(at)?,
             '$' => {
                 let name = word(&rest[1..]);
-                (Kind::Variable(format!("${name}")), 1 + name.len())
+                (Kind::Variable(&rest[..=name.len()]), 1 + name.len())
             }
             '.' if !second.is_some_and(|c| c.is_ascii_digit()) => {
                 let name = word(&rest[1..]);
                 let kind = if name.is_empty() {
                     Kind::Dot
                 } else {
-                    Kind::Field(name.to_owned())
+                    Kind::Field(name)
                 };
                 (kind, 1 + name.len())
             }
             '+' | '-' | '.' | '0'..='9' => self.number(at)?,
             c if is_word(c) => {
                 let name = word(rest);
-                (Kind::Word(name.to_owned()), name.len())
+                (Kind::Word(name), name.len())
             }
             c => return Err(self.error(at, format!("unexpected character {c:?} in action"))),
         })
     }
 
-    fn string(&self, quote: char, at: Position) -> Result<(Kind, usize), LexError> {
+    fn string(&self, quote: char, at: Position) -> Result<(Kind<'t>, usize), LexError> {
         let unterminated = || self.error(at, "unterminated string");
         if quote == '`' {
             let end = self.rest[1..].find('`').ok_or_else(unterminated)?;
-            let text = self.rest[1..=end].replace('\r', "");
+            let raw = &self.rest[1..=end];
+            let text = match raw.contains('\r') {
+                true => Cow::Owned(raw.replace('\r', "")),
+                false => Cow::Borrowed(raw),
+            };
             return Ok((Kind::Quoted(text), end + 2));
         }
         let mut escaped = false;
@@ -239,7 +250,7 @@ impl<'t> Lexer<'t> {
         Err(unterminated())
     }
 
-    fn character(&self, at: Position) -> Result<(Kind, usize), LexError> {
+    fn character(&self, at: Position) -> Result<(Kind<'t>, usize), LexError> {
         let bad = || self.error(at, "malformed character constant");
         let skip = if self.rest[1..].starts_with('\\') {
             3
@@ -260,7 +271,7 @@ impl<'t> Lexer<'t> {
         }
     }
 
-    fn number(&self, at: Position) -> Result<(Kind, usize), LexError> {
+    fn number(&self, at: Position) -> Result<(Kind<'t>, usize), LexError> {
         let mut length = 0;
         let mut before = ' ';
         for c in self.rest.chars() {
@@ -308,7 +319,10 @@ fn word(text: &str) -> &str {
 }
 
 /// Resolves Go's escapes; `None` where one is malformed or the result is not UTF-8.
-fn unescape(text: &str) -> Option<String> {
+fn unescape(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('\\') {
+        return Some(Cow::Borrowed(text));
+    }
     let mut out: Vec<u8> = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -343,20 +357,20 @@ fn unescape(text: &str) -> Option<String> {
         }
         rest = &rest[length..];
     }
-    String::from_utf8(out).ok()
+    String::from_utf8(out).ok().map(Cow::Owned)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn kinds(text: &str) -> Vec<Kind> {
+    fn kinds(text: &str) -> Vec<Kind<'_>> {
         lex(text).unwrap().into_iter().map(|t| t.kind).collect()
     }
 
     #[test]
     fn text_is_trimmed_by_markers() {
-        let text = |t: &str| Kind::Text(t.into());
+        let text = Kind::Text;
         assert_eq!(
             kinds("a  {{- 1 -}}\n b {{/* c */}} d {{- /* e */ -}} f"),
             [
@@ -378,11 +392,11 @@ mod tests {
             kinds(r#"{{$x.a | f .b . "q\n\u263a" `raw` 'a' -0x1F 1.5e3 1_000}}"#),
             [
                 Kind::Open,
-                Kind::Variable("$x".into()),
-                Kind::Field("a".into()),
+                Kind::Variable("$x"),
+                Kind::Field("a"),
                 Kind::Pipe,
-                Kind::Word("f".into()),
-                Kind::Field("b".into()),
+                Kind::Word("f"),
+                Kind::Field("b"),
                 Kind::Dot,
                 Kind::Quoted("q\n☺".into()),
                 Kind::Quoted("raw".into()),

@@ -359,6 +359,8 @@ fn all<T>(
 /// values that are small in memory and endless to print.
 const MAX_DEPTH: usize = 200;
 const MAX_WALK: usize = 64 * 1024 * 1024;
+/// What a node weighs besides its text: about what it takes in memory.
+const NODE: usize = 64;
 
 /// The budget of one walk through a value.
 #[derive(Default)]
@@ -375,9 +377,9 @@ impl Walk {
         inside: impl FnOnce(&mut Walk) -> Result<T, String>,
     ) -> Result<T, String> {
         self.bytes += match value {
-            Value::Text(text) => 16 + text.len(),
-            Value::Bytes(bytes) => 16 + 4 * bytes.len(),
-            _ => 16,
+            Value::Text(text) => NODE + text.len(),
+            Value::Bytes(bytes) => NODE + 4 * bytes.len(),
+            _ => NODE,
         };
         if self.bytes > MAX_WALK {
             return Err(format!(

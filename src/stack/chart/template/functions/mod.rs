@@ -131,6 +131,11 @@ impl Library {
         if self == Library::SlimSprig && NOT_IN_SLIM_SPRIG.contains(&name) {
             return None;
         }
+        // Helm's `fromJson` knows mappings only, Sprig's any JSON.
+        let name = match (self, name) {
+            (Library::SlimSprig, "fromJson") => "mustFromJson",
+            (_, name) => name,
+        };
         all().get(name).copied()
     }
 }

@@ -66,8 +66,8 @@ pub(super) fn parse(
     Ok(trees)
 }
 
-struct Parser {
-    tokens: Vec<Token>,
+struct Parser<'t> {
+    tokens: Vec<Token<'t>>,
     index: usize,
     file: Rc<str>,
     library: Library,
@@ -100,7 +100,7 @@ enum BranchKind {
     Range,
 }
 
-impl Parser {
+impl<'t> Parser<'t> {
     fn error<T>(&self, at: Position, message: impl Into<String>) -> Parsed<T> {
         Err(ParseError {
             at,
@@ -109,17 +109,17 @@ impl Parser {
     }
 
     /// The token `ahead` places from here; the list ends in [`Kind::End`], which is never passed.
-    fn ahead(&self, ahead: usize) -> &Token {
+    fn ahead(&self, ahead: usize) -> &Token<'t> {
         &self.tokens[(self.index + ahead).min(self.tokens.len() - 1)]
     }
 
-    fn next(&mut self) -> Token {
+    fn next(&mut self) -> Token<'t> {
         let token = self.ahead(0).clone();
         self.index += 1;
         token
     }
 
-    fn peek(&self) -> &Kind {
+    fn peek(&self) -> &Kind<'t> {
         &self.ahead(0).kind
     }
 
@@ -127,14 +127,14 @@ impl Parser {
         self.ahead(0).at
     }
 
-    fn peek_word(&self) -> Option<String> {
+    fn peek_word(&self) -> Option<&'t str> {
         match self.peek() {
-            Kind::Word(word) => Some(word.clone()),
+            Kind::Word(word) => Some(word),
             _ => None,
         }
     }
 
-    fn expect(&mut self, kind: &Kind, context: &str) -> Parsed<()> {
+    fn expect(&mut self, kind: &Kind<'t>, context: &str) -> Parsed<()> {
         let token = self.next();
         if token.kind == *kind {
             return Ok(());
@@ -142,7 +142,7 @@ impl Parser {
         self.unexpected(&token, context)
     }
 
-    fn unexpected<T>(&self, token: &Token, context: &str) -> Parsed<T> {
+    fn unexpected<T>(&self, token: &Token<'t>, context: &str) -> Parsed<T> {
         let shown = match &token.kind {
             Kind::Close => "`}}`".to_owned(),
             Kind::End | Kind::Text(_) | Kind::Open => "end of action".to_owned(),
@@ -179,7 +179,7 @@ impl Parser {
                 Kind::Open => {
                     let at = token.at;
                     let word = self.peek_word();
-                    match word.as_deref() {
+                    match word {
                         Some("end") => {
                             self.next();
                             self.expect(&Kind::Close, "end")?;
@@ -189,7 +189,7 @@ impl Parser {
                             self.next();
                             return Ok((nodes, Some((Stop::Else, at))));
                         }
-                        _ => nodes.extend(self.action(at, word.as_deref())?),
+                        _ => nodes.extend(self.action(at, word)?),
                     }
                 }
                 _ => return self.unexpected(&token, "template"),
@@ -265,7 +265,7 @@ impl Parser {
             });
         }
         let word = self.peek_word();
-        let chained = match (kind, word.as_deref()) {
+        let chained = match (kind, word) {
             (BranchKind::If, Some("if")) => Some(BranchKind::If),
             (BranchKind::With, Some("with")) => Some(BranchKind::With),
             _ => None,

@@ -8,8 +8,8 @@ use super::super::lex::{Kind, Token};
 use super::super::value::Value;
 use super::{Parsed, Parser};
 
-impl Parser {
-    pub(super) fn pipeline(&mut self, context: &str, end: &Kind) -> Parsed<Pipeline> {
+impl<'t> Parser<'t> {
+    pub(super) fn pipeline(&mut self, context: &str, end: &Kind<'t>) -> Parsed<Pipeline> {
         let at = self.here();
         let (variables, assign) = self.variables_of(context)?;
         let mut commands = Vec::new();
@@ -54,15 +54,15 @@ impl Parser {
 
     /// `$x :=`, `$x =`, and in a loop `$k, $v :=`.
     pub(super) fn variables_of(&mut self, context: &str) -> Parsed<(Vec<Rc<str>>, bool)> {
-        let Kind::Variable(first) = self.peek().clone() else {
+        let &Kind::Variable(first) = self.peek() else {
             return Ok((Vec::new(), false));
         };
-        let is_set = |kind: &Kind| matches!(kind, Kind::Declare | Kind::Assign);
+        let is_set = |kind: &Kind<'_>| matches!(kind, Kind::Declare | Kind::Assign);
         let names: Vec<Rc<str>> = match &self.ahead(1).kind {
             kind if is_set(kind) => vec![first.into()],
             Kind::Comma => match (&self.ahead(2).kind, &self.ahead(3).kind) {
                 (Kind::Variable(second), kind) if context == "range" && is_set(kind) => {
-                    vec![first.into(), second.as_str().into()]
+                    vec![first.into(), (*second).into()]
                 }
                 _ if context == "range" => {
                     return self.error(self.here(), "range can only initialize variables");
@@ -129,7 +129,7 @@ impl Parser {
             ..
         } = self.ahead(0)
         {
-            fields.push(Rc::from(name.as_str()));
+            fields.push(Rc::from(*name));
             self.next();
         }
         if fields.is_empty() {
@@ -158,13 +158,13 @@ impl Parser {
             Kind::Quoted(text) => WordKind::Literal(Value::text(text)),
             Kind::Variable(name) => {
                 let at = self.next().at;
-                self.check_variable(&name, at)?;
+                self.check_variable(name, at)?;
                 return Ok(Some(Word {
                     at,
                     kind: WordKind::Variable(name.into(), Vec::new()),
                 }));
             }
-            Kind::Word(word) => match word.as_str() {
+            Kind::Word(word) => match word {
                 "true" => WordKind::Literal(Value::Bool(true)),
                 "false" => WordKind::Literal(Value::Bool(false)),
                 "nil" => WordKind::Nil,
