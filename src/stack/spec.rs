@@ -236,7 +236,7 @@ pub struct Timeouts {
     pub check: Timeout,
     /// From the patch of class and version to the end of the rollout: `wait-machine-upgrade` (20m).
     pub upgrade: Timeout,
-    /// How long the finished state must stay as it is: shorter than `wait-resource-versions-remain-stable` (2m), since the checks run after it.
+    /// How long the finished state must stay as it is: shorter than `wait-resource-versions-remain-stable` (2m), since the checks run meanwhile.
     pub stable: Timeout,
     /// Clusters deleted and everything removed: `wait-delete-cluster` (3m).
     pub teardown: Timeout,
