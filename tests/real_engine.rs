@@ -573,7 +573,7 @@ fn main() -> ExitCode {
         let _ = on_a_runtime(the_process_that_is_killed());
         return ExitCode::SUCCESS;
     }
-    testbed::run(vec![
+    testbed::run(&[
         (
             "real_engine_a_management_cluster_comes_with_answering_providers_and_goes_without_a_trace",
             false,

@@ -41,10 +41,13 @@ pub fn docker(arguments: &[&str]) -> Option<Vec<String>> {
     })
 }
 
+/// Name, whether it belongs to the quick set that CI runs, and the test.
+pub type Real = (&'static str, bool, fn() -> Result<(), Failed>);
+
 /// Runs tests that need real clusters, one at a time: two clusters on two cores make each other's
 /// deadlines worthless. Where the testbed is not up, all of them are shown as ignored and one line says
 /// why; the others but the quick ones are ignored unless asked for.
-pub fn run(tests: Vec<(&'static str, bool, fn() -> Result<(), Failed>)>) -> ExitCode {
+pub fn run(tests: &[Real]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let missing = missing();
@@ -54,9 +57,9 @@ pub fn run(tests: Vec<(&'static str, bool, fn() -> Result<(), Failed>)>) -> Exit
         arguments.ignored = false;
     }
     let trials = tests
-        .into_iter()
+        .iter()
         .map(|(name, quick, test)| {
-            Trial::test(name, test).with_ignored_flag(missing.is_some() || !quick)
+            Trial::test(*name, *test).with_ignored_flag(missing.is_some() || !quick)
         })
         .collect();
     libtest_mimic::run(&arguments, trials).exit_code()

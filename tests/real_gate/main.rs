@@ -24,10 +24,7 @@ mod open;
 
 use std::process::ExitCode;
 
-use libtest_mimic::Failed;
-
-/// Name, whether it belongs to the quick set that CI runs, and the test.
-type Real = (&'static str, bool, fn() -> Result<(), Failed>);
+use testbed::Real;
 
 const TESTS: [Real; 9] = [
     ("real_open_gate", true, open::open_gate),
@@ -70,5 +67,5 @@ const TESTS: [Real; 9] = [
 ];
 
 fn main() -> ExitCode {
-    testbed::run(TESTS.to_vec())
+    testbed::run(&TESTS)
 }
