@@ -309,3 +309,6 @@ pub fn workloads(rendered: &[Value]) -> Vec<ObjectRef> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
