@@ -201,18 +201,12 @@ async fn a_change_that_satisfies_it_wins_over_a_closer_look() {
         let slow = Slow::new(Duration::from_secs(10), true);
         let satisfied = Instant::now() + Duration::from_secs(at);
         let views = [&view];
-        let outcome =
-            wait(
-                &run.context,
-                "time",
-                DEADLINE,
-                &views,
-                Some(&slow),
-                || match Instant::now() >= satisfied {
-                    true => Progress::Done(()),
-                    false => Progress::Blocked(vec![Blocker::new(about("a"), "missing")]),
-                },
-            );
+        let by_time = || {
+            let early = Instant::now() < satisfied;
+            let missing = early.then(|| Blocker::new(about("a"), "missing"));
+            Progress::unless(missing.into_iter().collect())
+        };
+        let outcome = wait(&run.context, "time", DEADLINE, &views, Some(&slow), by_time);
         let (outcome, ()) = tokio::join!(outcome, async {
             tokio::time::sleep_until(satisfied).await;
             server.add("a");
