@@ -82,7 +82,8 @@ const QUIET: Duration = Duration::from_millis(50);
 /// Waits until `predicate` says done, and returns what it says.
 ///
 /// It is asked at once, after every change of a view, at least every five seconds, and a last time
-/// at the deadline or when a cause was found. The investigator works beside it and is dropped when the wait ends.
+/// at the deadline or when a cause was found. The investigator works beside it and is dropped when
+/// the wait ends.
 ///
 /// # Errors
 /// After `deadline` (scaled by the context), on a cause that `investigator` finds, or when the run is
