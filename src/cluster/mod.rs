@@ -4,6 +4,8 @@ mod apply;
 pub mod cel;
 pub mod compare;
 mod context;
+#[cfg(test)]
+mod fake;
 pub mod kinds;
 mod object;
 mod patience;
@@ -16,5 +18,5 @@ pub use apply::{Applier, Apply, ApplyError, FIELD_MANAGER};
 pub use context::{Context, Interrupt, Interrupted};
 pub use object::{Condition, Object};
 pub use rollout::rollout_blocker;
-pub use view::{Kind, View};
+pub use view::{Kind, View, blind};
 pub use wait::{Investigate, Progress, WaitError, stay, wait};

@@ -1,7 +1,8 @@
 //! A live copy of the objects of some kinds of one cluster, fed by watches.
 //!
 //! Each kind has one watch, listed anew from time to time, since a watch can silently lose events
-//! (linkerd2#14773). What it holds is what the API server said, minus `managedFields`.
+//! (linkerd2#14773). What it holds is what the API server said, minus `managedFields`; of which kinds
+//! it cannot tell at the moment, it says.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,9 +18,12 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Object;
+use crate::record::{Blocker, ObjectRef};
 
 /// How often a kind is listed anew beside its watch.
 const RELIST: Duration = Duration::from_secs(10);
+/// How long a list may take, with all its pages; until the next one works the kind is unsettled then.
+const LIST: Duration = Duration::from_secs(15);
 /// How long to wait before a watch that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -80,7 +84,7 @@ type Key = (String, String);
 struct Store {
     objects: BTreeMap<Key, Arc<Object>>,
     listed: bool,
-    /// Why the last watch of it ended, until the next one works.
+    /// Why the last list or watch of it failed, until the next list works.
     error: Option<String>,
 }
 
@@ -177,6 +181,22 @@ impl View {
     }
 }
 
+/// What a view cannot tell at the moment, as blockers: nothing may be judged by these kinds.
+#[must_use]
+pub fn blind(view: &View) -> Vec<Blocker> {
+    let cluster = view.cluster();
+    view.unsettled()
+        .into_iter()
+        .map(|(kind, why)| Blocker {
+            message: why,
+            ..Blocker::new(
+                ObjectRef::new(cluster, &kind.kind, "", "(all)"),
+                format!("cannot be watched on the {cluster} cluster"),
+            )
+        })
+        .collect()
+}
+
 async fn follow(
     cluster: &'static str,
     kind: Kind,
@@ -187,30 +207,41 @@ async fn follow(
     loop {
         let mut events = std::pin::pin!(watcher(api.clone(), watcher::Config::default()));
         let mut fresh = BTreeMap::new();
-        let relist = Instant::now() + RELIST;
+        let mut listed = false;
+        let mut due = Instant::now() + LIST;
         loop {
-            let event = match tokio::time::timeout_at(relist, events.try_next()).await {
-                Ok(Ok(Some(event))) => event,
+            let told = match tokio::time::timeout_at(due, events.try_next()).await {
+                Ok(Ok(Some(event))) => Ok(event),
                 // Time for a new list, or the stream ended: start over.
-                Err(_) | Ok(Ok(None)) => break,
-                Ok(Err(error)) => {
-                    update(&stores, &changed, &kind, |store| {
-                        store.error = Some(error.to_string())
-                    });
+                Err(_) if listed => break,
+                Ok(Ok(None)) => break,
+                Err(_) => Err(format!("not listed within {} s", LIST.as_secs())),
+                Ok(Err(error)) => Err(error.to_string()),
+            };
+            let event = match told {
+                Ok(event) => event,
+                Err(error) => {
+                    update(&stores, &changed, &kind, |store| store.error = Some(error));
                     tokio::time::sleep(RETRY).await;
                     break;
                 }
             };
             let arrived = Instant::now();
             match event {
-                watcher::Event::Init => fresh.clear(),
+                watcher::Event::Init => {
+                    fresh.clear();
+                    listed = false;
+                    due = arrived + LIST;
+                }
                 watcher::Event::InitApply(object) => {
                     let (key, object) = entry(cluster, &kind, object);
                     fresh.insert(key, object);
                 }
                 watcher::Event::InitDone => {
-                    let listed = std::mem::take(&mut fresh);
-                    replace(&stores, &changed, &kind, listed, arrived);
+                    listed = true;
+                    due = arrived + RELIST;
+                    let fresh = std::mem::take(&mut fresh);
+                    replace(&stores, &changed, &kind, fresh, arrived);
                 }
                 watcher::Event::Apply(object) => {
                     let (key, object) = entry(cluster, &kind, object);
@@ -285,3 +316,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

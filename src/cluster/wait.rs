@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, select_all};
 use tokio::time::Instant;
 
-use super::{Context, Interrupted, View};
+use super::{Context, Interrupted, View, blind};
 use crate::record::{Blocker, Finding, What};
 
 /// What a predicate says about now.
@@ -33,7 +33,10 @@ impl Progress<()> {
 #[derive(Debug, thiserror::Error)]
 pub enum WaitError {
     /// The deadline passed.
-    #[error("timed out after {seconds:.0} s waiting for {what}{}", first(blockers))]
+    #[error(
+        "timed out after {seconds:.0} s waiting for {what}{}",
+        telling(blockers, blind)
+    )]
     Deadline {
         /// What was waited for.
         what: String,
@@ -41,6 +44,9 @@ pub enum WaitError {
         seconds: f64,
         /// What it was blocked by.
         blockers: Vec<Blocker>,
+        /// The kinds of the management cluster that could not be watched when it passed: with any of
+        /// these it says nothing about what was waited for.
+        blind: Vec<Blocker>,
     },
     /// A cause was found that waiting does not mend.
     #[error("{}", .0.message)]
@@ -50,9 +56,11 @@ pub enum WaitError {
     Interrupted(#[from] Interrupted),
 }
 
-fn first(blockers: &[Blocker]) -> String {
-    blockers
+/// The blocker that tells most: who cannot see has nothing to say about the rest.
+fn telling(blockers: &[Blocker], blind: &[Blocker]) -> String {
+    blind
         .first()
+        .or(blockers.first())
         .map(|blocker| format!(": {blocker}"))
         .unwrap_or_default()
 }
@@ -64,15 +72,18 @@ pub trait Investigate: Send + Sync {
     fn investigate<'a>(&'a self, blockers: &'a [Blocker]) -> BoxFuture<'a, Option<Finding>>;
 }
 
-/// How often what blocks is looked at closer.
+/// The cluster that the harness itself relies on.
+const MANAGEMENT: &str = "management";
+/// How often the predicate is asked without any change, and what blocks is looked at closer.
 const INVESTIGATE: Duration = Duration::from_secs(5);
 /// A wait that is satisfied sooner than this is not worth a line.
 const QUIET: Duration = Duration::from_millis(50);
 
 /// Waits until `predicate` says done, and returns what it says.
 ///
-/// It is asked at once, after every change of a view, and at least every ten seconds, since the
-/// views list anew in that rhythm.
+/// It is asked at once, after every change of a view, at least every five seconds, and a last time
+/// at the deadline or when a cause was found. The investigator works beside it and is dropped when
+/// the wait ends.
 ///
 /// # Errors
 /// After `deadline` (scaled by the context), on a cause that `investigator` finds, or when the run is
@@ -92,6 +103,9 @@ pub async fn wait<T>(
     let mut told: Option<Vec<Blocker>> = None;
     let mut woken_by: Option<Instant> = None;
     let mut next_look = started + INVESTIGATE;
+    let mut look: Option<BoxFuture<'_, Option<Finding>>> = None;
+    let mut cause: Option<Finding> = None;
+    let mut late = false;
     let finished = |satisfied, reaction_ms| What::WaitFinished {
         phase,
         what: what.to_owned(),
@@ -124,6 +138,18 @@ pub async fn wait<T>(
             });
             told = Some(blockers.clone());
         }
+        if let Some(finding) = cause {
+            break Err(WaitError::Cause(Box::new(finding)));
+        }
+        if late {
+            let management = views.iter().filter(|view| view.cluster() == MANAGEMENT);
+            break Err(WaitError::Deadline {
+                what: what.to_owned(),
+                seconds: deadline.as_secs_f64(),
+                blockers,
+                blind: management.flat_map(|view| blind(view)).collect(),
+            });
+        }
         let wake = if told.is_none() {
             started + QUIET
         } else {
@@ -132,20 +158,18 @@ pub async fn wait<T>(
         tokio::select! {
             biased;
             () = context.interrupt.raised() => break Err(WaitError::Interrupted(Interrupted)),
-            () = tokio::time::sleep_until(started + deadline) => {
-                let (what, seconds) = (what.to_owned(), deadline.as_secs_f64());
-                break Err(WaitError::Deadline { what, seconds, blockers });
-            }
+            () = tokio::time::sleep_until(started + deadline) => late = true,
             () = any_change(&mut changes) => {}
+            found = ended(&mut look) => {
+                cause = found;
+                look = None;
+                next_look = Instant::now() + INVESTIGATE;
+            }
             () = tokio::time::sleep_until(wake) => {
-                if let Some(investigator) = investigator.filter(|_| wake == next_look) {
-                    // The deadline holds for the closer look, too.
-                    let look = tokio::time::timeout_at(started + deadline, investigator.investigate(&blockers));
-                    if let Ok(Some(finding)) = look.await {
-                        break Err(WaitError::Cause(Box::new(finding)));
-                    }
+                if wake == next_look {
+                    next_look = Instant::now() + INVESTIGATE;
+                    look = look.or_else(|| investigator.map(|investigator| begin(investigator, blockers)));
                 }
-                next_look = next_look.max(Instant::now() + INVESTIGATE);
             }
         }
     };
@@ -166,6 +190,19 @@ pub async fn wait<T>(
             }
             Err(error)
         }
+    }
+}
+
+/// Starts a closer look, which keeps what it was asked about.
+fn begin(investigator: &dyn Investigate, blockers: Vec<Blocker>) -> BoxFuture<'_, Option<Finding>> {
+    Box::pin(async move { investigator.investigate(&blockers).await })
+}
+
+/// What a closer look found; never resolves while there is none.
+async fn ended(look: &mut Option<BoxFuture<'_, Option<Finding>>>) -> Option<Finding> {
+    match look {
+        Some(look) => look.await,
+        None => std::future::pending().await,
     }
 }
 
@@ -221,3 +258,6 @@ async fn any_change(changes: &mut [tokio::sync::watch::Receiver<Instant>]) {
         std::future::pending().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use crate::cluster::{ApplyError, Interrupted, WaitError};
 use crate::delivery::DeliveryError;
 use crate::engine::EngineError;
-use crate::record::{Blocker, Finding};
+use crate::record::Finding;
 
 /// Why a phase ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -64,13 +64,6 @@ impl From<EngineError> for Trouble {
     }
 }
 
-/// A deadline that passes while the management cluster does not answer says nothing about the stack.
-fn is_blind(blockers: &[Blocker]) -> bool {
-    blockers
-        .iter()
-        .any(|blocker| blocker.condition == "cannot be watched on the management cluster")
-}
-
 impl From<WaitError> for Trouble {
     fn from(error: WaitError) -> Self {
         match error {
@@ -79,10 +72,11 @@ impl From<WaitError> for Trouble {
                 message: finding.message.clone(),
                 finding: Some(finding),
             },
-            WaitError::Deadline { ref blockers, .. } if is_blind(blockers) => {
-                Self::Infrastructure(anyhow::Error::new(error))
+            WaitError::Deadline { ref blind, .. } if blind.is_empty() => {
+                Self::stack(error.to_string())
             }
-            WaitError::Deadline { .. } => Self::stack(error.to_string()),
+            // While the management cluster does not answer, nothing is said about the stack.
+            WaitError::Deadline { .. } => Self::Infrastructure(anyhow::Error::new(error)),
         }
     }
 }
@@ -94,7 +88,11 @@ impl From<ApplyError> for Trouble {
             ApplyError::Wait(error) => error.into(),
             // The object comes from the release, and the server refused it.
             ApplyError::Refused { .. } => Self::stack(error.to_string()),
-            // What was expected to pass (a connection, a webhook) did not.
+            // A kind that is never served, a webhook that never answers: the workload cluster is the
+            // stack's own work.
+            ApplyError::Deadline { ref object, .. } if object.cluster == "workload" => {
+                Self::stack(error.to_string())
+            }
             ApplyError::Deadline { .. } => Self::Infrastructure(anyhow::Error::new(error)),
         }
     }
@@ -109,6 +107,101 @@ impl From<DeliveryError> for Trouble {
                 Self::stack(error.to_string())
             }
             DeliveryError::Cluster(error) => Self::Infrastructure(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Blocker, ObjectRef};
+
+    /// Whose trouble it is, with its sentence.
+    fn judged(error: impl Into<Trouble>) -> (&'static str, String) {
+        let trouble = error.into();
+        let whose = match trouble {
+            Trouble::Stack { .. } => "stack",
+            Trouble::Infrastructure(_) => "infrastructure",
+            Trouble::Interrupted => "interrupted",
+        };
+        (whose, trouble.to_string())
+    }
+
+    fn object(cluster: &str) -> ObjectRef {
+        ObjectRef::new(cluster, "Machine", "demo", "a")
+    }
+
+    fn late(blind: Vec<Blocker>) -> WaitError {
+        WaitError::Deadline {
+            what: "x".to_owned(),
+            seconds: 5.0,
+            blockers: vec![Blocker::new(object("management"), "missing")],
+            blind,
+        }
+    }
+
+    #[test]
+    fn a_wait_that_could_see_speaks_of_the_stack_and_a_blind_one_does_not() {
+        let said = "timed out after 5 s waiting for x: Machine demo/a: ";
+        assert_eq!(judged(late(vec![])), ("stack", format!("{said}missing")));
+        let blind = Blocker::new(object("management"), "cannot be watched");
+        let expected = ("infrastructure", format!("{said}cannot be watched"));
+        assert_eq!(judged(late(vec![blind.clone()])), expected);
+        assert_eq!(
+            judged(ApplyError::Wait(late(vec![blind.clone()]))),
+            expected
+        );
+        let delivered = DeliveryError::Apply(ApplyError::Wait(late(vec![blind])));
+        assert_eq!(judged(delivered), expected);
+    }
+
+    #[test]
+    fn a_cause_keeps_its_finding() {
+        let finding = Finding {
+            cause: "image-not-found".to_owned(),
+            message: "image x cannot be had".to_owned(),
+            object: object("management"),
+            evidence: vec![],
+        };
+        let trouble = Trouble::from(WaitError::Cause(Box::new(finding.clone())));
+        assert_eq!(trouble.finding(), Some(&finding));
+        assert_eq!(judged(trouble), ("stack", finding.message));
+    }
+
+    #[test]
+    fn an_interruption_stays_one() {
+        let wait = || WaitError::Interrupted(Interrupted);
+        for trouble in [
+            Trouble::from(wait()),
+            ApplyError::Wait(wait()).into(),
+            ApplyError::Interrupted(Interrupted).into(),
+            DeliveryError::Wait(wait()).into(),
+            EngineError::Interrupted(Interrupted).into(),
+            Interrupted.into(),
+        ] {
+            assert_eq!(judged(trouble).0, "interrupted");
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_never_taken_is_the_stacks_fault_on_its_own_cluster() {
+        for (cluster, whose) in [("workload", "stack"), ("management", "infrastructure")] {
+            let error = ApplyError::Deadline {
+                verb: "apply",
+                object: object(cluster),
+                origin: "chart demo".to_owned(),
+                seconds: 5.0,
+                message: "no such webhook".to_owned(),
+            };
+            let said = error.to_string();
+            assert_eq!(judged(error), (whose, said));
+            let error = ApplyError::Refused {
+                verb: "apply",
+                object: object(cluster),
+                origin: "chart demo".to_owned(),
+                message: "invalid".to_owned(),
+            };
+            assert_eq!(judged(error).0, "stack");
         }
     }
 }

@@ -1,0 +1,106 @@
+//! What a view says of itself, on a server that misbehaves and a clock that is stopped.
+
+use super::*;
+use crate::cluster::fake::{CONFIG_MAP, Mode, Server};
+
+/// Lets the view's watches do what they can do by now.
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+fn why(view: &View) -> Option<String> {
+    view.unsettled().pop().map(|(_, why)| why)
+}
+
+fn holds(view: &View, name: &str) -> bool {
+    view.get(&CONFIG_MAP, "demo", name).is_some()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_listed_and_watched_is_held() {
+    let server = Server::new();
+    server.add("a");
+    let view = server.view("workload");
+    assert_eq!(why(&view).as_deref(), Some("not listed yet"));
+    pass(1).await;
+    server.add("b");
+    pass(1).await;
+    assert_eq!((why(&view), server.lists()), (None, 1));
+    assert!(holds(&view, "a") && holds(&view, "b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_event_is_seen_by_the_next_list() {
+    let server = Server::new();
+    let view = server.view("workload");
+    pass(1).await;
+    server.add_silently("a");
+    pass(1).await;
+    assert!(!holds(&view, "a"));
+    pass(RELIST.as_secs()).await;
+    assert!(holds(&view, "a"));
+    assert_eq!(server.lists(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_hangs_unsettles_what_was_settled_until_one_works() {
+    let server = Server::new();
+    server.add("a");
+    let view = server.view("management");
+    pass(1).await;
+    assert_eq!(why(&view), None);
+    server.turn(Mode::Hangs);
+    pass(RELIST.as_secs() + LIST.as_secs()).await;
+    assert_eq!(why(&view).as_deref(), Some("not listed within 15 s"));
+    assert!(holds(&view, "a"));
+    let blind = blind(&view);
+    assert_eq!(
+        blind[0].to_string(),
+        "ConfigMap (all): cannot be watched on the management cluster: not listed within 15 s"
+    );
+    server.turn(Mode::Well);
+    pass(RELIST.as_secs() + LIST.as_secs()).await;
+    assert_eq!(why(&view), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_list_that_hangs_tells_why_nothing_is_known() {
+    let server = Server::new();
+    server.turn(Mode::Hangs);
+    let view = server.view("workload");
+    pass(LIST.as_secs() + 1).await;
+    assert_eq!(why(&view).as_deref(), Some("not listed within 15 s"));
+    // It is tried again and again, not given up.
+    pass(2 * LIST.as_secs()).await;
+    assert!(server.lists() >= 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_unsettles_until_the_next_list_works() {
+    let server = Server::new();
+    let view = server.view("workload");
+    pass(1).await;
+    server.turn(Mode::Refuses);
+    // The watch ends with the next event; beginning it anew fails.
+    server.add("a");
+    pass(1).await;
+    let told = why(&view).unwrap();
+    assert!(told.contains("etcd is on holiday"), "{told}");
+    server.turn(Mode::Well);
+    pass(1).await;
+    assert_eq!(why(&view), None);
+    assert!(holds(&view, "a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_says_nothing_new_wakes_nobody() {
+    let server = Server::new();
+    server.add("a");
+    let view = server.view("workload");
+    pass(1).await;
+    let mut changes = view.changes();
+    changes.mark_unchanged();
+    pass(5 * RELIST.as_secs()).await;
+    assert!(server.lists() >= 5);
+    assert!(!changes.has_changed().unwrap());
+}
