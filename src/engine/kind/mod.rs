@@ -30,6 +30,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 pub use cleanup::{clean, clean_kept};
+pub use names::kept_name_problem;
 
 use super::config::Config;
 use super::{Engine, EngineError, Kept, Management, Problem};
@@ -89,8 +90,8 @@ pub struct KindEngine {
     docker: OnceCell<Docker>,
     /// Read in the preflight, used once.
     manifests: Mutex<Option<Vec<Value>>>,
-    /// Talks to the management cluster, once there is one.
-    client: Mutex<Option<Client>>,
+    /// Talks to the management cluster and to the reader, once there is one.
+    session: Mutex<Option<(Client, Context)>>,
     causes: causes::Causes,
 }
 
@@ -103,7 +104,7 @@ impl KindEngine {
             options,
             docker: OnceCell::new(),
             manifests: Mutex::default(),
-            client: Mutex::default(),
+            session: Mutex::default(),
             causes: causes::Causes::default(),
         }
     }
@@ -133,7 +134,7 @@ impl KindEngine {
         let manifests = lock(&self.manifests).take();
         let management =
             management::prepare(context, docker, &self.options, &self.folder, manifests).await?;
-        *lock(&self.client) = Some(management.client.clone());
+        *lock(&self.session) = Some((management.client.clone(), context.clone()));
         if matches!(self.options.management, ManagementMode::Keep(_)) {
             // Complete: from now on it outlives the run.
             record.removes_management = false;
@@ -199,8 +200,7 @@ impl KindEngine {
         complete.then(|| Kept {
             what: format!("management cluster {name} for later runs"),
             command: format!(
-                "use it: --management reuse {name}; remove it: kind delete cluster --name {}",
-                self.options.management_cluster()
+                "use it: --management reuse {name}; remove it: stackgate clean --kept {name}"
             ),
         })
     }
@@ -265,8 +265,14 @@ impl Engine for KindEngine {
     ) -> BoxFuture<'a, Option<Finding>> {
         Box::pin(async {
             let docker = self.docker().await.ok()?;
-            let client = lock(&self.client).clone();
-            self.causes.find(docker, client.as_ref(), machines).await
+            let (client, context) = lock(&self.session).clone().unzip();
+            let found = self.causes.find(docker, client.as_ref(), machines).await;
+            if let Some(context) = context {
+                for hint in self.causes.news() {
+                    context.note(hint);
+                }
+            }
+            found
         })
     }
 
