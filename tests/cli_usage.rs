@@ -207,8 +207,8 @@ fn wrong_flags_are_wrong_usage() {
     exit code 2
     --- stdout
     --- stderr
-    error: failed to use 'Not_a_name' as the name of a management cluster
-    hint: expected 1 to 40 lower-case letters, digits and dashes, with no dash at the ends
+    error: 'Not_a_name' is no name for a kept management cluster: expected 1 to 35 lower-case letters, digits and hyphens, with no hyphen at the ends
+    hint: choose another name, e.g. warm
     ");
     insta::assert_snapshot!(context.run("clean everything"), @"
     exit code 2

@@ -3,16 +3,16 @@
 use super::args::CleanArgs;
 use super::exit::Failure;
 
-/// Removes what the given run, or every run that is not under way, left behind; prints what it
-/// removed; or the management cluster that was kept under a name.
+/// Removes what the given run, or every run of this user's that is not under way, left behind, or the
+/// management cluster that was kept under a name; prints what it removed, and which runs it left alone.
 ///
 /// # Errors
 /// When the engine cannot be asked, or something could not be removed.
 pub fn run(args: &CleanArgs) -> Result<(), Failure> {
-    let clean = super::engine::clean(args.engine.engine, args.run.clone(), args.kept.clone());
-    let removed = super::runtime()?
-        .block_on(clean)
-        .map_err(Failure::infrastructure)?;
+    let engine = args.engine.engine;
+    let runtime = super::runtime()?;
+    let clean = super::engine::clean(engine, args.run.clone(), args.kept.clone());
+    let removed = runtime.block_on(clean).map_err(Failure::infrastructure)?;
     let mut text: String = removed
         .iter()
         .map(|what| format!("removed {what}\n"))
@@ -20,5 +20,18 @@ pub fn run(args: &CleanArgs) -> Result<(), Failure> {
     if text.is_empty() {
         text = "nothing to remove\n".to_owned();
     }
+    super::print(&text).map_err(Failure::infrastructure)?;
+    if args.run.is_some() || args.kept.is_some() {
+        return Ok(());
+    }
+    let others = runtime
+        .block_on(super::engine::others(engine))
+        .map_err(Failure::infrastructure)?;
+    let text: String = others
+        .iter()
+        .map(|run| {
+            format!("left alone: run {run} is somebody else's, or its folder is gone: remove it with: stackgate clean {run}\n")
+        })
+        .collect();
     super::print(&text).map_err(Failure::infrastructure)
 }

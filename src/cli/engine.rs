@@ -1,5 +1,6 @@
 //! From the name of an engine to the engine: the command line's only place that knows any.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::args::EngineKind;
@@ -67,6 +68,16 @@ pub async fn clean(
     match (engine, kept) {
         (EngineKind::Kind, Some(name)) => kind::clean_kept(&name).await,
         (EngineKind::Kind, None) => kind::clean(run).await,
+    }
+}
+
+/// The runs that [`clean`] leaves alone unless they are named: they may be somebody else's.
+///
+/// # Errors
+/// When the engine does not answer.
+pub async fn others(engine: EngineKind) -> anyhow::Result<BTreeSet<RunId>> {
+    match engine {
+        EngineKind::Kind => kind::others().await,
     }
 }
 

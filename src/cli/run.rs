@@ -10,6 +10,7 @@ use super::engine::own_suites;
 use super::exit::Failure;
 use super::stacks;
 use crate::engine::Engine;
+use crate::engine::kind::kept_name_problem;
 use crate::gate::{self, Keep, Plan};
 use crate::record::{ReleaseRef, RunId, Verdict};
 use crate::stack::Release;
@@ -130,17 +131,13 @@ impl Management {
     }
 }
 
-/// Docker container names are built from it, so it must be short and plain.
+/// Containers are named after it, so the engine has the rule.
 fn cluster_name(name: &str) -> Result<String, Failure> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    let edges = !name.starts_with('-') && !name.ends_with('-');
-    if (1..=40).contains(&name.len()) && name.chars().all(plain) && edges {
-        Ok(name.to_owned())
-    } else {
-        let error = anyhow!("failed to use '{name}' as the name of a management cluster");
-        Err(Failure::input(error).hint(
-            "expected 1 to 40 lower-case letters, digits and dashes, with no dash at the ends",
-        ))
+    match kept_name_problem(name) {
+        None => Ok(name.to_owned()),
+        Some(problem) => {
+            Err(Failure::input(anyhow!(problem)).hint("choose another name, e.g. warm"))
+        }
     }
 }
 
@@ -196,7 +193,7 @@ mod tests {
             ("--management keep demo", "usage: stackgate run STACK"),
             ("--management fresh", "usage: stackgate run STACK"),
             ("demo --management keep A_b", "lower-case letters"),
-            ("demo --management keep -", "no dash at the ends"),
+            ("demo --management keep -", "no hyphen at the ends"),
         ] {
             let Err(failure) = resolve(line) else {
                 panic!("{line} was taken")

@@ -1,11 +1,12 @@
 //! Causes that waiting does not mend, seen on the machines themselves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::models::ContainerState;
 use futures::future::join_all;
 use jiff::Timestamp;
@@ -37,10 +38,39 @@ const DOCKER_MACHINE: Kind = Kind::new(
     "dockermachines",
 );
 
+/// What a container's exit code is when the kernel or Docker killed it (128 + SIGKILL).
+const KILLED: i64 = 137;
+/// What registries answer when there is no such image, or none for this user; not every version of
+/// Docker makes a 404 of it.
+const NO_IMAGE: [&str; 5] = [
+    "manifest unknown",
+    "name unknown",
+    "repository does not exist",
+    "pull access denied",
+    "requested access to the resource is denied",
+];
+
 /// Looks at machines, and remembers since when something was seen.
 #[derive(Default)]
 pub(super) struct Causes {
     since: Mutex<BTreeMap<String, Instant>>,
+    hints: Mutex<Hints>,
+}
+
+/// What may explain a wait, and is not beyond doubt the stack's fault.
+#[derive(Default)]
+struct Hints {
+    told: BTreeSet<String>,
+    news: Vec<String>,
+}
+
+/// What a machine shows.
+#[derive(Debug, PartialEq)]
+enum Seen {
+    /// A cause that waiting does not mend.
+    Cause(Finding),
+    /// Something for the reader; the wait goes on.
+    Hint(String),
 }
 
 /// The container of a Machine (`MachineContainerName` in CAPD).
@@ -85,6 +115,29 @@ impl Causes {
             .find_map(|look| look.ok().flatten())
     }
 
+    /// What was seen since the last call that may explain the wait and yet is no cause; each is told
+    /// once.
+    pub(super) fn news(&self) -> Vec<String> {
+        std::mem::take(&mut super::lock(&self.hints).news)
+    }
+
+    fn hint(&self, hint: String) {
+        let mut hints = super::lock(&self.hints);
+        if hints.told.insert(hint.clone()) {
+            hints.news.push(hint);
+        }
+    }
+
+    fn judged(&self, seen: Option<Seen>) -> Option<Finding> {
+        match seen? {
+            Seen::Cause(finding) => Some(finding),
+            Seen::Hint(hint) => {
+                self.hint(hint);
+                None
+            }
+        }
+    }
+
     async fn look(
         &self,
         docker: &Docker,
@@ -94,10 +147,17 @@ impl Causes {
         let name = container_of(machine);
         let Some(container) = docker::inspect(docker, &name).await? else {
             let infrastructure = infrastructure_of(management, machine).await;
-            return missing_image(docker, machine, infrastructure.as_ref()).await;
+            let seen = missing_image(docker, machine, infrastructure.as_ref()).await?;
+            return Ok(self.judged(seen));
         };
         let state = container.state.unwrap_or_default();
         if let Some(message) = ended(&name, &state) {
+            if was_killed(&state) {
+                self.hint(format!(
+                    "{message}, which the stack need not have caused: see whether the machine has memory left"
+                ));
+                return Ok(None);
+            }
             let lines = docker::logs(docker, &name, JOURNAL).await?;
             return Ok(Some(finding(
                 "machine-container-exited",
@@ -203,7 +263,7 @@ async fn missing_image(
     docker: &Docker,
     machine: &Object,
     infrastructure: Option<&Object>,
-) -> Result<Option<Finding>> {
+) -> Result<Option<Seen>> {
     let image = infrastructure.map_or("", |found| found.str("/spec/customImage"));
     let bootstrapped = machine.at("/spec/bootstrap/dataSecretName").is_some();
     if image.is_empty()
@@ -214,23 +274,52 @@ async fn missing_image(
     }
     // Docker may be pulling it, so what counts is what the registry says.
     let asked = tokio::time::timeout(REGISTRY, docker.inspect_registry_image(image, None)).await;
-    let why = match asked {
-        Ok(Ok(_)) => return Ok(None),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!(
-            "its registry does not answer within {} s",
-            REGISTRY.as_secs()
-        ),
-    };
+    Ok(match asked {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(refused(machine, image, &error)),
+        Err(_) => {
+            let why = format!(
+                "its registry does not answer within {} s",
+                REGISTRY.as_secs()
+            );
+            Some(Seen::Hint(unknown_image(machine, image, &why)))
+        }
+    })
+}
+
+/// What a registry's refusal means. Only the answer that there is no such image is the stack's fault;
+/// a rate limit or a network that is down is not.
+fn refused(machine: &Object, image: &str, error: &Error) -> Seen {
+    let why = error.to_string();
+    let told = why.to_lowercase();
+    let absent = matches!(
+        error,
+        Error::DockerResponseServerError {
+            status_code: 404,
+            ..
+        }
+    );
+    if !absent && !NO_IMAGE.iter().any(|answer| told.contains(answer)) {
+        let why = docker::clean_lines(&why).join(" ");
+        return Seen::Hint(unknown_image(machine, image, &why));
+    }
     let name = machine.name();
     let message =
         format!("node image {image} of Machine {name} is neither on this machine nor to be had");
-    Ok(Some(finding(
-        "image-not-found",
-        message,
-        machine,
-        docker::clean_lines(&why),
-    )))
+    let lines = docker::clean_lines(&why);
+    Seen::Cause(finding("image-not-found", message, machine, lines))
+}
+
+fn unknown_image(machine: &Object, image: &str, why: &str) -> String {
+    format!(
+        "Machine {} has no container: node image {image} is not on this machine, and whether it is to be had is not known: {why}",
+        machine.name()
+    )
+}
+
+/// Whether a container was killed from outside, as the kernel does for want of memory.
+fn was_killed(state: &ContainerState) -> bool {
+    state.oom_killed == Some(true) || state.exit_code == Some(KILLED)
 }
 
 /// Why a machine's container does not run any more.
@@ -446,6 +535,86 @@ mod tests {
             None
         );
         assert_eq!(ended("demo-0", &ContainerState::default()), None);
+    }
+
+    #[test]
+    fn a_machine_killed_from_outside_is_told_from_one_that_ended_itself() {
+        for (code, oom, killed) in [
+            (137, true, true),
+            (137, false, true),
+            (255, true, true),
+            (1, false, false),
+            (130, false, false),
+        ] {
+            let state = ContainerState {
+                exit_code: Some(code),
+                oom_killed: Some(oom),
+                ..ContainerState::default()
+            };
+            assert_eq!(was_killed(&state), killed, "{code} {oom}");
+        }
+    }
+
+    #[test]
+    fn only_a_registry_that_has_no_such_image_is_a_cause() {
+        let seen = |status_code, message: &str| {
+            let message = message.to_owned();
+            let error = Error::DockerResponseServerError {
+                status_code,
+                message,
+            };
+            refused(&machine(json!([])), "demo/node:v1", &error)
+        };
+        for (status, message) in [
+            (404, "not found"),
+            (500, "manifest unknown: manifest unknown"),
+            (
+                403,
+                "pull access denied for demo/node, repository does not exist or may require 'docker login'",
+            ),
+            (
+                401,
+                "errors: denied: requested access to the resource is denied",
+            ),
+        ] {
+            let Seen::Cause(found) = seen(status, message) else {
+                panic!("{message} is no cause")
+            };
+            assert_eq!(found.cause, "image-not-found");
+            assert!(found.evidence[0].contains(message), "{found:?}");
+        }
+        for (status, message) in [
+            (
+                429,
+                "toomanyrequests: You have reached your pull rate limit",
+            ),
+            (
+                500,
+                "dial tcp: lookup registry.example on 192.0.2.1:53: no such host",
+            ),
+            (
+                500,
+                "net/http: request canceled while waiting for connection",
+            ),
+            (503, "service unavailable"),
+        ] {
+            let Seen::Hint(hint) = seen(status, message) else {
+                panic!("{message} is a cause")
+            };
+            assert!(hint.contains("demo/node:v1"), "{hint}");
+            assert!(hint.contains(message), "{hint}");
+        }
+    }
+
+    #[test]
+    fn a_hint_is_told_once() {
+        let causes = Causes::default();
+        for _ in 0..2 {
+            assert_eq!(causes.judged(Some(Seen::Hint("slow".to_owned()))), None);
+        }
+        assert_eq!(causes.news(), ["slow"]);
+        assert_eq!(causes.judged(Some(Seen::Hint("slow".to_owned()))), None);
+        assert_eq!(causes.news(), Vec::<String>::new());
     }
 
     #[test]

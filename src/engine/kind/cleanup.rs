@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::query_parameters::RemoveVolumeOptions;
 use futures::future::{join_all, try_join_all};
 
 use super::docker::{self, Node};
-use super::kept;
+use super::kept::{self, Clusters};
 use super::names::{Claims, NETWORK, is_kept, kept_cluster, of_run, owns, run_of};
-use super::private::PrivateFolder;
+use super::private::{PrivateFolder, RunRecord};
 use super::process::{self, Process};
 use crate::record::RunId;
 
@@ -22,14 +23,52 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// In the private folder of the run that has to remove the network, if nobody else uses it.
 const NETWORK_MARK: &str = "made-network";
 
-/// Notes that the run will make the network, unless it is there.
-pub(super) async fn mark_network(docker: &Docker, folder: &PrivateFolder) -> Result<()> {
-    let found = docker::absent(docker.inspect_network(NETWORK, None).await)
-        .context("failed to look for Docker's network kind")?;
-    if found.is_none() {
+/// What a run knows of itself when its folder is gone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Traces {
+    /// The management cluster that stays, with the run's namespace in it.
+    pub(super) kept: Option<String>,
+    /// Whether the run makes Docker's network.
+    pub(super) network: bool,
+    /// The volumes of the containers that were removed.
+    pub(super) volumes: BTreeSet<String>,
+}
+
+impl Traces {
+    /// Where the run's namespace outlives its containers.
+    pub(super) fn clusters(&self) -> Clusters {
+        self.kept.clone().map_or(Clusters::None, Clusters::One)
+    }
+}
+
+/// Notes that the run will make the network, unless it is there; returns whether it will.
+pub(super) async fn mark_network(docker: &Docker, folder: &PrivateFolder) -> Result<bool> {
+    let missing = !network_exists(docker).await?;
+    if missing {
         folder.write(NETWORK_MARK, b"")?;
     }
-    Ok(())
+    Ok(missing)
+}
+
+async fn network_exists(docker: &Docker) -> Result<bool> {
+    let found = docker::absent(docker.inspect_network(NETWORK, None).await)
+        .context("failed to look for Docker's network kind")?;
+    Ok(found.is_some())
+}
+
+/// Another run whose record says that the management cluster of that name is its own, be it under way
+/// or not.
+pub(super) fn claimant(
+    records: Vec<(RunId, RunRecord)>,
+    run: &RunId,
+    cluster: &str,
+) -> Option<RunId> {
+    records
+        .into_iter()
+        .find(|(other, record)| {
+            other != run && record.removes_management && record.management == cluster
+        })
+        .map(|(other, _)| other)
 }
 
 /// What belongs to a run, as far as its record tells.
@@ -128,17 +167,28 @@ pub(super) async fn remove_network(docker: &Docker, folder: &PrivateFolder) -> R
         heir.write(NETWORK_MARK, b"")?;
         return Ok(false);
     }
-    let Some(network) = docker::absent(docker.inspect_network(NETWORK, None).await)
-        .context("failed to look at Docker's network kind")?
-    else {
-        return Ok(false);
-    };
-    if network.containers.is_some_and(|users| !users.is_empty()) {
+    if !network_exists(docker).await? || docker::uses_network(docker, NETWORK).await? {
         return Ok(false);
     }
-    docker::absent(docker.remove_network(NETWORK).await)
-        .context("failed to remove Docker's network kind")?;
-    Ok(true)
+    match docker.remove_network(NETWORK).await {
+        // Somebody has begun to use it at this moment.
+        Err(Error::DockerResponseServerError {
+            status_code: 403, ..
+        }) => Ok(false),
+        removed => docker::absent(removed)
+            .map(|removed| removed.is_some())
+            .context("failed to remove Docker's network kind"),
+    }
+}
+
+/// Whether the network is there though nobody uses it and no other run has the duty to remove it.
+async fn network_left(docker: &Docker) -> Result<bool> {
+    let inherited = PrivateFolder::all()
+        .iter()
+        .any(|run| PrivateFolder::of(run).file(NETWORK_MARK).exists());
+    Ok(!inherited
+        && network_exists(docker).await?
+        && !docker::uses_network(docker, NETWORK).await?)
 }
 
 /// The process of a run that is under way.
@@ -151,6 +201,7 @@ pub(super) async fn leftovers(
     docker: &Docker,
     run: &RunId,
     claims: &Claims,
+    traces: &Traces,
 ) -> Result<Vec<String>> {
     let mut left: Vec<String> = owned(docker, run, claims)
         .await?
@@ -166,7 +217,15 @@ pub(super) async fn leftovers(
     if folder.exists() {
         left.push(format!("folder {}", folder.path().display()));
     }
-    left.extend(kept::namespaces_of(docker, run).await);
+    for volume in &traces.volumes {
+        let found = docker::absent(docker.inspect_volume(volume).await)
+            .with_context(|| format!("failed to look for volume {volume}"))?;
+        left.extend(found.map(|_| format!("volume {volume}")));
+    }
+    if traces.network && network_left(docker).await? {
+        left.push(format!("network {NETWORK}"));
+    }
+    left.extend(kept::namespaces_of(docker, run, &traces.clusters()).await?);
     Ok(left)
 }
 
@@ -180,8 +239,9 @@ fn processes(run: &RunId) -> Vec<Process> {
 }
 
 /// Removes what earlier runs left: containers with their volumes, the network, namespaces in kept
-/// management clusters, processes, private folders. Without `run`, of every run that is not under way;
-/// a run that is named is ended when it is under way. Kept management clusters stay.
+/// management clusters, processes, private folders. Without `run`, of every run of this user's that is
+/// not under way: those with a private folder here ([`others`] tells the rest). A run that is named is
+/// ended when it is under way. Kept management clusters stay.
 ///
 /// Returns what was removed, in the reader's words; nothing when there was nothing.
 ///
@@ -193,7 +253,7 @@ pub async fn clean(run: Option<RunId>) -> Result<Vec<String>> {
         .context("failed to reach Docker, where runs leave their containers")?;
     let runs: BTreeSet<RunId> = match &run {
         Some(run) => [run.clone()].into(),
-        None => known(&docker).await?,
+        None => ended(),
     };
     let named = run.is_some();
     let results = join_all(runs.iter().map(|run| clean_one(&docker, run, named))).await;
@@ -236,15 +296,40 @@ pub async fn clean_kept(name: &str) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Every run that has left a trace and is not under way.
-async fn known(docker: &Docker) -> Result<BTreeSet<RunId>> {
+/// The runs of this user that are not under way.
+fn ended() -> BTreeSet<RunId> {
     let mut runs: BTreeSet<RunId> = PrivateFolder::all().into_iter().collect();
-    runs.extend(process::of_runs().into_iter().map(|(run, _)| run));
-    let nodes = docker::nodes(docker).await?;
-    runs.extend(nodes.iter().filter_map(|node| run_of(&node.cluster)));
-    runs.extend(kept::runs(docker).await);
     runs.retain(|run| live(&PrivateFolder::of(run)).is_none());
+    runs
+}
+
+/// Runs that have left a trace and no private folder here. Docker is everybody's, so such a run may be
+/// somebody else's and under way: it is removed only when it is named.
+///
+/// # Errors
+/// When Docker or a kept management cluster does not answer.
+pub async fn others() -> Result<BTreeSet<RunId>> {
+    let docker = docker::connect()
+        .await
+        .context("failed to reach Docker, where runs leave their containers")?;
+    let mut runs: BTreeSet<RunId> = process::of_runs().into_iter().map(|(run, _)| run).collect();
+    let nodes = docker::nodes(&docker).await?;
+    runs.extend(nodes.iter().filter_map(|node| run_of(&node.cluster)));
+    runs.extend(kept::runs(&docker).await?);
+    runs.retain(|run| !PrivateFolder::of(run).exists());
     Ok(runs)
+}
+
+/// In which kept clusters a run that did not get to its end may have a namespace.
+fn clusters(record: Option<RunRecord>) -> Clusters {
+    match record {
+        None => Clusters::All,
+        Some(record) if !record.removes_management && is_kept(&record.management) => {
+            Clusters::One(record.management)
+        }
+        // Its own cluster goes with all that is in it.
+        Some(_) => Clusters::None,
+    }
 }
 
 async fn clean_one(docker: &Docker, run: &RunId, named: bool) -> Result<Vec<String>> {
@@ -262,7 +347,7 @@ async fn clean_one(docker: &Docker, run: &RunId, named: bool) -> Result<Vec<Stri
     );
     let claims = claims(run, named);
     // In a kept cluster Cluster API still works, and may make containers anew until that is done.
-    let namespaces = kept::release(docker, run).await;
+    let namespaces = kept::release(docker, run, &clusters(folder.load())).await;
     removed.extend(remove_containers(docker, run, &claims).await?);
     removed.extend(namespaces?);
     if remove_network(docker, &folder).await? {
@@ -273,4 +358,46 @@ async fn clean_one(docker: &Docker, run: &RunId, named: bool) -> Result<Vec<Stri
         removed.push(format!("folder {}", folder.path().display()));
     }
     Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(management: &str, removes_management: bool) -> RunRecord {
+        RunRecord {
+            process: Process::current().unwrap(),
+            management: management.to_owned(),
+            removes_management,
+            workload: "demo-7f3a09bc".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_name_is_claimed_by_the_run_that_makes_the_cluster() {
+        let (own, other): (RunId, RunId) =
+            ("7f3a09bc".parse().unwrap(), "00000000".parse().unwrap());
+        let warm = "stackgate-keep-warm";
+        for (claimed, by) in [
+            (record(warm, true), Some(other.clone())),
+            (record(warm, false), None),
+            (record("stackgate-keep-cold", true), None),
+        ] {
+            let records = vec![(own.clone(), record(warm, true)), (other.clone(), claimed)];
+            assert_eq!(claimant(records, &own, warm), by);
+        }
+    }
+
+    #[test]
+    fn only_a_cluster_that_stays_is_asked_for_a_runs_namespace() {
+        let warm = "stackgate-keep-warm";
+        assert_eq!(clusters(None), Clusters::All);
+        assert_eq!(
+            clusters(Some(record(warm, false))),
+            Clusters::One(warm.to_owned())
+        );
+        assert_eq!(clusters(Some(record(warm, true))), Clusters::None);
+        let own = record("stackgate-7f3a09bc", true);
+        assert_eq!(clusters(Some(own)), Clusters::None);
+    }
 }

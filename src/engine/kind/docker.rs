@@ -57,6 +57,20 @@ pub(super) async fn nodes(docker: &Docker) -> Result<Vec<Node>> {
     Ok(containers.into_iter().filter_map(node).collect())
 }
 
+/// Whether any container is attached to a network, running or not; Docker itself names those that run.
+pub(super) async fn uses_network(docker: &Docker, network: &str) -> Result<bool> {
+    let filters = HashMap::from([("network", vec![network])]);
+    let options = ListContainersOptionsBuilder::new()
+        .all(true)
+        .filters(&filters)
+        .build();
+    let users = docker
+        .list_containers(Some(options))
+        .await
+        .with_context(|| format!("failed to list the containers in Docker's network {network}"))?;
+    Ok(!users.is_empty())
+}
+
 fn node(container: ContainerSummary) -> Option<Node> {
     let name = container.names?.into_iter().next()?;
     Some(Node {

@@ -252,11 +252,11 @@ async fn kept(
             anyhow!("failed to reuse management cluster {name}: there is none; {remedy}")
         })?;
     if !running {
-        return Err(anyhow!("failed to reuse management cluster {name}: its container {node} does not run; start it with `docker start {node}`, or remove it with `kind delete cluster --name {cluster}` and {remedy}").into());
+        return Err(anyhow!("failed to reuse management cluster {name}: its container {node} does not run; start it with `docker start {node}`, or remove it with `stackgate clean --kept {name}` and {remedy}").into());
     }
     let kubeconfig = access::kubeconfig(docker, &node)
         .await?
-        .ok_or_else(|| anyhow!("failed to reuse management cluster {name}: its container {node} holds no kubeconfig; remove it with `kind delete cluster --name {cluster}` and {remedy}"))?;
+        .ok_or_else(|| anyhow!("failed to reuse management cluster {name}: its container {node} holds no kubeconfig; remove it with `stackgate clean --kept {name}` and {remedy}"))?;
     folder.write(KUBECONFIG, kubeconfig.as_bytes())?;
     let client = access::client(&kubeconfig).await?;
     match tokio::time::timeout(ANSWER, answers(&client)).await {
@@ -299,8 +299,7 @@ async fn recall(client: &Client, options: &KindOptions, name: &str) -> Result<()
         memory.data["data"]["clusterApi"].as_str().unwrap_or("none")
     });
     if held != options.components_version {
-        let cluster = options.management_cluster();
-        return Err(anyhow!("failed to reuse management cluster {name}: it has Cluster API {held}, and the stack asks for {}; remove it with `kind delete cluster --name {cluster}` and make it with --management keep {name}", options.components_version).into());
+        return Err(anyhow!("failed to reuse management cluster {name}: it has Cluster API {held}, and the stack asks for {}; remove it with `stackgate clean --kept {name}` and make it with --management keep {name}", options.components_version).into());
     }
     Ok(())
 }

@@ -22,14 +22,15 @@ mod providers;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use bollard::Docker;
 use futures::future::BoxFuture;
 use kube::Client;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-pub use cleanup::{clean, clean_kept};
+pub use cleanup::{clean, clean_kept, others};
+pub use names::kept_name_problem;
 
 use super::config::Config;
 use super::{Engine, EngineError, Kept, Management, Problem};
@@ -89,10 +90,17 @@ pub struct KindEngine {
     docker: OnceCell<Docker>,
     /// Read in the preflight, used once.
     manifests: Mutex<Option<Vec<Value>>>,
-    /// Talks to the management cluster, once there is one.
-    client: Mutex<Option<Client>>,
+    /// Talks to the management cluster and to the reader, once there is one.
+    session: Mutex<Option<(Client, Context)>>,
     causes: causes::Causes,
+    traces: Mutex<cleanup::Traces>,
 }
+
+/// kind's and Docker's own words when a cluster or a container of that name is there already.
+const TAKEN: [&str; 2] = [
+    "already exist for a cluster with the name",
+    "is already in use by container",
+];
 
 impl KindEngine {
     /// An engine for one run; does nothing yet.
@@ -103,8 +111,9 @@ impl KindEngine {
             options,
             docker: OnceCell::new(),
             manifests: Mutex::default(),
-            client: Mutex::default(),
+            session: Mutex::default(),
             causes: causes::Causes::default(),
+            traces: Mutex::default(),
         }
     }
 
@@ -125,21 +134,58 @@ impl KindEngine {
         let mut record = RunRecord {
             process: process::Process::current()?,
             management: self.options.management_cluster(),
-            removes_management: !matches!(self.options.management, ManagementMode::Reuse(_)),
+            removes_management: self.options.management == ManagementMode::Fresh,
             workload: self.options.workload_cluster.clone(),
         };
         self.folder.save(&record)?;
-        cleanup::mark_network(docker, &self.folder).await?;
+        match &self.options.management {
+            ManagementMode::Fresh => {}
+            ManagementMode::Keep(name) => self.claim(docker, name, &mut record).await?,
+            ManagementMode::Reuse(_) => {
+                lock(&self.traces).kept = Some(record.management.clone());
+            }
+        }
+        lock(&self.traces).network = cleanup::mark_network(docker, &self.folder).await?;
         let manifests = lock(&self.manifests).take();
         let management =
-            management::prepare(context, docker, &self.options, &self.folder, manifests).await?;
-        *lock(&self.client) = Some(management.client.clone());
-        if matches!(self.options.management, ManagementMode::Keep(_)) {
-            // Complete: from now on it outlives the run.
+            management::prepare(context, docker, &self.options, &self.folder, manifests).await;
+        let keeps = matches!(self.options.management, ManagementMode::Keep(_));
+        if keeps && management.as_ref().is_err_and(is_taken) {
+            // Somebody out of sight was faster; what is there is theirs.
             record.removes_management = false;
             self.folder.save(&record)?;
         }
+        let management = management?;
+        *lock(&self.session) = Some((management.client.clone(), context.clone()));
+        if keeps {
+            // Complete: from now on it outlives the run.
+            record.removes_management = false;
+            self.folder.save(&record)?;
+            lock(&self.traces).kept = Some(record.management);
+        }
         Ok(management)
+    }
+
+    /// Claims the name under which the cluster is to be kept: until it is complete, what is there under
+    /// it goes with this run. When two runs claim it at the same moment, neither gets it.
+    async fn claim(&self, docker: &Docker, name: &str, record: &mut RunRecord) -> Result<()> {
+        let nodes = docker::nodes(docker).await?;
+        if nodes.iter().any(|node| node.cluster == record.management) {
+            bail!(
+                "failed to make management cluster {name}: it is there already, or another run is making it; use it: --management reuse {name}, or remove it: stackgate clean --kept {name}"
+            );
+        }
+        record.removes_management = true;
+        self.folder.save(record)?;
+        let claimant = cleanup::claimant(PrivateFolder::records(), self.run(), &record.management);
+        if let Some(other) = claimant {
+            record.removes_management = false;
+            self.folder.save(record)?;
+            bail!(
+                "failed to make management cluster {name}: run {other} is making it, or ended while it was; wait for it, or remove what it left: stackgate clean {other}"
+            );
+        }
+        Ok(())
     }
 
     async fn remove(&self) -> Result<()> {
@@ -149,11 +195,20 @@ impl KindEngine {
         }
         let docker = self.docker().await?;
         let claims = cleanup::claims(self.run(), true);
-        if self.options.management != ManagementMode::Fresh {
+        let owned = cleanup::owned(docker, self.run(), &claims).await?;
+        let traces = {
+            let mut traces = lock(&self.traces);
+            traces
+                .volumes
+                .extend(owned.into_iter().flat_map(|node| node.volumes));
+            traces.clone()
+        };
+        let clusters = traces.clusters();
+        if traces.kept.is_some() {
             // Cluster API goes on working in a cluster that stays, so containers may come anew until the
             // namespace is gone.
             let (released, removed) = futures::join!(
-                kept::release(docker, self.run()),
+                kept::release(docker, self.run(), &clusters),
                 cleanup::remove_containers(docker, self.run(), &claims)
             );
             released.and(removed)?;
@@ -195,12 +250,12 @@ impl KindEngine {
         let complete = self
             .folder
             .load()
-            .is_some_and(|record| !record.removes_management);
+            .is_some_and(|record| !record.removes_management)
+            && lock(&self.traces).kept.is_some();
         complete.then(|| Kept {
             what: format!("management cluster {name} for later runs"),
             command: format!(
-                "use it: --management reuse {name}; remove it: kind delete cluster --name {}",
-                self.options.management_cluster()
+                "use it: --management reuse {name}; remove it: stackgate clean --kept {name}"
             ),
         })
     }
@@ -208,6 +263,12 @@ impl KindEngine {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a cluster could not be made because there is one of its name.
+fn is_taken(error: &EngineError) -> bool {
+    let told = error.to_string();
+    TAKEN.iter().any(|words| told.contains(words))
 }
 
 impl Engine for KindEngine {
@@ -265,8 +326,14 @@ impl Engine for KindEngine {
     ) -> BoxFuture<'a, Option<Finding>> {
         Box::pin(async {
             let docker = self.docker().await.ok()?;
-            let client = lock(&self.client).clone();
-            self.causes.find(docker, client.as_ref(), machines).await
+            let (client, context) = lock(&self.session).clone().unzip();
+            let found = self.causes.find(docker, client.as_ref(), machines).await;
+            if let Some(context) = context {
+                for hint in self.causes.news() {
+                    context.note(hint);
+                }
+            }
+            found
         })
     }
 
@@ -308,7 +375,28 @@ impl Engine for KindEngine {
     fn leftovers(&self) -> BoxFuture<'_, Result<Vec<String>>> {
         Box::pin(async {
             let claims = cleanup::claims(self.run(), true);
-            cleanup::leftovers(self.docker().await?, self.run(), &claims).await
+            let traces = lock(&self.traces).clone();
+            cleanup::leftovers(self.docker().await?, self.run(), &claims, &traces).await
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_somebody_else_took_is_told_from_other_failures() {
+        let error = |told: &str| {
+            EngineError::from(anyhow::anyhow!("{told}").context("failed to create cluster a"))
+        };
+        for taken in [
+            "ERROR: failed to create cluster: node(s) already exist for a cluster with the name \"a\"",
+            "docker: Error response from daemon: Conflict. The container name \"/a-control-plane\" is already in use by container \"1\".",
+        ] {
+            assert!(is_taken(&error(taken)), "{taken}");
+        }
+        assert!(!is_taken(&error("ERROR: failed to init node with kubeadm")));
+        assert!(!is_taken(&EngineError::Interrupted(Interrupted)));
     }
 }

@@ -40,8 +40,9 @@ pub(super) fn is_kept(cluster: &str) -> bool {
         .is_some_and(|name| kept_name_problem(name).is_none())
 }
 
-/// What is wrong with a name for a kept management cluster.
-pub(super) fn kept_name_problem(name: &str) -> Option<String> {
+/// What is wrong with a name for a kept management cluster; the only rule there is.
+#[must_use]
+pub fn kept_name_problem(name: &str) -> Option<String> {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let good = !name.is_empty()
         && name.len() <= KEPT_LIMIT
@@ -50,7 +51,7 @@ pub(super) fn kept_name_problem(name: &str) -> Option<String> {
         && !name.ends_with('-');
     (!good).then(|| {
         format!(
-            "'{name}' is no name for a kept management cluster: expected 1 to {KEPT_LIMIT} lower-case letters, digits and hyphens"
+            "'{name}' is no name for a kept management cluster: expected 1 to {KEPT_LIMIT} lower-case letters, digits and hyphens, with no hyphen at the ends"
         )
     })
 }

@@ -1,6 +1,9 @@
 //! What only the machines themselves can tell: journals, what containers wrote, how they are, what they
 //! use.
 
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -51,9 +54,17 @@ pub(super) async fn collect(docker: &Docker, nodes: &[Node], folder: &Path) -> R
     join_all(saved).await.into_iter().collect()
 }
 
+/// Writes a file for the user alone: nobody knows what a node has written to its journal.
 fn save(folder: &Path, name: &str, content: &str) -> Result<()> {
     let path = folder.join(name);
-    std::fs::write(&path, content).with_context(|| format!("failed to write {}", path.display()))
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&path)
+        .and_then(|mut file| file.write_all(content.as_bytes()))
+        .with_context(|| format!("failed to write {}", path.display()))
 }
 
 fn text(lines: Result<Vec<String>>) -> String {
@@ -154,6 +165,18 @@ mod tests {
         assert_eq!(summary["image"], "kindest/node:v1.35.0");
         assert_eq!(summary["state"]["ExitCode"], 137);
         assert!(!summary.to_string().contains("SECRET"), "{summary}");
+    }
+
+    #[test]
+    fn what_is_saved_is_for_the_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        save(folder.path(), "kubelet.log", "first, and longer").unwrap();
+        save(folder.path(), "kubelet.log", "second").unwrap();
+        let path = folder.path().join("kubelet.log");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "second");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

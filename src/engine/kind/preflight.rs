@@ -231,7 +231,7 @@ async fn kept(docker: &Docker, mode: &ManagementMode) -> Option<Problem> {
         (Ok(Some(_)), false) => Some(problem(
             format!("management cluster {name} is there already"),
             format!(
-                "use it: --management reuse {name}, or remove it: kind delete cluster --name {cluster}"
+                "use it: --management reuse {name}, or remove it: stackgate clean --kept {name}"
             ),
         )),
         (Ok(None), true) => Some(problem(

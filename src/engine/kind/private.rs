@@ -24,7 +24,7 @@ pub(super) struct RunRecord {
     /// The management cluster's name in kind.
     pub(super) management: String,
     /// Whether the management cluster goes with the run. A cluster that is to be kept goes with it
-    /// until it is complete.
+    /// from when the run has claimed its name until it is complete.
     pub(super) removes_management: bool,
     /// The workload cluster's name.
     pub(super) workload: String,
@@ -112,6 +112,17 @@ impl PrivateFolder {
     /// Every run that has left a folder of this user's.
     pub(super) fn all() -> Vec<RunId> {
         Self::all_in(&std::env::temp_dir())
+    }
+
+    /// The records of every run that has left one.
+    pub(super) fn records() -> Vec<(RunId, RunRecord)> {
+        Self::all()
+            .into_iter()
+            .filter_map(|run| {
+                let record = Self::of(&run).load()?;
+                Some((run, record))
+            })
+            .collect()
     }
 
     fn all_in(folder: &Path) -> Vec<RunId> {
