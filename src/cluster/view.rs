@@ -133,6 +133,25 @@ impl View {
         }
     }
 
+    /// A settled view that holds these objects and watches nothing.
+    #[cfg(test)]
+    pub fn holding(cluster: &'static str, objects: &[(Kind, serde_json::Value)]) -> Self {
+        let mut stores = BTreeMap::<Kind, Store>::new();
+        for (kind, json) in objects {
+            let object = Object::new(cluster, json.clone());
+            let key = (object.namespace().to_owned(), object.name().to_owned());
+            let store = stores.entry(kind.clone()).or_default();
+            store.objects.insert(key, Arc::new(object));
+            store.listed = true;
+        }
+        Self {
+            cluster,
+            stores: Arc::new(Mutex::new(stores)),
+            changed: watch::Sender::new(Instant::now()),
+            _watches: JoinSet::new(),
+        }
+    }
+
     /// Which cluster this is: `management` or `workload`.
     #[must_use]
     pub const fn cluster(&self) -> &'static str {

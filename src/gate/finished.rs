@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::cluster::{Object, View, kinds, rollout_blocker};
+use crate::cluster::{Object, View, blind, kinds, rollout_blocker};
 use crate::record::{Blocker, ObjectRef};
 
 /// Label that Cluster API puts on everything that belongs to a Cluster.
@@ -51,8 +51,9 @@ impl Goal {
 /// Everything that keeps the cluster from having arrived; none when it has.
 #[must_use]
 pub fn blockers(goal: &Goal, management: &View, workload: &View) -> Vec<Blocker> {
-    let mut found = unsettled(management);
-    found.extend(unsettled(workload));
+    // A view that does not know cannot say that all is well.
+    let mut found = blind(management);
+    found.extend(blind(workload));
     found.extend(topology(goal, management));
     found.extend(control_plane(goal, management));
     found.extend(workers(goal, management));
@@ -62,20 +63,6 @@ pub fn blockers(goal: &Goal, management: &View, workload: &View) -> Vec<Blocker>
     found.extend(system(goal, workload));
     found.extend(addons(goal, workload));
     found
-}
-
-/// A view that does not know cannot say that all is well.
-fn unsettled(view: &View) -> Vec<Blocker> {
-    view.unsettled()
-        .into_iter()
-        .map(|(kind, why)| Blocker {
-            message: why,
-            ..Blocker::new(
-                ObjectRef::new(view.cluster(), &kind.kind, "", "(all)"),
-                format!("cannot be watched on the {} cluster", view.cluster()),
-            )
-        })
-        .collect()
 }
 
 /// About the Cluster, or one of the objects that make it up and share its name in our words.

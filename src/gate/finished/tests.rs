@@ -69,7 +69,11 @@ fn arrived() -> World {
             ),
             (
                 kinds::KUBEADM_CONTROL_PLANE,
-                mine("KubeadmControlPlane", "cp", json!({"spec": {"version": N1}, "status": plane})),
+                mine(
+                    "KubeadmControlPlane",
+                    "cp",
+                    json!({"spec": {"version": N1}, "status": plane}),
+                ),
             ),
             (
                 kinds::MACHINE_DEPLOYMENT,
@@ -113,7 +117,12 @@ fn goal() -> Goal {
         version: N1.to_owned(),
         control_plane: 1,
         workers: 1,
-        workloads: vec![ObjectRef::new("workload", "Deployment", "kube-system", "addon")],
+        workloads: vec![ObjectRef::new(
+            "workload",
+            "Deployment",
+            "kube-system",
+            "addon",
+        )],
     }
 }
 
@@ -132,28 +141,113 @@ fn a_cluster_that_has_arrived_is_not_held_up_by_anything() {
 #[test]
 fn each_single_thing_that_is_not_there_yet_is_told() {
     let cases: [(&str, usize, &str, Value, &str); 15] = [
-        ("m", 0, "/spec/topology/classRef/name", json!("class-a"), "'class-a', not 'class-b'"),
-        ("m", 0, "/spec/topology/version", json!(N), "'v1.34.3', not 'v1.35.0'"),
-        ("m", 0, "/status/observedGeneration", json!(1), "not yet seen"),
-        ("m", 0, "/status/conditions/0/status", json!("False"), "TopologyReconciled False"),
-        ("m", 0, "/status/conditions/0/observedGeneration", json!(1), "does not speak of the latest spec"),
-        ("m", 1, "/status/version", json!(N), "/status/version is v1.34.3"),
+        (
+            "m",
+            0,
+            "/spec/topology/classRef/name",
+            json!("class-a"),
+            "'class-a', not 'class-b'",
+        ),
+        (
+            "m",
+            0,
+            "/spec/topology/version",
+            json!(N),
+            "'v1.34.3', not 'v1.35.0'",
+        ),
+        (
+            "m",
+            0,
+            "/status/observedGeneration",
+            json!(1),
+            "not yet seen",
+        ),
+        (
+            "m",
+            0,
+            "/status/conditions/0/status",
+            json!("False"),
+            "TopologyReconciled False",
+        ),
+        (
+            "m",
+            0,
+            "/status/conditions/0/observedGeneration",
+            json!(1),
+            "does not speak of the latest spec",
+        ),
+        (
+            "m",
+            1,
+            "/status/version",
+            json!(N),
+            "/status/version is v1.34.3",
+        ),
         ("m", 1, "/status/upToDateReplicas", json!(0), "0 up to date"),
         ("m", 2, "/status/replicas", json!(2), "2 present"),
-        ("m", 2, "/spec/template/spec/version", json!(N), "/spec/template/spec/version is v1.34.3"),
-        ("m", 4, "/spec/version", json!(N), "Machine run/md: /spec/version is v1.34.3"),
-        ("m", 4, "/status/conditions/2/status", json!("Unknown"), "NodeHealthy Unknown"),
-        ("m", 4, "/status/conditions/3/status", json!("False"), "UpToDate False"),
-        ("w", 1, "/status/nodeInfo/kubeletVersion", json!(N), "Node node-md"),
-        ("w", 3, "/status/availableReplicas", json!(0), "coredns: 0 of 1 available"),
-        ("w", 5, "/status/conditions/0/status", json!("False"), "Pod kube-system/etcd: Ready False"),
+        (
+            "m",
+            2,
+            "/spec/template/spec/version",
+            json!(N),
+            "/spec/template/spec/version is v1.34.3",
+        ),
+        (
+            "m",
+            4,
+            "/spec/version",
+            json!(N),
+            "Machine run/md: /spec/version is v1.34.3",
+        ),
+        (
+            "m",
+            4,
+            "/status/conditions/2/status",
+            json!("Unknown"),
+            "NodeHealthy Unknown",
+        ),
+        (
+            "m",
+            4,
+            "/status/conditions/3/status",
+            json!("False"),
+            "UpToDate False",
+        ),
+        (
+            "w",
+            1,
+            "/status/nodeInfo/kubeletVersion",
+            json!(N),
+            "Node node-md",
+        ),
+        (
+            "w",
+            3,
+            "/status/availableReplicas",
+            json!(0),
+            "coredns: 0 of 1 available",
+        ),
+        (
+            "w",
+            5,
+            "/status/conditions/0/status",
+            json!("False"),
+            "Pod kube-system/etcd: Ready False",
+        ),
     ];
     for (side, index, pointer, value, expected) in cases {
         let mut world = arrived();
-        let objects = if side == "m" { &mut world.management } else { &mut world.workload };
+        let objects = if side == "m" {
+            &mut world.management
+        } else {
+            &mut world.workload
+        };
         *objects[index].1.pointer_mut(pointer).unwrap() = value;
         let told = told(&world);
-        assert!(told.iter().any(|line| line.contains(expected)), "{pointer}: {told:?}");
+        assert!(
+            told.iter().any(|line| line.contains(expected)),
+            "{pointer}: {told:?}"
+        );
     }
 }
 
@@ -168,10 +262,17 @@ fn whatever_is_missing_is_told() {
         ("w", 4, "Deployment kube-system/addon: missing"),
     ] {
         let mut world = arrived();
-        let objects = if side == "m" { &mut world.management } else { &mut world.workload };
+        let objects = if side == "m" {
+            &mut world.management
+        } else {
+            &mut world.workload
+        };
         objects.remove(index);
         let told = told(&world);
-        assert!(told.iter().any(|line| line.contains(expected)), "{expected}: {told:?}");
+        assert!(
+            told.iter().any(|line| line.contains(expected)),
+            "{expected}: {told:?}"
+        );
     }
 }
 
@@ -182,7 +283,8 @@ fn what_is_left_of_the_release_before_is_told() {
     leaving["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     world.management.push((kinds::MACHINE, leaving));
     world.workload.push((kinds::NODE, node("stray")));
-    world.management[0].1["metadata"]["annotations"] = json!({PENDING_HOOKS: "AfterClusterUpgrade"});
+    world.management[0].1["metadata"]["annotations"] =
+        json!({PENDING_HOOKS: "AfterClusterUpgrade"});
     let told = told(&world).join("\n");
     for expected in [
         "Machine run/old: being deleted",
