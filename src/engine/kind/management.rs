@@ -39,32 +39,41 @@ pub(super) fn node_of(cluster: &str) -> String {
     format!("{cluster}-control-plane")
 }
 
-/// Makes a management cluster, or takes the kept one, and makes the run's namespace in it.
+/// Makes a management cluster, or takes the kept one; the run has nothing in it yet.
 pub(super) async fn prepare(
     context: &Context,
     docker: &Docker,
     options: &KindOptions,
     folder: &PrivateFolder,
     manifests: Option<Vec<Value>>,
-) -> Result<Management, EngineError> {
+) -> Result<Client, EngineError> {
     let cluster = options.management_cluster();
-    let client = match &options.management {
+    match &options.management {
         ManagementMode::Fresh | ManagementMode::Keep(_) => {
             let client = fresh(context, docker, options, folder, &cluster, manifests).await?;
             remember(context, &client, options).await?;
-            client
+            Ok(client)
         }
         ManagementMode::Reuse(name) => {
             let client = kept(docker, folder, &cluster, name).await?;
             recall(&client, options, name).await?;
             providers::ready(context, &client).await?;
-            client
+            Ok(client)
         }
-    };
+    }
+}
+
+/// Makes the run's namespace in a management cluster.
+pub(super) async fn enter(
+    context: &Context,
+    client: &Client,
+    options: &KindOptions,
+    folder: &PrivateFolder,
+) -> Result<Management, EngineError> {
     let namespace = of_run(&options.run);
     let object =
         json!({"apiVersion": "v1", "kind": NAMESPACE.kind, "metadata": {"name": namespace}});
-    apply(context, &client, options, &object).await?;
+    apply(context, client, options, &object).await?;
     let kubeconfig = folder.file(KUBECONFIG);
     Ok(Management {
         client: access::client(&read_file(&kubeconfig)?).await?,

@@ -138,24 +138,24 @@ impl KindEngine {
             workload: self.options.workload_cluster.clone(),
         };
         self.folder.save(&record)?;
-        match &self.options.management {
-            ManagementMode::Fresh => {}
-            ManagementMode::Keep(name) => self.claim(docker, name, &mut record).await?,
-            ManagementMode::Reuse(_) => {
-                lock(&self.traces).kept = Some(record.management.clone());
-            }
+        if let ManagementMode::Keep(name) = &self.options.management {
+            self.claim(docker, name, &mut record).await?;
         }
         lock(&self.traces).network = cleanup::mark_network(docker, &self.folder).await?;
         let manifests = lock(&self.manifests).take();
-        let management =
+        let client =
             management::prepare(context, docker, &self.options, &self.folder, manifests).await;
         let keeps = matches!(self.options.management, ManagementMode::Keep(_));
-        if keeps && management.as_ref().is_err_and(is_taken) {
+        if keeps && client.as_ref().is_err_and(is_taken) {
             // Somebody out of sight was faster; what is there is theirs.
             record.removes_management = false;
             self.folder.save(&record)?;
         }
-        let management = management?;
+        let client = client?;
+        if let ManagementMode::Reuse(_) = self.options.management {
+            lock(&self.traces).kept = Some(record.management.clone());
+        }
+        let management = management::enter(context, &client, &self.options, &self.folder).await?;
         *lock(&self.session) = Some((management.client.clone(), context.clone()));
         if keeps {
             // Complete: from now on it outlives the run.
