@@ -89,9 +89,10 @@ fn each_command_has_its_own_help() {
     Usage: stackgate clean [OPTIONS] [RUN]
 
     Arguments:
-      [RUN]  The run to clean up after, e.g. 7f3a09bc; every run when not given
+      [RUN]  The run to clean up after, e.g. 7f3a09bc; every run of yours when not given
 
     Options:
+          --kept <NAME>      Remove the management cluster that was kept under this name
           --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind]
       -h, --help             Print help (see more with '--help')
     --- stderr

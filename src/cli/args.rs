@@ -86,7 +86,7 @@ pub struct DoctorArgs {
 
 #[derive(Debug, Args)]
 pub struct CleanArgs {
-    /// The run to clean up after, e.g. 7f3a09bc; every run when not given
+    /// The run to clean up after, e.g. 7f3a09bc; every run of yours when not given
     #[arg(value_name = "RUN")]
     pub run: Option<RunId>,
     /// Remove the management cluster that was kept under this name

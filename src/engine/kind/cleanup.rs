@@ -272,7 +272,7 @@ pub async fn clean(run: Option<RunId>) -> Result<Vec<String>> {
     }
 }
 
-/// Removes the management cluster that was kept under a name, after ending what runs left in it. The
+/// Removes the management cluster that was kept under a name, with whatever runs left in it. The
 /// network stays: kind shares it between clusters, and nobody knows any more who made it.
 ///
 /// # Errors
