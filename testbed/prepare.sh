@@ -21,6 +21,12 @@ install_packages() {
   has_go || fetch_go
 }
 
+# A node needs dozens of inotify instances, and the kernel's default of 128 for each user fits one run of stackgate.
+raise_limits() {
+  local limit=fs.inotify.max_user_instances
+  [ "$(sysctl -n $limit)" -ge 512 ] || sysctl -w $limit=512 || echo "$limit stays as it is; stackgate doctor tells whether it is enough"
+}
+
 # A newer Go is a Go module like any other; an old Go can download it but does not know how to switch to it.
 fetch_go() {
   local dir
