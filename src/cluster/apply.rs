@@ -9,6 +9,7 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::kinds::CUSTOM_RESOURCE_DEFINITION;
 use super::patience::{Failure, judge};
 use super::resolve::{ResolveError, Resolver};
 use super::{Context, Interrupted, Kind, Object, Progress, View, WaitError, wait};
@@ -22,12 +23,6 @@ const PARALLEL: usize = 16;
 const REQUEST: Duration = Duration::from_secs(40);
 /// The pauses between attempts: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(300));
-const CRD: Kind = Kind::new(
-    "apiextensions.k8s.io",
-    "v1",
-    "CustomResourceDefinition",
-    "customresourcedefinitions",
-);
 
 /// How objects are applied, deleted or tried.
 #[derive(Clone, Copy, Debug)]
@@ -359,13 +354,17 @@ impl Applier {
     ) -> Result<(), ApplyError> {
         let names: Vec<&str> = objects
             .iter()
-            .filter(|object| object["kind"] == *CRD.kind)
+            .filter(|object| object["kind"] == *CUSTOM_RESOURCE_DEFINITION.kind)
             .filter_map(|object| object["metadata"]["name"].as_str())
             .collect();
         if names.is_empty() {
             return Ok(());
         }
-        let view = View::start(self.cluster, &self.client, &[(CRD, "")]);
+        let view = View::start(
+            self.cluster,
+            &self.client,
+            &[(CUSTOM_RESOURCE_DEFINITION, "")],
+        );
         let what = format!("definitions of custom resources of {}", options.source);
         let left = context
             .scaled(options.deadline)
@@ -374,8 +373,8 @@ impl Applier {
         wait(context, &what, left, &[&view], None, || {
             // One at a time: they come in dozens within a second or two.
             let last = names.iter().rev().find_map(|name| {
-                let Some(definition) = view.get(&CRD, "", name) else {
-                    let json = json!({"kind": CRD.kind, "metadata": {"name": name}});
+                let Some(definition) = view.get(&CUSTOM_RESOURCE_DEFINITION, "", name) else {
+                    let json = json!({"kind": CUSTOM_RESOURCE_DEFINITION.kind, "metadata": {"name": name}});
                     return Some(Object::new(self.cluster, json).blocker("not established"));
                 };
                 definition.unless_true("Established").map(|blocker| {

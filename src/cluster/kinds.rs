@@ -42,3 +42,15 @@ pub const POD_DISRUPTION_BUDGET: Kind = Kind::new(
     "PodDisruptionBudget",
     "poddisruptionbudgets",
 );
+/// `CustomResourceDefinition`.
+pub const CUSTOM_RESOURCE_DEFINITION: Kind = Kind::new(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+);
+
+/// Label that Cluster API puts on everything that belongs to a Cluster.
+pub const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
+/// Annotation of a Cluster whose lifecycle hooks have not all been answered.
+pub const PENDING_HOOKS: &str = "runtime.cluster.x-k8s.io/pending-hooks";

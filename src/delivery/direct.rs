@@ -7,14 +7,14 @@ use kube::Client;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::rendered::{ADDON_NAMESPACE, AddonObjects, ClassObjects, applied, dropped};
+use super::rendered::{AddonObjects, ClassObjects, applied, dropped};
 use crate::cluster::cel::{CelError, Condition};
 use crate::cluster::{
     Applier, Apply, ApplyError, Context, Investigate, Kind, Progress, View, WaitError, kinds, stay,
     wait,
 };
 use crate::record::{Blocker, ObjectRef};
-use crate::stack::{Action, Condition as Wanted, ConditionObject};
+use crate::stack::{ADDON_NAMESPACE, Action, Condition as Wanted, ConditionObject};
 
 /// How often the API server is asked again for a kind that it does not serve yet.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -247,15 +247,13 @@ impl<'a> Direct<'a> {
         what: &str,
         objects: &[ConditionObject],
     ) -> Result<Vec<Kind>, DeliveryError> {
-        const DEFINITIONS: Kind = Kind::new(
-            "apiextensions.k8s.io",
-            "v1",
-            "CustomResourceDefinition",
-            "customresourcedefinitions",
+        let definitions = View::start(
+            "workload",
+            workload,
+            &[(kinds::CUSTOM_RESOURCE_DEFINITION, "")],
         );
-        let definitions = View::start("workload", workload, &[(DEFINITIONS, "")]);
         loop {
-            let before = definitions.list(&DEFINITIONS);
+            let before = definitions.list(&kinds::CUSTOM_RESOURCE_DEFINITION);
             let mut kinds = Vec::new();
             let mut unserved = None;
             for object in objects {
@@ -278,7 +276,7 @@ impl<'a> Direct<'a> {
             }
             // Until a definition comes or goes; and from time to time, since aggregated APIs have none.
             stay(self.context, ASK_AGAIN, &[&definitions], || {
-                let changed = definitions.list(&DEFINITIONS) != before;
+                let changed = definitions.list(&kinds::CUSTOM_RESOURCE_DEFINITION) != before;
                 if changed {
                     vec![blocker.clone()]
                 } else {

@@ -4,6 +4,4 @@ mod direct;
 mod rendered;
 
 pub use direct::{DeliveryError, Direct};
-pub use rendered::{
-    ADDON_NAMESPACE, AddonObjects, ClassObjects, Inputs, addons, applied, class, dropped,
-};
+pub use rendered::{AddonObjects, ClassObjects, Inputs, addons, applied, class, dropped};

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::stack::{Action, Hook, Release, ReleaseError, Stage};
+use crate::stack::{ADDON_NAMESPACE, Action, Hook, Release, ReleaseError, Stage};
 
 /// Label that the Cluster Stack Operator puts on what it applies.
 const INSTANCE: (&str, &str) = ("clusterstack.x-k8s.io/instance", "owned");
-/// Where namespaced addon objects go that name no namespace.
-pub const ADDON_NAMESPACE: &str = "kube-system";
 
 /// The management cluster's objects that addon values are templated with.
 #[derive(Clone, Debug, Default)]

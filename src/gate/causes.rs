@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use super::finished::Goal;
 use crate::cluster::{Context, Investigate, Object, View, kinds};
-use crate::delivery::ADDON_NAMESPACE;
 use crate::engine::Engine;
 use crate::record::{Blocker, Finding};
+use crate::stack::ADDON_NAMESPACE;
 
 /// For how long an image has to be refused without a pause. Back-off grows to minutes, so a registry
 /// that comes back within this time was asked at least three times.

@@ -7,13 +7,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::cluster::{Object, View, blind, kinds, rollout_blocker};
+use crate::cluster::kinds::{self, CLUSTER_NAME, PENDING_HOOKS};
+use crate::cluster::{Object, View, blind, rollout_blocker};
 use crate::record::{Blocker, ObjectRef};
-
-/// Label that Cluster API puts on everything that belongs to a Cluster.
-const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
-/// Annotation of a Cluster whose lifecycle hooks have not all been answered.
-const PENDING_HOOKS: &str = "runtime.cluster.x-k8s.io/pending-hooks";
 
 /// Where the cluster has to arrive.
 #[derive(Clone, Debug)]

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::CLUSTER_NAME;
 use crate::checks::judgement::{Judgement, problem, settle};
 use crate::checks::{Answer, Native, Target};
+use crate::cluster::kinds::{CLUSTER_NAME, PENDING_HOOKS};
 use crate::cluster::{Object, View, kinds};
 use crate::record::Blocker;
 
@@ -26,8 +26,6 @@ pub const CHECK: Native = Native {
 
 /// Conditions follow the objects that they sum up by some seconds.
 const SETTLE: Duration = Duration::from_secs(60);
-/// Annotation of a Cluster whose lifecycle hooks have not all been answered.
-const PENDING_HOOKS: &str = "runtime.cluster.x-k8s.io/pending-hooks";
 
 /// What a Cluster is made of on the management side.
 #[derive(Default)]

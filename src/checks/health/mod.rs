@@ -29,9 +29,6 @@ pub const ALL: &[Native] = &[
     no_blocking_events::CHECK,
 ];
 
-/// Label that Cluster API puts on everything that belongs to a Cluster.
-const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
-
 /// A number of things in words: `1 node`, `2 nodes`.
 fn count(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::CLUSTER_NAME;
 use crate::checks::judgement::{Judgement, problem, settle};
 use crate::checks::{Answer, Native, Target};
+use crate::cluster::kinds::CLUSTER_NAME;
 use crate::cluster::{Object, View, kinds};
 use crate::record::Blocker;
 
