@@ -1,0 +1,248 @@
+//! Controllers over a cluster's store, and what runs them: one queue by time, so that the same seed
+//! gives the same order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::cluster::Cluster;
+use crate::error::ApiError;
+use crate::random::Random;
+use crate::resource::GroupResource;
+use crate::simulation::Simulation;
+use crate::store::Change;
+
+/// What a controller reconciles: an object by namespace (empty for none) and name, of the kind that
+/// is the controller's own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// Namespace, empty for cluster-scoped objects.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl Key {
+    /// A key by its parts.
+    #[must_use]
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// The key of a change's object.
+    #[must_use]
+    pub fn of(change: &Change) -> Self {
+        let (namespace, name) = change.object.place();
+        Self { namespace, name }
+    }
+}
+
+/// When to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// When something changes.
+    Change,
+    /// After a while, or when something changes.
+    After(Duration),
+}
+
+/// What a controller works with while it reconciles.
+pub struct Cx<'a> {
+    /// The cluster whose store woke it.
+    pub cluster: &'a Cluster,
+    /// All clusters, the clock.
+    pub simulation: &'a Simulation,
+    /// The controller's own randomness.
+    pub random: &'a mut Random,
+}
+
+/// A controller: brings the cluster one step nearer to what an object asks for.
+pub trait Controller: Send {
+    /// Its name, e.g. `deployment`; also the field manager of its writes.
+    fn name(&self) -> &'static str;
+
+    /// The resources whose changes wake it.
+    fn wakes(&self) -> Vec<GroupResource>;
+
+    /// What to reconcile because of a change; by default the changed object itself, which is right for
+    /// a controller that is woken by its own kind alone.
+    fn keys(&self, _cluster: &Cluster, change: &Change) -> Vec<Key> {
+        vec![Key::of(change)]
+    }
+
+    /// How long it takes until it has noticed a change.
+    fn latency(&self, random: &mut Random) -> Duration {
+        random.between(Duration::from_millis(2), Duration::from_millis(20))
+    }
+
+    /// Reconciles. It must be idempotent, and must not write what is already there.
+    ///
+    /// # Errors
+    /// Those of the API; the key is tried again with a growing pause.
+    fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError>;
+}
+
+struct Running {
+    controller: Box<dyn Controller>,
+    random: Random,
+    failures: BTreeMap<Key, u32>,
+}
+
+/// Due time, order of arrival; the same for the same seed.
+type Slot = (Instant, u64);
+
+/// Runs the controllers of one cluster.
+pub(crate) struct Manager {
+    cluster: Cluster,
+    simulation: Simulation,
+    running: Vec<Running>,
+    queue: BTreeMap<Slot, (usize, Key)>,
+    queued: BTreeMap<(usize, Key), Slot>,
+    arrivals: u64,
+}
+
+impl Manager {
+    pub(crate) fn new(
+        simulation: Simulation,
+        cluster: Cluster,
+        controllers: Vec<Box<dyn Controller>>,
+    ) -> Self {
+        let root = simulation.random(cluster.name());
+        let running = controllers
+            .into_iter()
+            .map(|controller| Running {
+                random: root.fork(controller.name()),
+                controller,
+                failures: BTreeMap::new(),
+            })
+            .collect();
+        Self {
+            cluster,
+            simulation,
+            running,
+            queue: BTreeMap::new(),
+            queued: BTreeMap::new(),
+            arrivals: 0,
+        }
+    }
+
+    /// Runs for ever; the cluster's end drops it.
+    pub(crate) async fn run(mut self) {
+        let mut observer = self.cluster.store().observe();
+        self.start();
+        loop {
+            while let Some(change) = observer.next_now() {
+                self.notice(&change);
+            }
+            let due = self.queue.keys().next().map(|(due, _)| *due);
+            match due {
+                Some(due) if due <= Instant::now() => self.step(),
+                Some(due) => {
+                    tokio::select! {
+                        biased;
+                        () = observer.news() => {}
+                        () = tokio::time::sleep_until(due) => {}
+                    }
+                }
+                None => observer.news().await,
+            }
+        }
+    }
+
+    /// Everything that was there before the controllers is news to them.
+    fn start(&mut self) {
+        let mut seen = BTreeSet::new();
+        for index in 0..self.running.len() {
+            for resource in self.running[index].controller.wakes() {
+                for stored in self.cluster.store().list(&resource, None).0 {
+                    let change = Change {
+                        kind: crate::store::ChangeKind::Added,
+                        resource: resource.clone(),
+                        object: stored,
+                        previous: None,
+                    };
+                    seen.extend(self.keys(index, &change));
+                }
+            }
+        }
+        for (index, key) in seen {
+            self.wake(index, key);
+        }
+    }
+
+    fn keys(&self, index: usize, change: &Change) -> Vec<(usize, Key)> {
+        let controller = &self.running[index].controller;
+        let keys = controller.keys(&self.cluster, change);
+        keys.into_iter().map(|key| (index, key)).collect()
+    }
+
+    fn notice(&mut self, change: &Change) {
+        for index in 0..self.running.len() {
+            if self.running[index]
+                .controller
+                .wakes()
+                .contains(&change.resource)
+            {
+                for (index, key) in self.keys(index, change) {
+                    self.wake(index, key);
+                }
+            }
+        }
+    }
+
+    fn wake(&mut self, index: usize, key: Key) {
+        let running = &mut self.running[index];
+        let due = Instant::now() + running.controller.latency(&mut running.random);
+        self.schedule(index, key, due);
+    }
+
+    /// Puts a key into the queue; the earlier of two times wins.
+    fn schedule(&mut self, index: usize, key: Key, due: Instant) {
+        let entry = (index, key);
+        if let Some(slot) = self.queued.get(&entry) {
+            if slot.0 <= due {
+                return;
+            }
+            let slot = *slot;
+            self.queue.remove(&slot);
+        }
+        self.arrivals += 1;
+        let slot = (due, self.arrivals);
+        self.queue.insert(slot, entry.clone());
+        self.queued.insert(entry, slot);
+    }
+
+    fn step(&mut self) {
+        let Some((_, (index, key))) = self.queue.pop_first() else {
+            return;
+        };
+        self.queued.remove(&(index, key.clone()));
+        let running = &mut self.running[index];
+        let mut cx = Cx {
+            cluster: &self.cluster,
+            simulation: &self.simulation,
+            random: &mut running.random,
+        };
+        let next = match running.controller.reconcile(&mut cx, &key) {
+            Ok(next) => {
+                running.failures.remove(&key);
+                next
+            }
+            Err(error) => {
+                self.simulation
+                    .trace(&self.cluster, running.controller.name(), &key, &error);
+                let failures = running.failures.entry(key.clone()).or_default();
+                *failures += 1;
+                // controller-runtime's and client-go's item back-off: 5 ms, doubled, at most 1000 s.
+                Next::After(Duration::from_millis(5 << (*failures).min(17)))
+            }
+        };
+        if let Next::After(pause) = next {
+            self.schedule(index, key, Instant::now() + pause);
+        }
+    }
+}

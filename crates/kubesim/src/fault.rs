@@ -1,0 +1,85 @@
+//! Things that go wrong, by name: what simulated controllers, kubelets and the API server heed.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use crate::store::lock;
+
+/// Declares the faults, so that a name and what it means stand in one place.
+macro_rules! faults {
+    ($($variant:ident $name:literal $description:literal;)*) => {
+        /// Something that goes wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Fault {
+            $(#[doc = $description] $variant,)*
+        }
+
+        impl Fault {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Its name, e.g. `drain-blocked`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What happens, in one line.
+            #[must_use]
+            pub const fn description(self) -> &'static str {
+                match self { $(Self::$variant => $description,)* }
+            }
+        }
+    };
+}
+
+faults! {
+    WorkerNeverReady "worker-never-ready" "the kubelet of a new worker never reports Ready";
+    ControlPlaneJoinFails "control-plane-join-fails" "kubeadm fails on each new control-plane machine";
+    ImagePullFails "image-pull-fails" "an image that is not yet on a node cannot be pulled";
+    DrainBlocked "drain-blocked" "a PodDisruptionBudget that allows no disruption keeps a Machine from being drained";
+    VolumeLost "volume-lost" "a bound PersistentVolume disappears with what was written to it";
+    NodeLosesLabels "node-loses-labels" "a new node comes without the labels that the one before had";
+    ApiServerAway "api-server-away" "the workload cluster's API server refuses connections for 30 s";
+    WatchCut "watch-cut" "every watch is cut after a few events";
+    EventLost "event-lost" "watches silently leave out some events";
+    Gone "gone" "watches are answered with 410 Gone, and have to list anew";
+    Conflict "conflict" "some writes are answered with 409 Conflict";
+    Throttled "throttled" "some requests are answered with 429 Too Many Requests";
+    Slow "slow" "every response takes up to two seconds";
+    WebhookDown "webhook-down" "Cluster API's admission webhook does not answer";
+    ClockSkew "clock-skew" "the workload cluster's clock is five minutes behind";
+    CertificateExpired "certificate-expired" "the workload cluster's API server presents an expired certificate";
+    PolicyGap "policy-gap" "NetworkPolicies are not enforced on new nodes";
+    UnexpectedRollout "unexpected-rollout" "Machines are replaced once more after the upgrade had arrived";
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The faults that are in force; clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Faults(Arc<Mutex<BTreeSet<Fault>>>);
+
+impl Faults {
+    /// From now on this goes wrong.
+    pub fn inject(&self, fault: Fault) {
+        lock(&self.0).insert(fault);
+    }
+
+    /// From now on it does not any more.
+    pub fn clear(&self, fault: Fault) {
+        lock(&self.0).remove(&fault);
+    }
+
+    /// Whether this goes wrong now.
+    #[must_use]
+    pub fn is(&self, fault: Fault) -> bool {
+        lock(&self.0).contains(&fault)
+    }
+}

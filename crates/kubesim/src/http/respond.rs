@@ -1,0 +1,66 @@
+//! Responses: objects, Statuses, and bodies that go on.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use serde_json::Value;
+
+use crate::error::ApiError;
+use crate::resource::Resource;
+use crate::store::Stored;
+
+/// The body of a response.
+pub type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// A response with a body that is there at once.
+pub fn bytes(code: u16, kind: &'static str, body: Bytes) -> Response<Body> {
+    with(code, kind, Full::new(body).boxed_unsync())
+}
+
+/// A response with any body.
+pub fn with(code: u16, kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let kind = header::HeaderValue::from_static(kind);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// A response in JSON.
+pub fn json(code: u16, value: &Value) -> Response<Body> {
+    // A Value always serialises: its keys are strings.
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    bytes(code, "application/json", Bytes::from(body))
+}
+
+/// A refusal.
+pub fn refusal(error: &ApiError) -> Response<Body> {
+    json(error.code, &error.status())
+}
+
+/// A stored object in a version.
+pub fn stored(code: u16, stored: &Stored, resource: &Resource, version: &str) -> Response<Body> {
+    if version == resource.storage {
+        return bytes(code, "application/json", stored.json());
+    }
+    let mut whole = stored.whole();
+    whole["apiVersion"] = Value::String(resource.api_version(version));
+    json(code, &whole)
+}
+
+/// The object in a request's body.
+///
+/// # Errors
+/// 400 when it is none.
+pub fn object(body: &Bytes) -> Result<Value, ApiError> {
+    let value: Value = serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request(format!("failed to read the object: {error}")))?;
+    if value.is_object() {
+        Ok(value)
+    } else {
+        Err(ApiError::bad_request("expected an object"))
+    }
+}

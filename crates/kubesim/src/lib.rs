@@ -1,0 +1,28 @@
+//! A Kubernetes API server in process, with simulated controllers and virtual time.
+//!
+//! A [`Simulation`] holds one or more [`Cluster`]s. A cluster's [`Cluster::service`] is a
+//! `tower::Service` that a `kube::Client` takes directly; no socket, no binary, no download. Controllers
+//! are small [`Controller`]s over the same [`Store`], and everything that waits does so on tokio's
+//! clock: paused, a rollout of minutes takes the time of its computation, the same for the same seed.
+
+pub mod clock;
+pub mod cluster;
+pub mod controller;
+pub mod error;
+pub mod fault;
+pub mod http;
+pub mod random;
+pub mod registry;
+pub mod resource;
+pub mod simulation;
+pub mod store;
+
+pub use clock::Clock;
+pub use cluster::Cluster;
+pub use controller::{Controller, Cx, Key, Next};
+pub use error::ApiError;
+pub use fault::{Fault, Faults};
+pub use random::Random;
+pub use resource::{GroupResource, Resource};
+pub use simulation::{Options, Simulation};
+pub use store::{Change, ChangeKind, Store, Stored};

@@ -1,0 +1,111 @@
+//! The API's rules over the store: what a create, an update, a delete mean. Called by the HTTP side
+//! with what clients send, and directly by controllers.
+
+mod write;
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::error::ApiError;
+use crate::random::Random;
+use crate::resource::catalogue::Catalogue;
+use crate::resource::{GroupResource, Resource};
+use crate::store::{Store, Stored, lock};
+
+pub use write::{Deletion, Write};
+
+/// The API of one cluster, without HTTP; clones are the same.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    store: Store,
+    catalogue: Catalogue,
+    clock: Clock,
+    random: Arc<Mutex<Random>>,
+}
+
+impl Registry {
+    pub(crate) fn new(clock: Clock, random: Random) -> Self {
+        Self {
+            store: Store::default(),
+            catalogue: Catalogue::default(),
+            clock,
+            random: Arc::new(Mutex::new(random)),
+        }
+    }
+
+    /// The objects.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The served resources.
+    #[must_use]
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    /// The cluster's clock.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// A fresh uid.
+    #[must_use]
+    pub fn uid(&self) -> String {
+        lock(&self.random).uid()
+    }
+
+    /// A fresh suffix for `generateName`.
+    #[must_use]
+    pub fn suffix(&self) -> String {
+        lock(&self.random).suffix()
+    }
+
+    /// A served resource.
+    ///
+    /// # Errors
+    /// 404 when it is not served.
+    pub fn resource(&self, id: &GroupResource) -> Result<Arc<Resource>, ApiError> {
+        self.catalogue.get(id).ok_or_else(ApiError::no_such_path)
+    }
+
+    /// An object, as stored; `namespace` is empty for cluster-scoped ones.
+    #[must_use]
+    pub fn get(&self, id: &GroupResource, namespace: &str, name: &str) -> Option<Arc<Value>> {
+        self.stored(id, namespace, name)
+            .map(|stored| stored.value.clone())
+    }
+
+    /// An object with what the store knows of it.
+    #[must_use]
+    pub fn stored(&self, id: &GroupResource, namespace: &str, name: &str) -> Option<Arc<Stored>> {
+        self.store.get(id, namespace, name)
+    }
+
+    /// All objects of a resource, in one namespace or in all.
+    #[must_use]
+    pub fn list(&self, id: &GroupResource, namespace: Option<&str>) -> Vec<Arc<Value>> {
+        let (objects, _) = self.store.list(id, namespace);
+        objects.iter().map(|stored| stored.value.clone()).collect()
+    }
+
+    /// All objects of a resource in a namespace (or all) that bear every one of these labels.
+    #[must_use]
+    pub fn labelled(
+        &self,
+        id: &GroupResource,
+        namespace: Option<&str>,
+        labels: &[(&str, &str)],
+    ) -> Vec<Arc<Value>> {
+        let mut objects = self.list(id, namespace);
+        objects.retain(|object| {
+            let own = &object["metadata"]["labels"];
+            labels.iter().all(|(key, value)| own[*key] == *value)
+        });
+        objects
+    }
+}

@@ -1,0 +1,126 @@
+//! A simulation: one clock, one seed, and the clusters that live by them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+
+use crate::clock::Clock;
+use crate::cluster::Cluster;
+use crate::controller::{Controller, Key, Manager};
+use crate::error::ApiError;
+use crate::fault::Faults;
+use crate::random::Random;
+use crate::store::lock;
+
+/// How a simulation begins.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What all randomness comes from.
+    pub seed: u64,
+    /// The wall time at the beginning.
+    pub epoch: Timestamp,
+}
+
+impl Default for Options {
+    /// Seed 0, on the first of January 2026.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            epoch: Timestamp::constant(1_767_225_600, 0),
+        }
+    }
+}
+
+struct Inner {
+    clock: Clock,
+    random: Random,
+    faults: Faults,
+    clusters: Mutex<BTreeMap<String, Cluster>>,
+}
+
+/// Clusters that share a clock and a seed; clones are the same simulation.
+#[derive(Clone)]
+pub struct Simulation(Arc<Inner>);
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = lock(&self.0.clusters).keys().cloned().collect();
+        f.debug_struct("Simulation")
+            .field("clusters", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Simulation {
+    /// A simulation without clusters. Its clock starts now, in tokio's time.
+    #[must_use]
+    pub fn new(options: &Options) -> Self {
+        Self(Arc::new(Inner {
+            clock: Clock::starting_at(options.epoch),
+            random: Random::new(options.seed),
+            faults: Faults::default(),
+            clusters: Mutex::default(),
+        }))
+    }
+
+    /// The wall clock.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.0.clock
+    }
+
+    /// A source of randomness for a part, by its name.
+    #[must_use]
+    pub fn random(&self, part: &str) -> Random {
+        self.0.random.fork(part)
+    }
+
+    /// What goes wrong.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// A cluster by name.
+    #[must_use]
+    pub fn cluster(&self, name: &str) -> Option<Cluster> {
+        lock(&self.0.clusters).get(name).cloned()
+    }
+
+    /// The names of all clusters.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<String> {
+        lock(&self.0.clusters).keys().cloned().collect()
+    }
+
+    /// Adds an empty cluster with an API server and these controllers, which run from now on, until
+    /// the cluster is removed. Must be called within a tokio runtime.
+    pub fn add_cluster(&self, name: &str, controllers: Vec<Box<dyn Controller>>) -> Cluster {
+        let cluster = Cluster::new(name, self.clock(), self.random(name));
+        let manager = Manager::new(self.clone(), cluster.clone(), controllers);
+        cluster.run(manager);
+        lock(&self.0.clusters).insert(name.to_owned(), cluster.clone());
+        cluster
+    }
+
+    /// Ends a cluster: its controllers stop, its API server refuses connections.
+    pub fn remove_cluster(&self, name: &str) {
+        if let Some(cluster) = lock(&self.0.clusters).remove(name) {
+            cluster.end();
+        }
+    }
+
+    /// Ends every cluster.
+    pub fn end(&self) {
+        for name in self.clusters() {
+            self.remove_cluster(&name);
+        }
+    }
+
+    /// A controller's failure, for whoever looks into the simulation itself.
+    pub(crate) fn trace(&self, cluster: &Cluster, controller: &str, key: &Key, error: &ApiError) {
+        cluster.note_failure(controller, key, error);
+    }
+}

@@ -1,0 +1,491 @@
+//! The objects of one cluster with their revisions, and the history that watches are told from.
+//!
+//! The store knows nothing of the API's rules; [`crate::registry`] does. A write gives the object the
+//! next revision; readers share what is stored.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use bytes::Bytes;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::error::ApiError;
+use crate::resource::GroupResource;
+
+/// How many changes of each resource are kept for watches that begin in the past; older ones are
+/// answered with 410.
+const HISTORY: usize = 4096;
+
+/// Namespace (empty for cluster-scoped objects) and name.
+pub type Place = (String, String);
+
+/// An object as it is stored, in its storage version.
+#[derive(Debug)]
+pub struct Stored {
+    /// The object, with `metadata.resourceVersion`, without `metadata.managedFields`.
+    pub value: Arc<Value>,
+    /// `metadata.managedFields`; null while nobody has claimed a field.
+    pub managed: Arc<Value>,
+    /// The revision that it was written at.
+    pub revision: u64,
+    json: OnceLock<Bytes>,
+}
+
+impl Stored {
+    /// The object in JSON as clients see it in the storage version; made once for all readers.
+    pub fn json(&self) -> Bytes {
+        self.json
+            .get_or_init(|| {
+                let bytes = if self.managed.is_null() {
+                    serde_json::to_vec(&*self.value)
+                } else {
+                    serde_json::to_vec(&self.whole())
+                };
+                // A Value always serialises: its keys are strings.
+                Bytes::from(bytes.unwrap_or_default())
+            })
+            .clone()
+    }
+
+    /// An object that is not in any store: what a dry run answers with.
+    pub(crate) fn unwritten(value: Value) -> Self {
+        Self {
+            value: Arc::new(value),
+            managed: Arc::default(),
+            revision: 0,
+            json: OnceLock::new(),
+        }
+    }
+
+    /// The object with `managedFields`.
+    #[must_use]
+    pub fn whole(&self) -> Value {
+        let mut whole = (*self.value).clone();
+        if !self.managed.is_null() {
+            whole["metadata"]["managedFields"] = (*self.managed).clone();
+        }
+        whole
+    }
+
+    /// Namespace and name.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let text = |pointer| {
+            let value = self.value.pointer(pointer).and_then(Value::as_str);
+            value.unwrap_or_default().to_owned()
+        };
+        (text("/metadata/namespace"), text("/metadata/name"))
+    }
+}
+
+/// What a write did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// The object is new.
+    Added,
+    /// It was there before.
+    Modified,
+    /// It is gone.
+    Deleted,
+}
+
+/// One write.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What it did.
+    pub kind: ChangeKind,
+    /// To which resource.
+    pub resource: GroupResource,
+    /// The object after it; of a deletion the last state, at the revision of the deletion.
+    pub object: Arc<Stored>,
+    /// The object before it.
+    pub previous: Option<Arc<Stored>>,
+}
+
+impl Change {
+    /// The revision of the write.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.object.revision
+    }
+}
+
+#[derive(Debug)]
+struct Bucket {
+    objects: BTreeMap<Place, Arc<Stored>>,
+    history: VecDeque<Arc<Change>>,
+    /// Changes up to this revision are forgotten.
+    forgotten: u64,
+    news: watch::Sender<u64>,
+}
+
+impl Bucket {
+    fn new(revision: u64) -> Self {
+        Self {
+            objects: BTreeMap::new(),
+            history: VecDeque::new(),
+            forgotten: 0,
+            news: watch::Sender::new(revision),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    revision: u64,
+    buckets: BTreeMap<GroupResource, Bucket>,
+    observers: Vec<std::sync::Weak<Mutex<VecDeque<Arc<Change>>>>>,
+}
+
+/// The objects of one cluster; clones share them.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<Mutex<Inner>>,
+    news: watch::Sender<u64>,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        let inner = Inner {
+            revision: 1,
+            ..Inner::default()
+        };
+        Self {
+            inner: Arc::new(Mutex::new(inner)),
+            news: watch::Sender::new(1),
+        }
+    }
+}
+
+/// Everything that happens to a store from the moment it began to observe; nothing is lost.
+#[derive(Debug)]
+pub struct Observer {
+    queue: Arc<Mutex<VecDeque<Arc<Change>>>>,
+    news: watch::Receiver<u64>,
+}
+
+impl Observer {
+    /// The next change, if there is one already.
+    pub fn next_now(&mut self) -> Option<Arc<Change>> {
+        lock(&self.queue).pop_front()
+    }
+
+    /// Waits until there is a change.
+    pub async fn news(&mut self) {
+        while lock(&self.queue).is_empty() {
+            if self.news.changed().await.is_err() {
+                // The store is gone; nothing will ever change.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Store {
+    /// The revision of the last write.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        lock(&self.inner).revision
+    }
+
+    /// One object.
+    #[must_use]
+    pub fn get(
+        &self,
+        resource: &GroupResource,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Arc<Stored>> {
+        let inner = lock(&self.inner);
+        let place = (namespace.to_owned(), name.to_owned());
+        inner.buckets.get(resource)?.objects.get(&place).cloned()
+    }
+
+    /// All objects of a resource, in a namespace or in all, by namespace and name, and the revision
+    /// of this picture.
+    #[must_use]
+    pub fn list(
+        &self,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+    ) -> (Vec<Arc<Stored>>, u64) {
+        let inner = lock(&self.inner);
+        let Some(bucket) = inner.buckets.get(resource) else {
+            return (Vec::new(), inner.revision);
+        };
+        let objects = match namespace {
+            None => bucket.objects.values().cloned().collect(),
+            Some(namespace) => {
+                let first = Bound::Included((namespace.to_owned(), String::new()));
+                bucket
+                    .objects
+                    .range((first, Bound::Unbounded))
+                    .take_while(|((in_namespace, _), _)| in_namespace == namespace)
+                    .map(|(_, stored)| stored.clone())
+                    .collect()
+            }
+        };
+        (objects, inner.revision)
+    }
+
+    /// How many objects of a resource there are.
+    #[must_use]
+    pub fn count(&self, resource: &GroupResource) -> usize {
+        let inner = lock(&self.inner);
+        inner
+            .buckets
+            .get(resource)
+            .map_or(0, |bucket| bucket.objects.len())
+    }
+
+    /// Writes an object, whose metadata says where it belongs; its `resourceVersion` is set here.
+    /// With `expected`, only if the object is still at that revision (0: not there).
+    ///
+    /// # Errors
+    /// The revision that was found instead of the expected one.
+    pub fn put(
+        &self,
+        resource: &GroupResource,
+        mut value: Value,
+        managed: Arc<Value>,
+        expected: Option<u64>,
+    ) -> Result<Arc<Stored>, u64> {
+        let mut inner = lock(&self.inner);
+        let revision = inner.revision + 1;
+        value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
+        let stored = Arc::new(Stored {
+            value: Arc::new(value),
+            managed,
+            revision,
+            json: OnceLock::new(),
+        });
+        let place = stored.place();
+        let bucket = inner.bucket(resource);
+        let previous = bucket.objects.get(&place).cloned();
+        let found = previous.as_ref().map_or(0, |previous| previous.revision);
+        if expected.is_some_and(|expected| expected != found) {
+            return Err(found);
+        }
+        bucket.objects.insert(place, stored.clone());
+        let kind = if previous.is_some() {
+            ChangeKind::Modified
+        } else {
+            ChangeKind::Added
+        };
+        self.commit(inner, kind, resource, stored.clone(), previous);
+        Ok(stored)
+    }
+
+    /// Removes an object. With `expected`, only if it is still at that revision.
+    ///
+    /// # Errors
+    /// The revision that was found instead of the expected one; 0 when it is not there.
+    pub fn remove(
+        &self,
+        resource: &GroupResource,
+        namespace: &str,
+        name: &str,
+        expected: Option<u64>,
+    ) -> Result<Arc<Stored>, u64> {
+        let mut inner = lock(&self.inner);
+        let revision = inner.revision + 1;
+        let place = (namespace.to_owned(), name.to_owned());
+        let bucket = inner.bucket(resource);
+        let previous = bucket.objects.get(&place).cloned().ok_or(0_u64)?;
+        if expected.is_some_and(|expected| expected != previous.revision) {
+            return Err(previous.revision);
+        }
+        bucket.objects.remove(&place);
+        let mut value = (*previous.value).clone();
+        value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
+        let last = Arc::new(Stored {
+            value: Arc::new(value),
+            managed: previous.managed.clone(),
+            revision,
+            json: OnceLock::new(),
+        });
+        self.commit(
+            inner,
+            ChangeKind::Deleted,
+            resource,
+            last.clone(),
+            Some(previous),
+        );
+        Ok(last)
+    }
+
+    /// The changes of a resource after a revision.
+    ///
+    /// # Errors
+    /// 410 when some of them are forgotten.
+    pub fn since(
+        &self,
+        resource: &GroupResource,
+        revision: u64,
+    ) -> Result<Vec<Arc<Change>>, ApiError> {
+        let inner = lock(&self.inner);
+        let Some(bucket) = inner.buckets.get(resource) else {
+            return Ok(Vec::new());
+        };
+        if revision < bucket.forgotten {
+            return Err(ApiError::expired(format!(
+                "too old resource version: {revision} ({})",
+                bucket.forgotten
+            )));
+        }
+        let first = bucket
+            .history
+            .partition_point(|change| change.revision() <= revision);
+        Ok(bucket.history.range(first..).cloned().collect())
+    }
+
+    /// Forgets the history of every resource, as etcd's compaction does: watches and lists that want
+    /// to go on from an older revision are answered with 410.
+    pub fn compact(&self) {
+        let mut inner = lock(&self.inner);
+        let revision = inner.revision;
+        for bucket in inner.buckets.values_mut() {
+            bucket.history.clear();
+            bucket.forgotten = revision;
+        }
+    }
+
+    /// Tells the revision of each change of a resource.
+    #[must_use]
+    pub fn news(&self, resource: &GroupResource) -> watch::Receiver<u64> {
+        lock(&self.inner).bucket(resource).news.subscribe()
+    }
+
+    /// Observes every resource from now on.
+    #[must_use]
+    pub fn observe(&self) -> Observer {
+        let queue = Arc::new(Mutex::new(VecDeque::new()));
+        lock(&self.inner).observers.push(Arc::downgrade(&queue));
+        Observer {
+            queue,
+            news: self.news.subscribe(),
+        }
+    }
+
+    fn commit(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        kind: ChangeKind,
+        resource: &GroupResource,
+        object: Arc<Stored>,
+        previous: Option<Arc<Stored>>,
+    ) {
+        let revision = object.revision;
+        inner.revision = revision;
+        let change = Arc::new(Change {
+            kind,
+            resource: resource.clone(),
+            object,
+            previous,
+        });
+        inner.observers.retain(|observer| {
+            observer
+                .upgrade()
+                .inspect(|queue| lock(queue).push_back(change.clone()))
+                .is_some()
+        });
+        let bucket = inner.bucket(resource);
+        bucket.history.push_back(change);
+        if bucket.history.len() > HISTORY
+            && let Some(oldest) = bucket.history.pop_front()
+        {
+            bucket.forgotten = oldest.revision();
+        }
+        bucket.news.send_replace(revision);
+        drop(inner);
+        self.news.send_replace(revision);
+    }
+}
+
+impl Inner {
+    fn bucket(&mut self, resource: &GroupResource) -> &mut Bucket {
+        if !self.buckets.contains_key(resource) {
+            let bucket = Bucket::new(self.revision);
+            self.buckets.insert(resource.clone(), bucket);
+        }
+        self.buckets
+            .get_mut(resource)
+            .unwrap_or_else(|| unreachable!("it was just inserted"))
+    }
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const MAPS: GroupResource = GroupResource::new("", "configmaps");
+
+    fn map(name: &str) -> Value {
+        json!({"metadata": {"namespace": "demo", "name": name}})
+    }
+
+    fn put(store: &Store, name: &str, expected: Option<u64>) -> Result<u64, u64> {
+        store
+            .put(&MAPS, map(name), Arc::default(), expected)
+            .map(|stored| stored.revision)
+    }
+
+    #[test]
+    fn revisions_grow_and_a_stale_write_is_refused() {
+        let store = Store::default();
+        let first = put(&store, "a", Some(0)).unwrap();
+        let second = put(&store, "a", Some(first)).unwrap();
+        assert!(second > first);
+        assert_eq!(put(&store, "a", Some(first)), Err(second));
+        assert_eq!(put(&store, "a", Some(0)), Err(second));
+    }
+
+    #[test]
+    fn history_goes_on_from_a_revision_until_it_is_compacted() {
+        let store = Store::default();
+        let first = put(&store, "a", None).unwrap();
+        put(&store, "b", None).unwrap();
+        store.remove(&MAPS, "demo", "a", None).unwrap();
+        let kinds = |since| -> Vec<ChangeKind> {
+            let changes = store.since(&MAPS, since).unwrap();
+            changes.iter().map(|change| change.kind).collect()
+        };
+        assert_eq!(kinds(first), [ChangeKind::Added, ChangeKind::Deleted]);
+        store.compact();
+        assert_eq!(store.since(&MAPS, first).unwrap_err().code, 410);
+        assert!(store.since(&MAPS, store.revision()).unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_observer_misses_nothing() {
+        let store = Store::default();
+        let mut observer = store.observe();
+        put(&store, "a", None).unwrap();
+        put(&store, "b", None).unwrap();
+        observer.news().await;
+        let names: Vec<_> = std::iter::from_fn(|| observer.next_now())
+            .map(|change| change.object.place().1)
+            .collect();
+        assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_list_of_one_namespace_leaves_out_the_others() {
+        let store = Store::default();
+        put(&store, "a", None).unwrap();
+        let other = json!({"metadata": {"namespace": "demo2", "name": "b"}});
+        store.put(&MAPS, other, Arc::default(), None).unwrap();
+        assert_eq!(store.list(&MAPS, Some("demo")).0.len(), 1);
+        assert_eq!(store.list(&MAPS, None).0.len(), 2);
+    }
+}
