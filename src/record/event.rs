@@ -363,6 +363,8 @@ impl fmt::Display for Severity {
 pub enum Outcome {
     /// The cluster is as the check demands.
     Pass,
+    /// It is, but only when it was asked again.
+    Flaky,
     /// It is not.
     Fail,
     /// It could not be judged.
@@ -375,6 +377,7 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Pass => "pass",
+            Self::Flaky => "flaky",
             Self::Fail => "FAIL",
             Self::Abort => "ABORT",
             Self::Skip => "skip",
@@ -406,6 +409,97 @@ pub struct CheckResult {
     pub seconds: f64,
     /// The reason why a failure of it is accepted, where the stack says so.
     pub accepted: Option<String>,
+    /// The standard that demands it, where one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standard: Option<Standard>,
+}
+
+impl CheckResult {
+    /// What a failure of it does to the gate.
+    #[must_use]
+    pub fn effect(&self) -> Effect {
+        Effect::of(
+            self.severity,
+            self.standard.as_ref().map(|standard| standard.status),
+        )
+    }
+}
+
+/// A document that demands something, in one of its versions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Standard {
+    /// Its name, e.g. `scs-0210`.
+    pub name: String,
+    /// Which version of it, e.g. `v2`.
+    pub version: String,
+    /// How binding this version is at present.
+    pub status: StandardStatus,
+    /// Where the demand can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+impl fmt::Display for Standard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{} ({})", self.name, self.version, self.status)
+    }
+}
+
+/// How binding a version of a standard is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum StandardStatus {
+    /// Not agreed on yet: its demands warn.
+    Draft,
+    /// In force.
+    Stable,
+    /// Superseded: its demands warn.
+    Deprecated,
+}
+
+impl fmt::Display for StandardStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Draft => "draft",
+            Self::Stable => "stable",
+            Self::Deprecated => "deprecated",
+        })
+    }
+}
+
+/// What a check's failure does to the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It closes it.
+    Closes,
+    /// It is reported as a warning.
+    Warns,
+    /// It is for information.
+    Informs,
+}
+
+impl Effect {
+    /// What follows from a demand's force and from how binding its standard is: a draft's MUST is not
+    /// one yet.
+    #[must_use]
+    pub const fn of(severity: Severity, status: Option<StandardStatus>) -> Self {
+        match (severity, status) {
+            (Severity::Must, None | Some(StandardStatus::Stable)) => Self::Closes,
+            (Severity::Must | Severity::Should, _) => Self::Warns,
+            (Severity::May, _) => Self::Informs,
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Closes => "closes the gate",
+            Self::Warns => "warns",
+            Self::Informs => "informs",
+        })
+    }
 }
 
 /// The same check before and after.
@@ -416,6 +510,8 @@ pub enum Change {
     Kept,
     /// Failed, passes.
     Fixed,
+    /// Passes, but only when it was asked again.
+    Flaky,
     /// Passed, fails.
     Regressed,
     /// Failed, fails.
@@ -431,6 +527,7 @@ impl fmt::Display for Change {
         f.pad(match self {
             Self::Kept => "kept",
             Self::Fixed => "fixed",
+            Self::Flaky => "flaky",
             Self::Regressed => "regressed",
             Self::StillFailing => "still failing",
             Self::Accepted => "accepted",
@@ -463,6 +560,9 @@ pub struct Counts {
     pub kept: u32,
     /// Failed, passes.
     pub fixed: u32,
+    /// Passes, but only when asked again.
+    #[serde(default)]
+    pub flaky: u32,
     /// Passed, fails.
     pub regressed: u32,
     /// Failed, fails.

@@ -6,8 +6,8 @@ mod recorder;
 mod run_id;
 
 pub use event::{
-    Blocker, Change, CheckResult, Counts, Event, Finding, ObjectRef, Outcome, Phase, PhaseOutcome,
-    ReleaseRef, Severity, Usage, Verdict, What,
+    Blocker, Change, CheckResult, Counts, Effect, Event, Finding, ObjectRef, Outcome, Phase,
+    PhaseOutcome, ReleaseRef, Severity, Standard, StandardStatus, Usage, Verdict, What,
 };
 pub use history::{History, Moment, read_history};
 pub use recorder::{Recorder, Sink, read};
