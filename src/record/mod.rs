@@ -1,9 +1,11 @@
 //! The run's stream of events: what happened, in one order, appended to disk as it happens.
 
+mod clock;
 mod event;
 mod recorder;
 mod run_id;
 
+pub use clock::Clock;
 pub use event::{
     Blocker, Change, CheckResult, Counts, Event, Finding, ObjectRef, Outcome, Phase, PhaseOutcome,
     ReleaseRef, Severity, Usage, Verdict, What,
