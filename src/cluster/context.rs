@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::record::{Phase, Recorder, RunId, What};
+use crate::record::{History, Phase, Recorder, RunId, What};
 
 /// Somebody asked the run to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +53,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// The wish to stop.
     pub interrupt: Interrupt,
+    /// Where what happens to watched objects goes, when it is wanted.
+    pub history: Option<History>,
     scale: f64,
     phase: Arc<Mutex<Phase>>,
     reactions: Arc<Mutex<Vec<f64>>>,
@@ -67,6 +69,7 @@ impl Context {
             run,
             recorder,
             interrupt,
+            history: None,
             scale,
             phase: Arc::new(Mutex::new(Phase::Preflight)),
             reactions: Arc::default(),

@@ -106,7 +106,7 @@ pub(super) async fn inputs(
 }
 
 /// Watches what the gate judges on the management cluster.
-pub(super) fn watch_management(management: &Management) -> View {
+pub(super) fn watch_management(context: &Context, management: &Management) -> View {
     let namespace = management.namespace.as_str();
     let kinds = [
         kinds::CLUSTER,
@@ -114,15 +114,16 @@ pub(super) fn watch_management(management: &Management) -> View {
         kinds::MACHINE_DEPLOYMENT,
         kinds::MACHINE,
     ];
-    View::start(
+    View::recorded(
         "management",
         &management.client,
         &kinds.map(|kind| (kind, namespace)),
+        context.history.clone(),
     )
 }
 
 /// Watches what the gate judges on the workload cluster.
-pub(super) fn watch_workload(client: &Client) -> View {
+pub(super) fn watch_workload(context: &Context, client: &Client) -> View {
     let kinds = [
         kinds::NODE,
         kinds::POD,
@@ -131,5 +132,10 @@ pub(super) fn watch_workload(client: &Client) -> View {
         kinds::STATEFUL_SET,
         kinds::POD_DISRUPTION_BUDGET,
     ];
-    View::start("workload", client, &kinds.map(|kind| (kind, "")))
+    View::recorded(
+        "workload",
+        client,
+        &kinds.map(|kind| (kind, "")),
+        context.history.clone(),
+    )
 }

@@ -123,7 +123,7 @@ impl Run<'_> {
                 Ok(((), Some(format!("ClusterClass {}", from.class_name))))
             })
             .await?;
-        let view = clusters::watch_management(&management);
+        let view = clusters::watch_management(self.context, &management);
         let create = async {
             // N+1 is made available meanwhile; what is wrong with it is told when its turn comes.
             let (created, provided) = join(

@@ -2,6 +2,7 @@
 
 mod clock;
 mod event;
+mod history;
 mod recorder;
 mod run_id;
 
@@ -10,5 +11,6 @@ pub use event::{
     Blocker, Change, CheckResult, Counts, Event, Finding, ObjectRef, Outcome, Phase, PhaseOutcome,
     ReleaseRef, Severity, Usage, Verdict, What,
 };
+pub use history::{History, Moment, read_history};
 pub use recorder::{Recorder, Sink, read};
 pub use run_id::RunId;
