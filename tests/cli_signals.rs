@@ -33,6 +33,7 @@ fn child() {
         engine: "kind".to_owned(),
         delivery: "direct".to_owned(),
         command: vec![],
+        history: None,
     };
     let _ = run.run(async |_| -> Ending { std::future::pending().await });
 }

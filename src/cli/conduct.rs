@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::exit::{Ending, Exit, Failure};
@@ -13,7 +12,7 @@ use super::{signals, usage};
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
 use crate::gate;
-use crate::record::{Counts, Recorder, ReleaseRef, RunId, Verdict, What};
+use crate::record::{Clock, Counts, History, Recorder, ReleaseRef, RunId, Verdict, What};
 use crate::report;
 use crate::report::overview::Overview;
 use crate::report::terminal::{Live, Screen};
@@ -41,6 +40,8 @@ pub struct Conduct {
     pub delivery: String,
     /// The command line, as given.
     pub command: Vec<String>,
+    /// Where what becomes of watched objects goes.
+    pub history: Option<PathBuf>,
 }
 
 impl Conduct {
@@ -53,16 +54,21 @@ impl Conduct {
         let started = Instant::now();
         let runtime = super::runtime()?;
         let live = Live::new(Screen::stderr());
-        let recorder = Recorder::create(&self.folder, Timestamp::now(), vec![Box::new(live)])
+        let recorder = Recorder::create(&self.folder, Clock::system(), vec![Box::new(live)])
             .map_err(Failure::infrastructure)?;
         let interrupt = Interrupt::default();
         signals::listen(interrupt.clone(), recorder.clone(), self.run.clone())
             .map_err(Failure::infrastructure)?;
-        let context = Context::new(self.run.clone(), recorder, interrupt, self.timeout_scale);
+        let mut context = Context::new(self.run.clone(), recorder, interrupt, self.timeout_scale);
+        let history = self.history.as_deref().map(History::create).transpose();
+        context.history = history.map_err(Failure::input)?;
         context.emit(self.first_event());
 
         let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(gate(context.clone()))));
 
+        if let Some(history) = &context.history {
+            history.finish().map_err(Failure::infrastructure)?;
+        }
         let panicked = ended.is_err();
         let gate::Ending {
             verdict,
@@ -152,6 +158,7 @@ mod tests {
             engine: "kind".to_owned(),
             delivery: "direct".to_owned(),
             command: vec![],
+            history: None,
         }
     }
 

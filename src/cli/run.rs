@@ -33,6 +33,8 @@ pub struct Run {
     pub timeout_scale: f64,
     /// Where the run's folder goes.
     pub reports: PathBuf,
+    /// Where what becomes of watched objects goes.
+    pub history: Option<PathBuf>,
 }
 
 /// Where the management cluster comes from, and whether it stays.
@@ -68,6 +70,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         engine: engine.name().to_owned(),
         delivery: "direct".to_owned(),
         command,
+        history: run.history,
     };
     conduct.run(async |context| gate::run(&plan, &context, &*engine).await)
 }
@@ -110,6 +113,7 @@ impl Run {
             keep: args.keep.into(),
             timeout_scale: args.timeout_scale,
             reports: args.reports,
+            history: args.history,
         })
     }
 }

@@ -1,12 +1,14 @@
 //! What everything that waits or acts in a run is given: the run's id, the recorder, the time
 //! scale, and the wish to stop.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
-use crate::record::{Phase, Recorder, RunId, What};
+use crate::record::{History, Phase, Recorder, RunId, What};
 
 /// Somebody asked the run to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -51,9 +53,12 @@ pub struct Context {
     pub recorder: Recorder,
     /// The wish to stop.
     pub interrupt: Interrupt,
+    /// Where what happens to watched objects goes, when it is wanted.
+    pub history: Option<History>,
     scale: f64,
     phase: Arc<Mutex<Phase>>,
     reactions: Arc<Mutex<Vec<f64>>>,
+    drawn: Arc<AtomicU64>,
 }
 
 impl Context {
@@ -64,9 +69,11 @@ impl Context {
             run,
             recorder,
             interrupt,
+            history: None,
             scale,
             phase: Arc::new(Mutex::new(Phase::Preflight)),
             reactions: Arc::default(),
+            drawn: Arc::default(),
         }
     }
 
@@ -89,6 +96,18 @@ impl Context {
     #[must_use]
     pub fn unscaled(&self, left: Duration) -> Duration {
         left.div_f64(self.scale)
+    }
+
+    /// The time now, by the run's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.recorder.clock().now()
+    }
+
+    /// An id for a name within the run, which no other has.
+    #[must_use]
+    pub fn fresh_id(&self) -> RunId {
+        self.run.derived(self.drawn.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The phase that the run is in.

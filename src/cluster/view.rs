@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Object;
-use crate::record::{Blocker, ObjectRef};
+use crate::record::{Blocker, History, ObjectRef};
 
 /// How often a kind is listed anew beside its watch.
 const RELIST: Duration = Duration::from_secs(10);
@@ -90,6 +90,15 @@ struct Store {
 
 type Stores = Arc<Mutex<BTreeMap<Kind, Store>>>;
 
+/// What a watch works on.
+#[derive(Clone)]
+struct Shared {
+    cluster: &'static str,
+    stores: Stores,
+    changed: watch::Sender<Instant>,
+    history: Option<History>,
+}
+
 /// The live copy. Dropping it ends its watches.
 pub struct View {
     cluster: &'static str,
@@ -102,6 +111,17 @@ impl View {
     /// Starts to watch `kinds`, each in `namespace` (empty: all namespaces).
     #[must_use]
     pub fn start(cluster: &'static str, client: &Client, kinds: &[(Kind, &str)]) -> Self {
+        Self::recorded(cluster, client, kinds, None)
+    }
+
+    /// The same, and each change it sees is told to a history.
+    #[must_use]
+    pub fn recorded(
+        cluster: &'static str,
+        client: &Client,
+        kinds: &[(Kind, &str)],
+        history: Option<History>,
+    ) -> Self {
         let stores: Stores = Arc::new(Mutex::new(
             kinds
                 .iter()
@@ -109,6 +129,12 @@ impl View {
                 .collect(),
         ));
         let changed = watch::Sender::new(Instant::now());
+        let shared = Shared {
+            cluster,
+            stores: stores.clone(),
+            changed: changed.clone(),
+            history,
+        };
         let mut watches = JoinSet::new();
         for (kind, namespace) in kinds {
             let resource = kind.resource();
@@ -117,13 +143,7 @@ impl View {
             } else {
                 Api::namespaced_with(client.clone(), namespace, &resource)
             };
-            watches.spawn(follow(
-                cluster,
-                kind.clone(),
-                api,
-                stores.clone(),
-                changed.clone(),
-            ));
+            watches.spawn(follow(shared.clone(), kind.clone(), api));
         }
         Self {
             cluster,
@@ -216,13 +236,8 @@ pub fn blind(view: &View) -> Vec<Blocker> {
         .collect()
 }
 
-async fn follow(
-    cluster: &'static str,
-    kind: Kind,
-    api: Api<DynamicObject>,
-    stores: Stores,
-    changed: watch::Sender<Instant>,
-) {
+async fn follow(shared: Shared, kind: Kind, api: Api<DynamicObject>) {
+    let cluster = shared.cluster;
     loop {
         let mut events = std::pin::pin!(watcher(api.clone(), watcher::Config::default()));
         let mut fresh = BTreeMap::new();
@@ -240,7 +255,7 @@ async fn follow(
             let event = match told {
                 Ok(event) => event,
                 Err(error) => {
-                    update(&stores, &changed, &kind, |store| store.error = Some(error));
+                    shared.update(&kind, |store| store.error = Some(error));
                     tokio::time::sleep(RETRY).await;
                     break;
                 }
@@ -260,17 +275,19 @@ async fn follow(
                     listed = true;
                     due = arrived + RELIST;
                     let fresh = std::mem::take(&mut fresh);
-                    replace(&stores, &changed, &kind, fresh, arrived);
+                    shared.replace(&kind, fresh, arrived);
                 }
                 watcher::Event::Apply(object) => {
                     let (key, object) = entry(cluster, &kind, object);
-                    update(&stores, &changed, &kind, |store| {
+                    shared.tell(&object, false);
+                    shared.update(&kind, |store| {
                         store.objects.insert(key, object);
                     });
                 }
                 watcher::Event::Delete(object) => {
-                    let (key, _) = entry(cluster, &kind, object);
-                    update(&stores, &changed, &kind, |store| {
+                    let (key, object) = entry(cluster, &kind, object);
+                    shared.tell(&object, true);
+                    shared.update(&kind, |store| {
                         store.objects.remove(&key);
                     });
                 }
@@ -279,33 +296,43 @@ async fn follow(
     }
 }
 
-/// Takes a whole list. Waits are woken only when it says something new.
-fn replace(
-    stores: &Stores,
-    changed: &watch::Sender<Instant>,
-    kind: &Kind,
-    listed: BTreeMap<Key, Arc<Object>>,
-    arrived: Instant,
-) {
-    let mut stores = lock(stores);
-    let store = stores.entry(kind.clone()).or_default();
-    let news = !store.listed || store.error.is_some() || store.objects != listed;
-    store.objects = listed;
-    store.listed = true;
-    store.error = None;
-    if news {
-        changed.send_replace(arrived);
+impl Shared {
+    /// Takes a whole list. Waits are woken only when it says something new.
+    fn replace(&self, kind: &Kind, listed: BTreeMap<Key, Arc<Object>>, arrived: Instant) {
+        let mut stores = lock(&self.stores);
+        let store = stores.entry(kind.clone()).or_default();
+        let changed = store.objects != listed;
+        let news = !store.listed || store.error.is_some() || changed;
+        if changed && self.history.is_some() {
+            for (key, object) in &listed {
+                if store.objects.get(key) != Some(object) {
+                    self.tell(object, false);
+                }
+            }
+            for (key, object) in &store.objects {
+                if !listed.contains_key(key) {
+                    self.tell(object, true);
+                }
+            }
+        }
+        store.objects = listed;
+        store.listed = true;
+        store.error = None;
+        if news {
+            self.changed.send_replace(arrived);
+        }
     }
-}
 
-fn update(
-    stores: &Stores,
-    changed: &watch::Sender<Instant>,
-    kind: &Kind,
-    act: impl FnOnce(&mut Store),
-) {
-    act(lock(stores).entry(kind.clone()).or_default());
-    changed.send_replace(Instant::now());
+    fn update(&self, kind: &Kind, act: impl FnOnce(&mut Store)) {
+        act(lock(&self.stores).entry(kind.clone()).or_default());
+        self.changed.send_replace(Instant::now());
+    }
+
+    fn tell(&self, object: &Object, gone: bool) {
+        if let Some(history) = &self.history {
+            history.tell(self.cluster, gone, &object.json);
+        }
+    }
 }
 
 fn entry(cluster: &'static str, kind: &Kind, mut object: DynamicObject) -> (Key, Arc<Object>) {

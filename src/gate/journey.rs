@@ -107,7 +107,7 @@ impl Run<'_> {
             self.phases.left(),
         )
         .await?;
-        let workload = clusters::watch_workload(&client);
+        let workload = clusters::watch_workload(self.context, &client);
         let bare = self.goal(management, release, &[]);
         self.arrive("API server answers", &bare, view, &workload, |blockers| {
             blockers

@@ -41,7 +41,7 @@ const ASIDE: Duration = Duration::from_secs(30);
 /// Runs a plan on an engine, from preflight to teardown. Whatever happens in between, also a panic,
 /// the teardown happens.
 pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending {
-    let phases = Phases::new(context);
+    let phases = Phases::new(context, engine);
     let run = Run {
         plan,
         context,
@@ -123,7 +123,7 @@ impl Run<'_> {
                 Ok(((), Some(format!("ClusterClass {}", from.class_name))))
             })
             .await?;
-        let view = clusters::watch_management(&management);
+        let view = clusters::watch_management(self.context, &management);
         let create = async {
             // N+1 is made available meanwhile; what is wrong with it is told when its turn comes.
             let (created, provided) = join(

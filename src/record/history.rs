@@ -1,0 +1,154 @@
+//! The history of watched objects: what each looked like, and when, as gzipped JSON lines.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::bufread::MultiGzDecoder;
+use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::Instant;
+
+/// Keys whose values may hold secrets, or are long and tell nothing of what happened.
+const LEFT_OUT: [&str; 7] = [
+    "env",
+    "envFrom",
+    "data",
+    "stringData",
+    "binaryData",
+    "managedFields",
+    "kubectl.kubernetes.io/last-applied-configuration",
+];
+
+/// What became of an object.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Moment {
+    /// Milliseconds since the history began.
+    pub at_ms: u64,
+    /// `management` or `workload`.
+    pub cluster: String,
+    /// Whether the object is gone; then it is told as it was last.
+    pub gone: bool,
+    /// The object, without what may be secret.
+    pub object: Value,
+}
+
+/// The writer of a history; clones write to the same file.
+#[derive(Clone)]
+pub struct History(Arc<Mutex<Option<Inner>>>);
+
+struct Inner {
+    file: GzEncoder<File>,
+    began: Instant,
+}
+
+impl History {
+    /// Begins a history in a new file.
+    ///
+    /// # Errors
+    /// When the file cannot be created, or is there already.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create_new(path)
+            .with_context(|| format!("failed to create the history {}", path.display()))?;
+        let inner = Inner {
+            file: GzEncoder::new(file, Compression::default()),
+            began: Instant::now(),
+        };
+        Ok(Self(Arc::new(Mutex::new(Some(inner)))))
+    }
+
+    /// Appends what became of an object. A history that cannot be written must not end a run.
+    pub fn tell(&self, cluster: &str, gone: bool, object: &Value) {
+        let mut inner = self.lock();
+        let Some(inner) = inner.as_mut() else {
+            return;
+        };
+        let mut object = object.clone();
+        leave_out(&mut object);
+        let moment = Moment {
+            at_ms: u64::try_from(inner.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            cluster: cluster.to_owned(),
+            gone,
+            object,
+        };
+        if let Ok(mut line) = serde_json::to_vec(&moment) {
+            line.push(b'\n');
+            let _ = inner.file.write_all(&line);
+        }
+    }
+
+    /// Writes out what is left; what is told afterwards is not taken any more.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn finish(&self) -> Result<()> {
+        match self.lock().take() {
+            Some(inner) => {
+                inner.file.finish().context("failed to write the history")?;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Inner>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn leave_out(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|key, _| !LEFT_OUT.contains(&key.as_str()));
+            fields.values_mut().for_each(leave_out);
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_out),
+        _ => {}
+    }
+}
+
+/// Reads a history back.
+///
+/// # Errors
+/// When the file cannot be opened, or a line is not a moment.
+pub fn read_history(path: &Path) -> Result<Vec<Moment>> {
+    let shown = path.display();
+    let file = File::open(path).with_context(|| format!("failed to open the history {shown}"))?;
+    BufReader::new(MultiGzDecoder::new(BufReader::new(file)))
+        .lines()
+        .enumerate()
+        .map(|(number, line)| {
+            let line = line.with_context(|| format!("{shown}: not gzipped lines"))?;
+            serde_json::from_str(&line)
+                .with_context(|| format!("{shown}:{}: not a moment of a history", number + 1))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_may_be_secret_never_gets_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.gz");
+        let history = History::create(&path).unwrap();
+        let pod = json!({"kind": "Pod", "metadata": {"name": "a"},
+            "spec": {"containers": [{"name": "c", "env": [{"name": "TOKEN", "value": "secret"}]}]}});
+        history.tell("workload", false, &pod);
+        history.finish().unwrap();
+        history.tell("workload", true, &pod);
+        let moments = read_history(&path).unwrap();
+        assert_eq!(moments.len(), 1);
+        let container = &moments[0].object["spec"]["containers"][0];
+        assert_eq!(container, &json!({"name": "c"}));
+    }
+}
