@@ -1,10 +1,12 @@
 //! The run's stream of events: what happened, in one order, appended to disk as it happens.
 
+mod clock;
 mod event;
 mod history;
 mod recorder;
 mod run_id;
 
+pub use clock::Clock;
 pub use event::{
     Blocker, Change, CheckResult, Counts, Effect, Event, Finding, ObjectRef, Outcome, Phase,
     PhaseOutcome, ReleaseRef, Severity, Standard, StandardStatus, Usage, Verdict, What,
