@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use tokio::time::Instant;
 
-use super::exit::{Ending, Exit, Failure};
+use super::exit::{Ending, Failure};
 use super::{signals, usage};
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
@@ -91,7 +91,7 @@ impl Conduct {
         }
         let seconds = started.elapsed().as_secs_f64();
         context.emit(What::Usage(usage::measure(seconds, context.reactions())));
-        let exit_code = Exit::of(&Ending::Verdict(verdict)).code();
+        let exit_code = Ending::Verdict(verdict).code();
         context.emit(What::RunFinished { exit_code, seconds });
         tell(&self.folder, &kept).map_err(Failure::infrastructure)?;
         if panicked {
@@ -230,7 +230,7 @@ mod tests {
             "{failure:?}"
         );
         assert!(failure.hints[0].ends_with("/run") && failure.hints[1].ends_with("clean 7f3a09bc"));
-        assert_eq!(Exit::of(&Ending::Failed(failure)), Exit::NoVerdict);
+        assert_eq!(Ending::Failed(failure).code(), 3);
         let summary = Summary::read(&folder.path().join("run").join(STREAM)).unwrap();
         assert_eq!(
             (summary.verdict, summary.exit_code),

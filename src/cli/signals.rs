@@ -52,7 +52,7 @@ pub fn listen(interrupt: Interrupt, recorder: Recorder, run: RunId) -> Result<()
 }
 
 /// A closed terminal (SIGHUP) is a wish to stop, too.
-fn handlers() -> std::io::Result<Vec<Signal>> {
+pub(super) fn handlers() -> std::io::Result<Vec<Signal>> {
     [
         SignalKind::interrupt(),
         SignalKind::terminate(),
@@ -63,7 +63,8 @@ fn handlers() -> std::io::Result<Vec<Signal>> {
     .collect()
 }
 
-async fn next(handlers: &mut [Signal]) {
+/// The next of these signals.
+pub(super) async fn next(handlers: &mut [Signal]) {
     select_all(handlers.iter_mut().map(|handler| Box::pin(handler.recv()))).await;
 }
 
