@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use libtest_mimic::Failed;
 
 use serde_json::{Value, json};
@@ -18,7 +17,7 @@ use stackgate::cluster::{Applier, Apply, Context, Interrupt, Kind, Object, View}
 use stackgate::engine::config::Config;
 use stackgate::engine::kind::{KindEngine, KindOptions, ManagementMode, clean};
 use stackgate::engine::{Engine, EngineError, Management, Problem};
-use stackgate::record::{Event, Finding, Recorder, RunId, Sink};
+use stackgate::record::{Clock, Event, Finding, Recorder, RunId, Sink};
 use tempfile::TempDir;
 use testbed::docker;
 use tokio::sync::{Mutex, MutexGuard};
@@ -108,7 +107,7 @@ async fn bench(adapt: impl FnOnce(&mut KindOptions)) -> Bench {
     let run = RunId::random();
     let mut options = options(&run, folder.path(), config);
     adapt(&mut options);
-    let recorder = Recorder::create(folder.path(), Timestamp::now(), vec![Box::new(Show)]).unwrap();
+    let recorder = Recorder::create(folder.path(), Clock::system(), vec![Box::new(Show)]).unwrap();
     let context = Context::new(run.clone(), recorder, Interrupt::default(), 1.0);
     Bench {
         folder,
@@ -504,7 +503,7 @@ async fn the_process_that_is_killed() {
     let run: RunId = std::env::var(KILLED_RUN).unwrap().parse().unwrap();
     let folder = PathBuf::from(std::env::var(KILLED_FOLDER).unwrap());
     let engine = KindEngine::new(options(&run, &folder, Config::load().unwrap()));
-    let recorder = Recorder::create(&folder, Timestamp::now(), vec![]).unwrap();
+    let recorder = Recorder::create(&folder, Clock::system(), vec![]).unwrap();
     let context = Context::new(run, recorder, Interrupt::default(), 1.0);
     let management = engine.management(&context).await.unwrap();
     std::fs::write(management.kubeconfig.with_file_name("ready"), "").unwrap();

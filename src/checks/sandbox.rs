@@ -49,12 +49,12 @@ pub struct Sandbox<'a> {
 }
 
 impl<'a> Sandbox<'a> {
-    /// Creates a namespace with a random name for a check, on the workload cluster.
+    /// Creates a namespace with a name of its own for a check, on the workload cluster.
     ///
     /// # Errors
     /// When the API server refuses; then there is nothing to remove.
     pub async fn create(target: &'a Target<'a>, check: &str) -> Result<Self> {
-        let namespace = format!("{PREFIX}{}", RunId::random());
+        let namespace = format!("{PREFIX}{}", target.context.fresh_id());
         let labels = labels(&target.context.run, check);
         let object: Namespace =
             serde_json::from_value(json!({"metadata": {"name": namespace, "labels": labels}}))?;

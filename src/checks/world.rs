@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::Target;
 use crate::cluster::{Context, Interrupt};
-use crate::record::{Recorder, RunId, What, read};
+use crate::record::{Clock, Recorder, RunId, What, read};
 
 /// What a test's checks live in.
 pub struct World {
@@ -40,8 +40,12 @@ impl World {
             async { Ok::<_, Infallible>(response) }
         });
         let folder = tempfile::tempdir().unwrap();
-        let recorder =
-            Recorder::create(folder.path(), jiff::Timestamp::UNIX_EPOCH, vec![]).unwrap();
+        let recorder = Recorder::create(
+            folder.path(),
+            Clock::starting_at(jiff::Timestamp::UNIX_EPOCH),
+            vec![],
+        )
+        .unwrap();
         Self {
             context: Context::new(RunId::random(), recorder, Interrupt::default(), 1.0),
             client: Client::new(service, "default"),

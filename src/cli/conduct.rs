@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::exit::{Ending, Exit, Failure};
@@ -13,7 +12,7 @@ use super::{signals, usage};
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
 use crate::gate;
-use crate::record::{Counts, History, Recorder, ReleaseRef, RunId, Verdict, What};
+use crate::record::{Clock, Counts, History, Recorder, ReleaseRef, RunId, Verdict, What};
 use crate::report;
 use crate::report::overview::Overview;
 use crate::report::terminal::{Live, Screen};
@@ -55,7 +54,7 @@ impl Conduct {
         let started = Instant::now();
         let runtime = super::runtime()?;
         let live = Live::new(Screen::stderr());
-        let recorder = Recorder::create(&self.folder, Timestamp::now(), vec![Box::new(live)])
+        let recorder = Recorder::create(&self.folder, Clock::system(), vec![Box::new(live)])
             .map_err(Failure::infrastructure)?;
         let interrupt = Interrupt::default();
         signals::listen(interrupt.clone(), recorder.clone(), self.run.clone())

@@ -320,8 +320,9 @@ impl Applier {
                 Err(_) => last = format!("{last}; then no answer"),
             }
             tokio::select! {
-                () = tokio::time::sleep_until(until.min(Instant::now() + pause)) => {}
+                biased;
                 () = context.interrupt.raised() => return Err(Interrupted.into()),
+                () = tokio::time::sleep_until(until.min(Instant::now() + pause)) => {}
             }
             if Instant::now() >= until {
                 return Err(ApplyError::Deadline {

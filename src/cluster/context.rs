@@ -1,9 +1,11 @@
 //! What everything that waits or acts in a run is given: the run's id, the recorder, the time
 //! scale, and the wish to stop.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::record::{History, Phase, Recorder, RunId, What};
@@ -56,6 +58,7 @@ pub struct Context {
     scale: f64,
     phase: Arc<Mutex<Phase>>,
     reactions: Arc<Mutex<Vec<f64>>>,
+    drawn: Arc<AtomicU64>,
 }
 
 impl Context {
@@ -70,6 +73,7 @@ impl Context {
             scale,
             phase: Arc::new(Mutex::new(Phase::Preflight)),
             reactions: Arc::default(),
+            drawn: Arc::default(),
         }
     }
 
@@ -92,6 +96,18 @@ impl Context {
     #[must_use]
     pub fn unscaled(&self, left: Duration) -> Duration {
         left.div_f64(self.scale)
+    }
+
+    /// The time now, by the run's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.recorder.clock().now()
+    }
+
+    /// An id for a name within the run, which no other has.
+    #[must_use]
+    pub fn fresh_id(&self) -> RunId {
+        self.run.derived(self.drawn.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The phase that the run is in.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 
 use super::{Context, Interrupt, Kind, View};
-use crate::record::{Recorder, RunId, What, read};
+use crate::record::{Clock, Recorder, RunId, What, read};
 
 /// What the server serves.
 pub const CONFIG_MAP: Kind = Kind::new("", "v1", "ConfigMap", "configmaps");
@@ -158,8 +158,12 @@ pub struct Run {
 impl Run {
     pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let recorder =
-            Recorder::create(folder.path(), jiff::Timestamp::UNIX_EPOCH, vec![]).unwrap();
+        let recorder = Recorder::create(
+            folder.path(),
+            Clock::starting_at(jiff::Timestamp::UNIX_EPOCH),
+            vec![],
+        )
+        .unwrap();
         Self {
             context: Context::new(RunId::random(), recorder, Interrupt::default(), 1.0),
             _folder: folder,

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use kube::Client;
 
 use crate::cluster::{Context, Interrupted, Object};
-use crate::record::{Blocker, Finding};
+use crate::record::{Blocker, Finding, Phase};
 
 /// Something that keeps a run from starting, with the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,8 +73,12 @@ pub trait Engine: Send + Sync {
         context: &'a Context,
     ) -> BoxFuture<'a, Result<Management, EngineError>>;
 
-    /// A kubeconfig of a workload cluster, as its Secret gives it, made reachable from here.
-    fn reachable<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, anyhow::Result<String>>;
+    /// Talks to a workload cluster, from its kubeconfig as its Secret gives it, whose address need not
+    /// work from here.
+    fn connect<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, anyhow::Result<Client>>;
+
+    /// The run enters a phase. What an engine makes of it must not wait.
+    fn entered(&self, _phase: Phase) {}
 
     /// Facts about the environment for the reports: provider, versions, digests, host.
     fn properties(&self) -> BoxFuture<'_, Vec<(String, String)>>;

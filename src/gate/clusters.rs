@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::Client;
 use serde_json::{Value, json};
 
 use super::trouble::Trouble;
@@ -13,25 +12,6 @@ use crate::cluster::{Applier, Apply, Context, Object, Progress, View, kinds, wai
 use crate::delivery::Inputs;
 use crate::engine::{Engine, Management};
 use crate::record::{Blocker, ObjectRef};
-
-/// How long a connection may take: a node that is gone must not hold up a watch for half a minute.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long a read may be silent. Longer than the API server's own end of a watch (about 5 min).
-const READ: Duration = Duration::from_secs(330);
-
-/// A client for a kubeconfig's current context.
-///
-/// # Errors
-/// When the kubeconfig is malformed.
-pub async fn client(kubeconfig: &str) -> Result<Client> {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("failed to read the kubeconfig")?;
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .context("failed to use the kubeconfig")?;
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(READ);
-    Client::try_from(config).context("failed to make a client from the kubeconfig")
-}
 
 /// Waits for the workload cluster's kubeconfig, and makes a client from it.
 pub(super) async fn connect(
@@ -65,8 +45,7 @@ pub(super) async fn connect(
     )
     .await?;
     let text = decoded(&secret)?;
-    let text = engine.reachable(&text).await?;
-    Ok(client(&text).await?)
+    Ok(engine.connect(&text).await?)
 }
 
 fn decoded(secret: &Arc<Object>) -> Result<String> {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::trouble::Trouble;
 use crate::cluster::Context;
+use crate::engine::Engine;
 use crate::record::{Finding, Phase, PhaseOutcome, What};
 
 /// What the waits inside a phase need to end by themselves, with their reason, before the phase is
@@ -17,6 +18,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Runs the phases of a run one after the other.
 pub(super) struct Phases<'a> {
     context: &'a Context,
+    engine: &'a dyn Engine,
     next: Cell<usize>,
     ends: Cell<Option<Instant>>,
 }
@@ -25,9 +27,10 @@ pub(super) struct Phases<'a> {
 pub(super) type Done<T> = (T, Option<String>);
 
 impl<'a> Phases<'a> {
-    pub(super) const fn new(context: &'a Context) -> Self {
+    pub(super) const fn new(context: &'a Context, engine: &'a dyn Engine) -> Self {
         Self {
             context,
+            engine,
             next: Cell::new(0),
             ends: Cell::new(None),
         }
@@ -45,6 +48,7 @@ impl<'a> Phases<'a> {
         self.next.set(phase as usize + 1);
         self.ends.set(Some(started + scaled));
         self.context.enter(phase);
+        self.engine.entered(phase);
         self.context.emit(What::PhaseStarted {
             phase,
             deadline_s: scaled.as_secs(),

@@ -41,7 +41,7 @@ const ASIDE: Duration = Duration::from_secs(30);
 /// Runs a plan on an engine, from preflight to teardown. Whatever happens in between, also a panic,
 /// the teardown happens.
 pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending {
-    let phases = Phases::new(context);
+    let phases = Phases::new(context, engine);
     let run = Run {
         plan,
         context,

@@ -5,11 +5,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::{Clock, Event, What};
 use anyhow::{Context, Result};
-use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
-
-use super::{Event, What};
 
 /// A live view: sees each event right after it is on disk.
 pub trait Sink: Send {
@@ -22,23 +19,23 @@ pub trait Sink: Send {
 pub struct Recorder {
     inner: Arc<Mutex<Inner>>,
     path: PathBuf,
+    clock: Clock,
 }
 
 struct Inner {
     file: File,
-    started_at: Timestamp,
-    started: Instant,
     next: u64,
     sinks: Vec<Box<dyn Sink>>,
 }
 
 impl Recorder {
-    /// Opens `events.jsonl` in the run's folder. Every event's wall time is `started_at` plus the
-    /// time elapsed on tokio's clock, so it never jumps, and follows virtual time where there is.
+    /// Opens `events.jsonl` in the run's folder. Every event's time is `clock`'s, which starts with the run.
+    /// With virtual time and the same seed the stream is the same, byte for byte, but for what was
+    /// measured of stackgate itself ([`What::Usage`]) and the command line.
     ///
     /// # Errors
     /// When the folder or the file cannot be created.
-    pub fn create(folder: &Path, started_at: Timestamp, sinks: Vec<Box<dyn Sink>>) -> Result<Self> {
+    pub fn create(folder: &Path, clock: Clock, sinks: Vec<Box<dyn Sink>>) -> Result<Self> {
         std::fs::create_dir_all(folder)
             .with_context(|| format!("failed to create the run's folder {}", folder.display()))?;
         let path = folder.join("events.jsonl");
@@ -49,14 +46,13 @@ impl Recorder {
             .with_context(|| format!("failed to create {}", path.display()))?;
         let inner = Inner {
             file,
-            started_at,
-            started: Instant::now(),
             next: 0,
             sinks,
         };
         Ok(Self {
             inner: Arc::new(Mutex::new(inner)),
             path,
+            clock,
         })
     }
 
@@ -66,6 +62,12 @@ impl Recorder {
         &self.path
     }
 
+    /// The run's clock.
+    #[must_use]
+    pub const fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// Appends one event. A full disk must not end a run that still has clusters to remove, so a
     /// failed write is told on the live views' side only, by the missing line.
     pub fn emit(&self, what: What) {
@@ -73,10 +75,10 @@ impl Recorder {
             .inner
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let elapsed = inner.started.elapsed();
+        let elapsed = self.clock.elapsed();
         let event = Event {
             seq: inner.next,
-            at: inner.started_at + SignedDuration::try_from(elapsed).unwrap_or(SignedDuration::MAX),
+            at: self.clock.now(),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             what,
         };
@@ -125,6 +127,8 @@ pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Event>> + use<>> 
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
     use crate::record::Phase;
 
@@ -137,7 +141,12 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back_in_order() {
         let folder = tempfile::tempdir().unwrap();
-        let recorder = Recorder::create(folder.path(), Timestamp::UNIX_EPOCH, vec![]).unwrap();
+        let recorder = Recorder::create(
+            folder.path(),
+            Clock::starting_at(Timestamp::UNIX_EPOCH),
+            vec![],
+        )
+        .unwrap();
         recorder.emit(note("one"));
         recorder.emit(What::PhaseStarted {
             phase: Phase::CheckBefore,
@@ -151,7 +160,12 @@ mod tests {
     #[test]
     fn a_torn_last_line_is_the_end_and_a_broken_one_before_it_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
-        let recorder = Recorder::create(folder.path(), Timestamp::UNIX_EPOCH, vec![]).unwrap();
+        let recorder = Recorder::create(
+            folder.path(),
+            Clock::starting_at(Timestamp::UNIX_EPOCH),
+            vec![],
+        )
+        .unwrap();
         recorder.emit(note("one"));
         let mut file = OpenOptions::new()
             .append(true)

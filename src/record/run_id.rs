@@ -21,6 +21,20 @@ impl RunId {
         Self(format!("{:08x}", hash as u32))
     }
 
+    /// An id that follows from a seed: the same for the same seed.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        Self(format!("{:08x}", mixed(seed) as u32))
+    }
+
+    /// The `count`th id that is drawn from this one, e.g. for a name within the run: unlike the others,
+    /// and the same whenever the run has the same id.
+    #[must_use]
+    pub fn derived(&self, count: u64) -> Self {
+        let own = u64::from_str_radix(&self.0, 16).unwrap_or_default();
+        Self::of_seed((own << 32) ^ count)
+    }
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -32,6 +46,14 @@ impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// The last step of the SplitMix64 generator: near seeds give numbers that have nothing in common.
+const fn mixed(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 /// The text is not a run id.
@@ -78,6 +100,16 @@ mod tests {
         let id = RunId::random();
         assert_eq!(id.as_str().parse::<RunId>().unwrap(), id);
         assert_ne!(RunId::random(), RunId::random());
+    }
+
+    #[test]
+    fn a_seed_gives_one_id_and_ids_drawn_from_it_differ() {
+        let id = RunId::of_seed(7);
+        assert_eq!((&id, id.as_str().len()), (&RunId::of_seed(7), 8));
+        assert_ne!(id, RunId::of_seed(8));
+        assert_eq!(id.derived(1), id.derived(1));
+        assert_ne!(id.derived(1), id.derived(2));
+        assert_ne!(id.derived(1), RunId::of_seed(8).derived(1));
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::panic::AssertUnwindSafe;
 
 use anyhow::Result;
 use futures::{FutureExt, StreamExt, stream};
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use tokio::time::Instant;
@@ -29,7 +28,7 @@ pub async fn run(
     accepted: &[Accepted],
     phase: Phase,
 ) -> Vec<CheckResult> {
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let today = target.context.now().to_zoned(TimeZone::UTC).date();
     let runner = Runner {
         target,
         natives: checks::all(),
@@ -110,6 +109,7 @@ impl Runner<'_> {
             message: answer.message,
             evidence: answer.evidence,
             seconds: started.elapsed().as_secs_f64(),
+            standard: None,
         };
         context.emit(What::Check(result.clone()));
         (result, orderly)

@@ -75,7 +75,7 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
             let kind = JUDGED.iter().find(|judged| judged.kind == kind)?;
             view.get(kind, namespace, name)
         };
-        judge(&view.list(&EVENT), find, Timestamp::now())
+        judge(&view.list(&EVENT), find, target.context.now())
     })
     .await
 }

@@ -50,7 +50,7 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
     let view = View::start("workload", target.workload, &watched);
     settle(target, NAME, SETTLE, &[&view], || {
         let (pods, nodes) = (view.list(&kinds::POD), view.list(&kinds::NODE));
-        judge(&pods, &nodes, Timestamp::now())
+        judge(&pods, &nodes, target.context.now())
     })
     .await
 }

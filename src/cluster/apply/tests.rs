@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::cluster::Interrupt;
-use crate::record::{Recorder, RunId};
+use crate::record::{Clock, Recorder, RunId};
 
 /// What the server was asked: method with path, and body.
 type Asked = Arc<Mutex<Vec<(String, Value)>>>;
@@ -114,7 +114,12 @@ fn options() -> Apply<'static> {
 }
 
 fn context(folder: &tempfile::TempDir, interrupt: Interrupt) -> Context {
-    let recorder = Recorder::create(folder.path(), jiff::Timestamp::UNIX_EPOCH, vec![]).unwrap();
+    let recorder = Recorder::create(
+        folder.path(),
+        Clock::starting_at(jiff::Timestamp::UNIX_EPOCH),
+        vec![],
+    )
+    .unwrap();
     Context::new(RunId::random(), recorder, interrupt, 1.0)
 }
 

@@ -16,6 +16,10 @@ use super::docker;
 const ADMIN: &str = "/etc/kubernetes/admin.conf";
 /// The API server's port in a container.
 const PORT: &str = "6443/tcp";
+/// How long a connection may take: a node that is gone must not hold up a watch for half a minute.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a read may be silent. Longer than the API server's own end of a watch (about 5 min).
+const READ: Duration = Duration::from_secs(330);
 /// How long an address may take to answer before it counts as out of reach.
 const REACH: Duration = Duration::from_secs(2);
 
@@ -49,9 +53,12 @@ pub(super) async fn quick_client(kubeconfig: &str) -> Result<Client> {
 
 async fn config(kubeconfig: &str) -> Result<Config> {
     let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("failed to read a kubeconfig")?;
-    Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
-        .context("failed to read a kubeconfig")
+        .context("failed to read a kubeconfig")?;
+    config.connect_timeout = Some(CONNECT);
+    config.read_timeout = Some(READ);
+    Ok(config)
 }
 
 /// A workload cluster's kubeconfig as CAPD gives it, with an address that works from here: containers

@@ -15,7 +15,7 @@ use kube::{Api, Client};
 use tokio::time::Instant;
 
 use super::{docker, nodes};
-use crate::cluster::{Kind, Object};
+use crate::cluster::{Context, Kind, Object};
 use crate::record::Finding;
 
 /// How many lines a finding shows.
@@ -49,6 +49,9 @@ const NO_IMAGE: [&str; 5] = [
     "pull access denied",
     "requested access to the resource is denied",
 ];
+
+/// The management cluster and the run.
+pub(super) type Session = (Client, Context);
 
 /// Looks at machines, and remembers since when something was seen.
 #[derive(Default)]
@@ -84,9 +87,9 @@ fn container_of(machine: &Object) -> String {
 }
 
 /// The DockerMachine of a Machine.
-async fn infrastructure_of(management: Option<&Client>, machine: &Object) -> Option<Object> {
+async fn infrastructure_of(management: Option<&Session>, machine: &Object) -> Option<Object> {
     let (namespace, resource) = (machine.namespace(), DOCKER_MACHINE.resource());
-    let api: Api<DynamicObject> = Api::namespaced_with(management?.clone(), namespace, &resource);
+    let api: Api<DynamicObject> = Api::namespaced_with(management?.0.clone(), namespace, &resource);
     let found = api
         .get(machine.str("/spec/infrastructureRef/name"))
         .await
@@ -100,7 +103,7 @@ impl Causes {
     pub(super) async fn find(
         &self,
         docker: &Docker,
-        management: Option<&Client>,
+        management: Option<&Session>,
         machines: &[Arc<Object>],
     ) -> Option<Finding> {
         let looks = machines
@@ -141,7 +144,7 @@ impl Causes {
     async fn look(
         &self,
         docker: &Docker,
-        management: Option<&Client>,
+        management: Option<&Session>,
         machine: &Object,
     ) -> Result<Option<Finding>> {
         let name = container_of(machine);
@@ -193,7 +196,9 @@ impl Causes {
             return Ok(None);
         }
         let infrastructure = infrastructure_of(management, machine).await;
-        let failing = infrastructure.and_then(|found| bootstrap_failing(&found, Timestamp::now()));
+        let failing = infrastructure
+            .zip(management)
+            .and_then(|(found, (_, context))| bootstrap_failing(&found, context.now()));
         if failing.is_none_or(|failing| failing < FAILING) {
             return Ok(None);
         }

@@ -91,7 +91,7 @@ pub struct KindEngine {
     /// Read in the preflight, used once.
     manifests: Mutex<Option<Vec<Value>>>,
     /// Talks to the management cluster and to the reader, once there is one.
-    session: Mutex<Option<(Client, Context)>>,
+    session: Mutex<Option<causes::Session>>,
     causes: causes::Causes,
     traces: Mutex<cleanup::Traces>,
 }
@@ -298,7 +298,7 @@ impl Engine for KindEngine {
         })
     }
 
-    fn reachable<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, Result<String>> {
+    fn connect<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, Result<Client>> {
         Box::pin(async {
             let cluster = &self.options.workload_cluster;
             let reachable = access::reachable(self.docker().await?, cluster, kubeconfig).await?;
@@ -306,7 +306,7 @@ impl Engine for KindEngine {
                 self.folder
                     .write(WORKLOAD_KUBECONFIG, reachable.as_bytes())?;
             }
-            Ok(reachable)
+            access::client(&reachable).await
         })
     }
 
@@ -326,9 +326,9 @@ impl Engine for KindEngine {
     ) -> BoxFuture<'a, Option<Finding>> {
         Box::pin(async {
             let docker = self.docker().await.ok()?;
-            let (client, context) = lock(&self.session).clone().unzip();
-            let found = self.causes.find(docker, client.as_ref(), machines).await;
-            if let Some(context) = context {
+            let session = lock(&self.session).clone();
+            let found = self.causes.find(docker, session.as_ref(), machines).await;
+            if let Some((_, context)) = session {
                 for hint in self.causes.news() {
                     context.note(hint);
                 }
