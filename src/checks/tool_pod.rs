@@ -150,7 +150,7 @@ impl ToolPod<'_> {
         self.create(target, namespace).await?;
         let view = View::start("workload", target.workload, &[(kinds::POD, namespace)]);
         let what = format!("check {}: pod {}", self.check, self.name);
-        let ready = wait(
+        let address = wait(
             target.context,
             &what,
             within,
@@ -165,8 +165,9 @@ impl ToolPod<'_> {
                 ]),
                 None => Progress::Blocked(super::judgement::unread(&[&view])),
             },
-        );
-        Ok(ready.await?)
+        )
+        .await?;
+        Ok(address)
     }
 
     /// What the pod wrote.
