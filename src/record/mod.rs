@@ -4,6 +4,7 @@ mod clock;
 mod event;
 mod history;
 mod recorder;
+mod rehearsal;
 mod run_id;
 
 pub use clock::Clock;
@@ -13,4 +14,5 @@ pub use event::{
 };
 pub use history::{History, Moment, read_history};
 pub use recorder::{Recorder, Sink, read};
+pub use rehearsal::Rehearsal;
 pub use run_id::RunId;

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::text;
 use crate::record::{
-    self, Blocker, CheckResult, Counts, Event, Finding, Outcome, Phase, PhaseOutcome, ReleaseRef,
-    RunId, Severity, Usage, Verdict, What,
+    self, Blocker, CheckResult, Counts, Event, Finding, Outcome, Phase, PhaseOutcome, Rehearsal,
+    ReleaseRef, RunId, Severity, Usage, Verdict, What,
 };
 
 /// A run as a whole, as far as its stream goes.
@@ -56,6 +56,8 @@ pub struct Start {
     pub delivery: String,
     /// The command line.
     pub command: Vec<String>,
+    /// Set when the clusters were simulated.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// One phase.
@@ -261,6 +263,7 @@ impl Overview {
                 engine,
                 delivery,
                 command,
+                rehearsal,
                 ..
             } => {
                 self.start = Some(Start {
@@ -273,6 +276,7 @@ impl Overview {
                     engine: engine.clone(),
                     delivery: delivery.clone(),
                     command: command.clone(),
+                    rehearsal: rehearsal.clone(),
                 });
             }
             What::Property { name, value } => self.set_property(name, value),

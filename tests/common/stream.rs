@@ -42,6 +42,7 @@ impl Stream {
             command: ["stackgate", "run", "docker-demo"]
                 .map(str::to_owned)
                 .into(),
+            rehearsal: None,
         });
         stream
     }
