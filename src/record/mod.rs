@@ -1,5 +1,6 @@
 //! The run's stream of events: what happened, in one order, appended to disk as it happens.
 
+mod check;
 mod clock;
 mod event;
 mod history;
@@ -7,10 +8,10 @@ mod recorder;
 mod rehearsal;
 mod run_id;
 
+pub use check::{Change, CheckResult, Counts, Effect, Outcome, Severity, Standard, StandardStatus};
 pub use clock::Clock;
 pub use event::{
-    Blocker, Change, CheckResult, Counts, Event, Finding, ObjectRef, Outcome, Phase, PhaseOutcome,
-    ReleaseRef, Severity, Usage, Verdict, What,
+    Blocker, Event, Finding, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage, Verdict, What,
 };
 pub use history::{History, Moment, read_history};
 pub use recorder::{Recorder, Sink, read};

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::overview::{Overview, State};
 use crate::record::{
     self, Change, CheckResult, Counts, Event, Finding, Outcome, Phase, Rehearsal, ReleaseRef,
-    Severity, Usage, Verdict, What,
+    Severity, Standard, Usage, Verdict, What,
 };
 
 /// How many of the longest waits are told.
@@ -122,6 +122,9 @@ pub struct CheckSummary {
     pub change: Option<Change>,
     /// Why a failure of it is accepted.
     pub accepted: Option<String>,
+    /// The standard that demands it.
+    #[serde(default)]
+    pub standard: Option<Standard>,
 }
 
 /// One answer of a check.
@@ -288,6 +291,7 @@ impl Details {
                 after: None,
                 change: None,
                 accepted: None,
+                standard: check.standard.clone(),
             });
             self.checks.len() - 1
         });

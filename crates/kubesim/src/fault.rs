@@ -1,6 +1,6 @@
 //! Things that go wrong, by name: what simulated controllers, kubelets and the API server heed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -64,12 +64,17 @@ impl fmt::Display for Fault {
 
 /// The faults that are in force; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<BTreeSet<Fault>>>);
+pub struct Faults(Arc<Mutex<BTreeMap<Fault, Option<String>>>>);
 
 impl Faults {
     /// From now on this goes wrong.
     pub fn inject(&self, fault: Fault) {
-        lock(&self.0).insert(fault);
+        lock(&self.0).insert(fault, None);
+    }
+
+    /// From now on this goes wrong with one cluster, whether there is such a cluster yet or not.
+    pub fn inject_on(&self, fault: Fault, cluster: &str) {
+        lock(&self.0).insert(fault, Some(cluster.to_owned()));
     }
 
     /// From now on it does not any more.
@@ -80,6 +85,22 @@ impl Faults {
     /// Whether this goes wrong now.
     #[must_use]
     pub fn is(&self, fault: Fault) -> bool {
-        lock(&self.0).contains(&fault)
+        lock(&self.0).contains_key(&fault)
+    }
+
+    /// Whether this goes wrong now with a cluster.
+    #[must_use]
+    pub fn is_on(&self, fault: Fault, cluster: &str) -> bool {
+        match lock(&self.0).get(&fault) {
+            Some(Some(only)) => only == cluster,
+            Some(None) => true,
+            None => false,
+        }
+    }
+
+    /// Whether anything goes wrong now.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        !lock(&self.0).is_empty()
     }
 }

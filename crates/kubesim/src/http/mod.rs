@@ -2,27 +2,22 @@
 
 mod path;
 mod query;
+mod read;
+mod request;
 mod respond;
 mod watch;
+mod write;
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
-use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::error::ApiError;
-use crate::registry::{Deletion, Write};
-use crate::resource::Resource;
-use crate::store::Stored;
-
-use path::Target;
-use query::Query;
 pub use respond::Body;
 
 /// A cluster's API as a service; clones are the same.
@@ -71,99 +66,16 @@ fn answer(
     parts: &http::request::Parts,
     body: &Bytes,
 ) -> Result<Response<Body>, ApiError> {
-    let query = Query::of(&parts.uri);
-    match path::parse(parts.uri.path()) {
-        Some(target) => on_resource(cluster, parts, &target, &query, body),
-        None => Err(ApiError::no_such_path()),
+    let target = path::parse(parts.uri.path()).ok_or_else(ApiError::no_such_path)?;
+    let request = request::Request::new(cluster, &target, parts, body)?;
+    if parts.method != Method::GET {
+        return write::answer(&request);
     }
-}
-
-fn on_resource(
-    cluster: &Cluster,
-    parts: &http::request::Parts,
-    target: &Target,
-    query: &Query,
-    body: &Bytes,
-) -> Result<Response<Body>, ApiError> {
-    let api = cluster.api();
-    let resource = api.resource(&target.id())?;
-    if !resource.serves(&target.version) {
-        return Err(ApiError::no_such_path());
+    if target.name.is_some() {
+        read::get(&request)
+    } else if request.query.is_set("watch") {
+        watch::start(&request)
+    } else {
+        read::list(&request)
     }
-    let namespace = target.namespace.as_deref().unwrap_or_default();
-    let name = target.name.as_deref().unwrap_or_default();
-    let write = Write {
-        manager: query.text("fieldManager").unwrap_or("unknown").to_owned(),
-        dry_run: query.text("dryRun") == Some("All"),
-        subresource: target.subresource.clone().unwrap_or_default(),
-    };
-    match (&parts.method, target.name.is_some()) {
-        (&Method::GET, false) if query.is_set("watch") => {
-            watch::start(cluster, &resource, target, query)
-        }
-        (&Method::GET, false) => Ok(list(cluster, &resource, target)),
-        (&Method::GET, true) => {
-            let stored = api.stored(&resource.id, namespace, name);
-            let stored = stored.ok_or_else(|| ApiError::not_found(&resource.id, name))?;
-            Ok(respond::stored(200, &stored, &resource, &target.version))
-        }
-        (&Method::POST, false) => {
-            let mut object = respond::object(body)?;
-            if resource.namespaced {
-                object["metadata"]["namespace"] = json!(namespace);
-            }
-            let stored = api.create(&resource.id, object, &write)?;
-            Ok(respond::stored(201, &stored, &resource, &target.version))
-        }
-        (&Method::PUT, true) => {
-            let stored = api.update(&resource.id, respond::object(body)?, &write)?;
-            Ok(respond::stored(200, &stored, &resource, &target.version))
-        }
-        (&Method::PATCH, true) => {
-            let stored = merge_patch(cluster, &resource, namespace, name, body, &write)?;
-            Ok(respond::stored(200, &stored, &resource, &target.version))
-        }
-        (&Method::DELETE, true) => {
-            let stored = api.delete(&resource.id, namespace, name, &Deletion::default())?;
-            Ok(respond::stored(200, &stored, &resource, &target.version))
-        }
-        _ => Err(ApiError::new(
-            405,
-            "MethodNotAllowed",
-            "the server does not allow this method on the requested resource",
-        )),
-    }
-}
-
-fn merge_patch(
-    cluster: &Cluster,
-    resource: &Resource,
-    namespace: &str,
-    name: &str,
-    body: &Bytes,
-    write: &Write,
-) -> Result<Arc<Stored>, ApiError> {
-    let patch = respond::object(body)?;
-    let api = cluster.api();
-    let old = api.stored(&resource.id, namespace, name);
-    let old = old.ok_or_else(|| ApiError::not_found(&resource.id, name))?;
-    let mut object = (*old.value).clone();
-    json_patch::merge(&mut object, &patch);
-    api.update(&resource.id, object, write)
-}
-
-fn list(cluster: &Cluster, resource: &Resource, target: &Target) -> Response<Body> {
-    let (objects, revision) = cluster
-        .store()
-        .list(&resource.id, target.namespace.as_deref());
-    let items: Vec<Value> = objects.iter().map(|stored| stored.whole()).collect();
-    respond::json(
-        200,
-        &json!({
-            "kind": format!("{}List", resource.kind),
-            "apiVersion": resource.api_version(&target.version),
-            "metadata": {"resourceVersion": revision.to_string()},
-            "items": items,
-        }),
-    )
 }

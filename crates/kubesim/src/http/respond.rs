@@ -7,8 +7,8 @@ use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use serde_json::Value;
 
+use super::request::Request;
 use crate::error::ApiError;
-use crate::resource::Resource;
 use crate::store::Stored;
 
 /// The body of a response.
@@ -41,14 +41,19 @@ pub fn refusal(error: &ApiError) -> Response<Body> {
     json(error.code, &error.status())
 }
 
-/// A stored object in a version.
-pub fn stored(code: u16, stored: &Stored, resource: &Resource, version: &str) -> Response<Body> {
-    if version == resource.storage {
-        return bytes(code, "application/json", stored.json());
+/// A stored object as the request's client gets it.
+///
+/// # Errors
+/// When it cannot be converted to the version that was asked for.
+pub fn stored(
+    code: u16,
+    stored: &Stored,
+    request: &Request<'_>,
+) -> Result<Response<Body>, ApiError> {
+    if request.is_storage_version() {
+        return Ok(bytes(code, "application/json", stored.json()));
     }
-    let mut whole = stored.whole();
-    whole["apiVersion"] = Value::String(resource.api_version(version));
-    json(code, &whole)
+    Ok(json(code, &request.served_form(stored.whole())?))
 }
 
 /// The object in a request's body.

@@ -10,12 +10,11 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 
-use super::path::Target;
-use super::query::Query;
+use super::request::Request;
 use super::respond::{self, Body};
 use crate::cluster::Cluster;
 use crate::error::ApiError;
-use crate::resource::{GroupResource, Resource};
+use crate::resource::GroupResource;
 use crate::store::{ChangeKind, Stored};
 
 struct Watching {
@@ -31,12 +30,9 @@ struct Watching {
 ///
 /// # Errors
 /// 410 when it wants to begin before what is remembered.
-pub fn start(
-    cluster: &Cluster,
-    resource: &Resource,
-    target: &Target,
-    query: &Query,
-) -> Result<Response<Body>, ApiError> {
+pub fn start(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
+    let (cluster, resource, target) = (request.cluster, &request.resource, request.target);
+    let query = &request.query;
     let store = cluster.store();
     let news = store.news(&resource.id);
     let since = query.text("resourceVersion").unwrap_or_default();

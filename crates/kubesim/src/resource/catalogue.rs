@@ -1,20 +1,46 @@
 //! Which resources a cluster serves at the moment: the built-in ones, and those that definitions add.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, RwLock};
 
+use serde_json::Value;
+
+use super::conversion::Conversion;
+use super::events::Events;
 use super::{GroupResource, Resource, builtin};
+use crate::error::ApiError;
+
+#[derive(Default)]
+struct Inner {
+    served: BTreeMap<GroupResource, Arc<Resource>>,
+    conversions: BTreeMap<GroupResource, Arc<dyn Conversion>>,
+    /// Counts changes, so that documents about all resources are made once for each.
+    generation: u64,
+}
 
 /// The served resources; clones share them.
-#[derive(Clone, Debug)]
-pub struct Catalogue(Arc<RwLock<BTreeMap<GroupResource, Arc<Resource>>>>);
+#[derive(Clone)]
+pub struct Catalogue(Arc<RwLock<Inner>>);
+
+impl fmt::Debug for Catalogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.read(|inner| f.debug_set().entries(inner.served.keys()).finish())
+    }
+}
 
 impl Default for Catalogue {
     /// The built-in resources.
     fn default() -> Self {
         let resources = builtin::resources().into_iter();
-        let served = resources.map(|resource| (resource.id.clone(), Arc::new(resource)));
-        Self(Arc::new(RwLock::new(served.collect())))
+        let mut inner = Inner {
+            served: resources
+                .map(|resource| (resource.id.clone(), Arc::new(resource)))
+                .collect(),
+            ..Inner::default()
+        };
+        inner.conversions.insert(builtin::EVENTS, Arc::new(Events));
+        Self(Arc::new(RwLock::new(inner)))
     }
 }
 
@@ -22,15 +48,16 @@ impl Catalogue {
     /// A resource by group and plural.
     #[must_use]
     pub fn get(&self, id: &GroupResource) -> Option<Arc<Resource>> {
-        self.read(|served| served.get(id).cloned())
+        self.read(|inner| inner.served.get(id).cloned())
     }
 
     /// A resource by what an object says of itself; only when that version is served.
     #[must_use]
     pub fn of_kind(&self, api_version: &str, kind: &str) -> Option<Arc<Resource>> {
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
-        self.read(|served| {
-            served
+        self.read(|inner| {
+            inner
+                .served
                 .values()
                 .find(|resource| {
                     resource.kind == kind && resource.id.group == group && resource.serves(version)
@@ -42,28 +69,69 @@ impl Catalogue {
     /// All of them, by group and plural.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Resource>> {
-        self.read(|served| served.values().cloned().collect())
+        self.read(|inner| inner.served.values().cloned().collect())
+    }
+
+    /// How often what is served has changed.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.read(|inner| inner.generation)
     }
 
     /// Serves a resource from now on, or in another form.
     pub fn serve(&self, resource: Resource) {
-        let mut served = self
-            .0
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        served.insert(resource.id.clone(), Arc::new(resource));
+        self.write(|inner| {
+            inner.served.insert(resource.id.clone(), Arc::new(resource));
+        });
     }
 
     /// Serves a resource no more.
     pub fn withdraw(&self, id: &GroupResource) {
-        let mut served = self
+        self.write(|inner| {
+            inner.served.remove(id);
+            inner.conversions.remove(id);
+        });
+    }
+
+    /// Converts the objects of a resource in this way from now on; without, versions differ in name
+    /// only.
+    pub fn convert_with(&self, id: &GroupResource, conversion: Arc<dyn Conversion>) {
+        self.write(|inner| {
+            inner.conversions.insert(id.clone(), conversion);
+        });
+    }
+
+    /// An object of a resource in another `apiVersion`.
+    ///
+    /// # Errors
+    /// When the object cannot be said in that version.
+    pub fn convert(
+        &self,
+        id: &GroupResource,
+        mut object: Value,
+        to: &str,
+    ) -> Result<Value, ApiError> {
+        if object["apiVersion"] == to {
+            return Ok(object);
+        }
+        let conversion = self.read(|inner| inner.conversions.get(id).cloned());
+        if let Some(conversion) = conversion {
+            return conversion.convert(object, to);
+        }
+        object["apiVersion"] = Value::String(to.to_owned());
+        Ok(object)
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Inner)) {
+        let mut inner = self
             .0
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        served.remove(id);
+        inner.generation += 1;
+        change(&mut inner);
     }
 
-    fn read<T>(&self, look: impl FnOnce(&BTreeMap<GroupResource, Arc<Resource>>) -> T) -> T {
+    fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
         look(
             &self
                 .0

@@ -2,6 +2,8 @@
 
 pub mod builtin;
 pub mod catalogue;
+pub mod conversion;
+mod events;
 
 use std::borrow::Cow;
 use std::fmt;

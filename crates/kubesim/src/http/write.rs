@@ -1,0 +1,76 @@
+//! Requests that write: create, replace, patch, delete.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Response};
+use serde_json::{Value, json};
+
+use super::request::Request;
+use super::respond::{self, Body};
+use crate::error::ApiError;
+use crate::registry::{Deletion, Write};
+use crate::store::Stored;
+
+/// Answers a request that writes.
+///
+/// # Errors
+/// What the registry refuses, and methods that there are not.
+pub fn answer(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
+    let api = request.cluster.api();
+    let target = request.target;
+    let id = &request.resource.id;
+    let (namespace, name) = (request.namespace(), request.name());
+    let write = Write {
+        manager: request
+            .query
+            .text("fieldManager")
+            .unwrap_or("unknown")
+            .to_owned(),
+        dry_run: request.query.text("dryRun") == Some("All"),
+        subresource: target.subresource.clone().unwrap_or_default(),
+    };
+    match (&request.parts.method, target.name.is_some()) {
+        (&Method::POST, false) => {
+            let mut object = request.stored_form(respond::object(request.body)?)?;
+            if request.resource.namespaced {
+                object["metadata"]["namespace"] = json!(namespace);
+            }
+            let stored = api.create(id, object, &write)?;
+            respond::stored(201, &stored, request)
+        }
+        (&Method::PUT, true) => {
+            let object = request.stored_form(respond::object(request.body)?)?;
+            let stored = api.update(id, object, &write)?;
+            respond::stored(200, &stored, request)
+        }
+        (&Method::PATCH, true) => {
+            let stored = merge_patch(request, request.body, &write)?;
+            respond::stored(200, &stored, request)
+        }
+        (&Method::DELETE, true) => {
+            let stored = api.delete(id, namespace, name, &Deletion::default())?;
+            respond::stored(200, &stored, request)
+        }
+        _ => Err(ApiError::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        )),
+    }
+}
+
+fn merge_patch(
+    request: &Request<'_>,
+    body: &Bytes,
+    write: &Write,
+) -> Result<Arc<Stored>, ApiError> {
+    let patch = respond::object(body)?;
+    let api = request.cluster.api();
+    let id = &request.resource.id;
+    let old = api.stored(id, request.namespace(), request.name());
+    let old = old.ok_or_else(|| ApiError::not_found(id, request.name()))?;
+    let mut object: Value = request.served_form((*old.value).clone())?;
+    json_patch::merge(&mut object, &patch);
+    api.update(id, request.stored_form(object)?, write)
+}
