@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
 use crate::controller::{Key, Manager};
 use crate::error::ApiError;
+use crate::fault::Faults;
+use crate::http::Transport;
 use crate::random::Random;
 use crate::registry::Registry;
 use crate::store::{Store, lock};
@@ -21,6 +23,8 @@ struct Inner {
     registry: Registry,
     task: Mutex<Option<AbortHandle>>,
     failures: Mutex<VecDeque<String>>,
+    faults: Faults,
+    transport: Mutex<Transport>,
 }
 
 /// A cluster; clones are the same.
@@ -34,9 +38,11 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(name: &str, clock: Clock, random: Random) -> Self {
+    pub(crate) fn new(name: &str, clock: Clock, random: Random, faults: Faults) -> Self {
         Self(Arc::new(Inner {
             name: name.to_owned(),
+            faults,
+            transport: Mutex::new(Transport::new(&random)),
             registry: Registry::new(clock, random),
             task: Mutex::default(),
             failures: Mutex::default(),
@@ -53,6 +59,16 @@ impl Cluster {
     #[must_use]
     pub fn api(&self) -> &Registry {
         &self.0.registry
+    }
+
+    /// What goes wrong, with this cluster among others.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    pub(crate) fn transport(&self) -> MutexGuard<'_, Transport> {
+        lock(&self.0.transport)
     }
 
     /// Its objects.
