@@ -11,6 +11,7 @@ use crate::controller::{Key, Manager};
 use crate::error::ApiError;
 use crate::fault::Faults;
 use crate::http::Transport;
+use crate::kubelet::machine::Machines;
 use crate::random::Random;
 use crate::registry::Registry;
 use crate::store::{Store, lock};
@@ -21,6 +22,7 @@ const FAILURES: usize = 200;
 struct Inner {
     name: String,
     registry: Registry,
+    machines: Machines,
     task: Mutex<Option<AbortHandle>>,
     failures: Mutex<VecDeque<String>>,
     faults: Faults,
@@ -38,12 +40,19 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(name: &str, clock: Clock, random: Random, faults: Faults) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        clock: Clock,
+        random: Random,
+        faults: Faults,
+        machines: Machines,
+    ) -> Self {
         Self(Arc::new(Inner {
             name: name.to_owned(),
             faults,
             transport: Mutex::new(Transport::new(&random)),
             registry: Registry::new(clock, random),
+            machines,
             task: Mutex::default(),
             failures: Mutex::default(),
         }))
@@ -69,6 +78,12 @@ impl Cluster {
 
     pub(crate) fn transport(&self) -> MutexGuard<'_, Transport> {
         lock(&self.0.transport)
+    }
+
+    /// The machines that its kubelets run on.
+    #[must_use]
+    pub fn machines(&self) -> &Machines {
+        &self.0.machines
     }
 
     /// Its objects.

@@ -11,6 +11,8 @@ use crate::cluster::Cluster;
 use crate::controller::{Controller, Key, Manager};
 use crate::error::ApiError;
 use crate::fault::{Fault, Faults};
+use crate::kubelet::image::Images;
+use crate::kubelet::machine::Machines;
 use crate::random::Random;
 use crate::store::lock;
 
@@ -40,6 +42,7 @@ struct Inner {
     clock: Clock,
     random: Random,
     faults: Faults,
+    images: Images,
     clusters: Mutex<BTreeMap<String, Cluster>>,
 }
 
@@ -64,6 +67,7 @@ impl Simulation {
             clock: Clock::starting_at(options.epoch),
             random: Random::new(options.seed),
             faults: Faults::default(),
+            images: Images::default(),
             clusters: Mutex::default(),
         }))
     }
@@ -86,6 +90,12 @@ impl Simulation {
         &self.0.faults
     }
 
+    /// Which images can be pulled.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.0.images
+    }
+
     /// A cluster by name.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Option<Cluster> {
@@ -106,7 +116,9 @@ impl Simulation {
         } else {
             self.clock()
         };
-        let cluster = Cluster::new(name, clock, self.random(name), self.faults().clone());
+        let faults = self.faults().clone();
+        let machines = Machines::new(faults.clone(), self.images().clone());
+        let cluster = Cluster::new(name, clock, self.random(name), faults, machines);
         let manager = Manager::new(self.clone(), cluster.clone(), controllers);
         cluster.run(manager);
         lock(&self.0.clusters).insert(name.to_owned(), cluster.clone());
