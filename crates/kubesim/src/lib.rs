@@ -16,6 +16,7 @@ pub mod kubeadm;
 pub mod kubelet;
 pub mod network;
 mod object;
+pub mod pulse;
 pub mod random;
 pub mod registry;
 pub mod resource;

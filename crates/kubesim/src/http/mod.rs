@@ -1,5 +1,6 @@
 //! The API over HTTP: a `tower::Service` from request to response.
 
+mod faults;
 mod path;
 mod query;
 mod read;
@@ -8,7 +9,6 @@ mod respond;
 mod watch;
 mod write;
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,6 +18,8 @@ use http_body_util::BodyExt;
 
 use crate::cluster::Cluster;
 use crate::error::ApiError;
+pub(crate) use faults::Transport;
+pub use faults::Unreachable;
 pub use respond::Body;
 
 /// A cluster's API as a service; clones are the same.
@@ -36,10 +38,10 @@ where
     B::Error: std::fmt::Display,
 {
     type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Error = Unreachable;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Unreachable>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
         Poll::Ready(Ok(()))
     }
 
@@ -55,8 +57,15 @@ where
                     return Ok(respond::refusal(&refusal));
                 }
             };
-            let answer = answer(&cluster, &parts, &body);
-            Ok(answer.unwrap_or_else(|error| respond::refusal(&error)))
+            let query = query::Query::of(&parts.uri);
+            let asked = faults::Asked {
+                method: &parts.method,
+                query: &query,
+            };
+            faults::around(&cluster, &asked, || {
+                answer(&cluster, &parts, &body).unwrap_or_else(|error| respond::refusal(&error))
+            })
+            .await
         })
     }
 }

@@ -14,6 +14,7 @@ use super::request::Request;
 use super::respond::{self, Body};
 use crate::cluster::Cluster;
 use crate::error::ApiError;
+use crate::pulse::Listener;
 use crate::resource::GroupResource;
 use crate::store::{ChangeKind, Stored};
 
@@ -21,7 +22,7 @@ struct Watching {
     cluster: Cluster,
     resource: GroupResource,
     namespace: Option<String>,
-    news: tokio::sync::watch::Receiver<u64>,
+    news: Listener,
     seen: u64,
     ready: VecDeque<Bytes>,
 }
@@ -87,7 +88,7 @@ impl Watching {
                 }
             }
             if self.ready.is_empty() {
-                self.news.changed().await.ok()?;
+                self.news.changed().await;
             }
         }
     }
