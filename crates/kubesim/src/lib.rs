@@ -14,6 +14,7 @@ pub mod http;
 pub mod random;
 pub mod registry;
 pub mod resource;
+pub mod selector;
 pub mod simulation;
 pub mod store;
 
