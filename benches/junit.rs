@@ -117,6 +117,7 @@ fn write_stream(folder: &Path, cases: usize) -> Result<()> {
                 evidence: vec!["a line of evidence".to_owned(); if failed { 20 } else { 0 }],
                 seconds: 0.1,
                 accepted: None,
+                standard: None,
             }))?;
         }
         let (outcome, message) = (PhaseOutcome::Passed, None);

@@ -92,6 +92,7 @@ fn every_answer_counts_as_what_it_is() {
         ("check after", "addons-live"),
         ("check after", "no-restarts"),
         ("check after", "etcd-encrypted"),
+        ("check after", "storage-class"),
         ("check after", "dns-resolves"),
         ("check after", "gpu"),
         ("verdict", "verdict"),
@@ -105,6 +106,7 @@ fn every_answer_counts_as_what_it_is() {
     check after / addons-live: failure, addons-live: DaemonSet kube-system/cni is still that of 1-34-v1
     check after / no-restarts: skipped: warning, SHOULD is not met: no-restarts is FAIL
     check after / etcd-encrypted: skipped: fails, accepted: the demo does not encrypt, see README
+    check after / storage-class: skipped: flaky: storage-class is flaky
     check after / dns-resolves: error, dns-resolves: dns-resolves is ABORT
     check after / gpu: skipped: gpu is skip
     verdict / verdict: failure, gate-closed: addons-live regressed
@@ -150,6 +152,7 @@ fn a_failure_carries_its_evidence_and_every_suite_the_runs_properties() {
     delivery = direct
     comparison.kept = 1
     comparison.fixed = 0
+    comparison.flaky = 1
     comparison.regressed = 1
     comparison.still-failing = 1
     comparison.accepted = 1
@@ -343,7 +346,7 @@ fn a_summary_reads_back_and_has_everything() {
         (summary.verdict, summary.exit_code),
         (Some(Verdict::Closed), Some(1))
     );
-    assert_eq!((summary.checks.len(), summary.waits.len()), (6, 1));
+    assert_eq!((summary.checks.len(), summary.waits.len()), (7, 1));
     let live = &summary.checks[1];
     let outcomes = [&live.before, &live.after].map(|answer| answer.as_ref().unwrap().outcome);
     assert_eq!(outcomes, [Outcome::Pass, Outcome::Fail]);
@@ -352,12 +355,13 @@ fn a_summary_reads_back_and_has_everything() {
     insta::assert_snapshot!(stream.closing(), @"
       check            before   after
       etcd-encrypted   FAIL     FAIL    accepted: the demo does not encrypt, see README
+      storage-class    pass     flaky   flaky: storage-class is flaky
       dns-resolves     ABORT    ABORT   not comparable: dns-resolves is ABORT
       gpu              skip     skip    not comparable: gpu is skip
       no-restarts      FAIL     FAIL    still failing: no-restarts is FAIL
       addons-live      pass     FAIL    regressed: DaemonSet kube-system/cni is still that of 1-34-v1
     gate closed: addons-live regressed
-      1 regressed, 1 still failing, 2 not comparable, 1 kept, 1 accepted
+      1 regressed, 1 still failing, 2 not comparable, 1 flaky, 1 kept, 1 accepted
       [run]/junit.xml
       [run]/summary.json
     ");

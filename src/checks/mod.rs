@@ -5,6 +5,7 @@ mod images;
 mod judgement;
 mod pods;
 pub mod sandbox;
+pub mod scs;
 #[cfg(test)]
 pub(crate) mod world;
 

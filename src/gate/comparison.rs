@@ -1,6 +1,6 @@
 //! The same checks before and after, compared, and what follows for the release.
 
-use crate::record::{Change, CheckResult, Counts, Outcome, Severity, Verdict};
+use crate::record::{Change, CheckResult, Counts, Effect, Outcome, Verdict};
 
 /// One check's results side by side.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,7 @@ pub fn compare<'a>(before: &'a [CheckResult], after: &'a [CheckResult]) -> Vec<C
 }
 
 fn change(before: Option<&CheckResult>, after: Option<&CheckResult>) -> Change {
-    use Outcome::{Fail, Pass};
+    use Outcome::{Fail, Flaky, Pass};
     let Some(after) = after else {
         return Change::NotComparable;
     };
@@ -47,9 +47,10 @@ fn change(before: Option<&CheckResult>, after: Option<&CheckResult>) -> Change {
         return Change::Accepted;
     }
     match (before.map(|before| before.outcome), after.outcome) {
-        (Some(Pass), Pass) => Change::Kept,
+        (Some(Pass | Flaky | Fail), Flaky) => Change::Flaky,
+        (Some(Pass | Flaky), Pass) => Change::Kept,
         (Some(Fail), Pass) => Change::Fixed,
-        (Some(Pass), Fail) => Change::Regressed,
+        (Some(Pass | Flaky), Fail) => Change::Regressed,
         (Some(Fail), Fail) => Change::StillFailing,
         _ => Change::NotComparable,
     }
@@ -65,6 +66,7 @@ pub fn counts(compared: &[Compared<'_>]) -> Counts {
     Counts {
         kept: count(Change::Kept),
         fixed: count(Change::Fixed),
+        flaky: count(Change::Flaky),
         regressed: count(Change::Regressed),
         still_failing: count(Change::StillFailing),
         accepted: count(Change::Accepted),
@@ -81,7 +83,7 @@ pub fn counts(compared: &[Compared<'_>]) -> Counts {
 pub fn verdict(compared: &[Compared<'_>]) -> (Verdict, String) {
     let must = |one: &&Compared<'_>| {
         one.after
-            .is_some_and(|after| after.severity == Severity::Must && after.accepted.is_none())
+            .is_some_and(|after| after.effect() == Effect::Closes && after.accepted.is_none())
     };
     let failed = |wanted: Outcome| {
         compared
@@ -116,7 +118,11 @@ pub fn verdict(compared: &[Compared<'_>]) -> (Verdict, String) {
         let outcomes = [one.before, one.after].map(|result| result.map(|result| result.outcome));
         matches!(
             outcomes,
-            [Some(Outcome::Abort), _] | [Some(Outcome::Pass | Outcome::Fail), Some(Outcome::Skip)]
+            [Some(Outcome::Abort), _]
+                | [
+                    Some(Outcome::Pass | Outcome::Flaky | Outcome::Fail),
+                    Some(Outcome::Skip)
+                ]
         )
     };
     if let Some(one) = compared.iter().filter(must).find(half) {
@@ -127,7 +133,7 @@ pub fn verdict(compared: &[Compared<'_>]) -> (Verdict, String) {
         .iter()
         .filter(|one| {
             one.after
-                .is_some_and(|after| after.outcome == Outcome::Pass)
+                .is_some_and(|after| matches!(after.outcome, Outcome::Pass | Outcome::Flaky))
         })
         .count();
     if passed == 0 {
@@ -145,7 +151,7 @@ pub fn verdict(compared: &[Compared<'_>]) -> (Verdict, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Phase;
+    use crate::record::{Phase, Severity, Standard, StandardStatus};
 
     fn result(id: &str, outcome: Outcome, severity: Severity) -> CheckResult {
         CheckResult {
@@ -159,6 +165,7 @@ mod tests {
             evidence: vec![],
             seconds: 0.0,
             accepted: None,
+            standard: None,
         }
     }
 
@@ -168,8 +175,12 @@ mod tests {
 
     #[test]
     fn each_pair_of_outcomes_has_its_change() {
-        use Outcome::{Abort, Fail, Pass, Skip};
+        use Outcome::{Abort, Fail, Flaky, Pass, Skip};
         for (before, after, wanted) in [
+            (Pass, Flaky, Change::Flaky),
+            (Fail, Flaky, Change::Flaky),
+            (Flaky, Pass, Change::Kept),
+            (Flaky, Fail, Change::Regressed),
             (Pass, Pass, Change::Kept),
             (Fail, Pass, Change::Fixed),
             (Pass, Fail, Change::Regressed),
@@ -205,6 +216,25 @@ mod tests {
         let compared = compare(&[], &after);
         assert_eq!(verdict(&compared).0, Verdict::Open);
         assert_eq!(counts(&compared).accepted, 1);
+    }
+
+    #[test]
+    fn a_must_of_a_draft_warns_and_a_flaky_pass_leaves_it_open() {
+        let mut draft = must("draft", Outcome::Fail);
+        draft.standard = Some(Standard {
+            name: "scs-0215".to_owned(),
+            version: "v1".to_owned(),
+            status: StandardStatus::Draft,
+            url: None,
+        });
+        let after = [must("ok", Outcome::Flaky), draft.clone()];
+        let before = [must("ok", Outcome::Pass)];
+        let compared = compare(&before, &after);
+        assert_eq!(verdict(&compared).0, Verdict::Open);
+        assert_eq!(counts(&compared).flaky, 1);
+        draft.standard = None;
+        let after = [must("ok", Outcome::Flaky), draft];
+        assert_eq!(verdict(&compare(&[], &after)).0, Verdict::Closed);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::RunId;
+use super::check::{Change, CheckResult, Counts, Outcome};
 
 /// One line of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -331,114 +332,6 @@ pub struct Finding {
     pub evidence: Vec<String>,
 }
 
-/// What a standard asks with which force (RFC 2119 words).
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
-pub enum Severity {
-    /// A failure closes the gate.
-    #[serde(rename = "MUST")]
-    Must,
-    /// A failure is reported as a warning.
-    #[serde(rename = "SHOULD")]
-    Should,
-    /// A failure is for information.
-    #[serde(rename = "MAY")]
-    May,
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Must => "MUST",
-            Self::Should => "SHOULD",
-            Self::May => "MAY",
-        })
-    }
-}
-
-/// How a check ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// The cluster is as the check demands.
-    Pass,
-    /// It is not.
-    Fail,
-    /// It could not be judged.
-    Abort,
-    /// It does not apply, for the reason in the message.
-    Skip,
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Pass => "pass",
-            Self::Fail => "FAIL",
-            Self::Abort => "ABORT",
-            Self::Skip => "skip",
-        })
-    }
-}
-
-/// One check's answer about one cluster at one time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CheckResult {
-    /// `CheckBefore` or `CheckAfter`.
-    pub phase: Phase,
-    /// Stable id, e.g. `nodes-ready`.
-    pub id: String,
-    /// What is asked, in one line.
-    pub title: String,
-    /// The suite that it comes from.
-    pub suite: String,
-    /// With which force it is asked.
-    pub severity: Severity,
-    /// The answer.
-    pub outcome: Outcome,
-    /// One sentence: why it is so.
-    pub message: String,
-    /// Lines that prove it.
-    pub evidence: Vec<String>,
-    /// How long it took, in seconds.
-    pub seconds: f64,
-    /// The reason why a failure of it is accepted, where the stack says so.
-    pub accepted: Option<String>,
-}
-
-/// The same check before and after.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Change {
-    /// Passed, passes.
-    Kept,
-    /// Failed, passes.
-    Fixed,
-    /// Passed, fails.
-    Regressed,
-    /// Failed, fails.
-    StillFailing,
-    /// Fails, and the stack accepts it.
-    Accepted,
-    /// One of the two could not be judged, or does not apply.
-    NotComparable,
-}
-
-impl fmt::Display for Change {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Kept => "kept",
-            Self::Fixed => "fixed",
-            Self::Regressed => "regressed",
-            Self::StillFailing => "still failing",
-            Self::Accepted => "accepted",
-            Self::NotComparable => "not comparable",
-        })
-    }
-}
-
 /// Whether the release may go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -453,24 +346,6 @@ pub enum Verdict {
     NothingRan,
     /// Somebody stopped it.
     Interrupted,
-}
-
-/// The comparison in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Counts {
-    /// Passed, passes.
-    pub kept: u32,
-    /// Failed, passes.
-    pub fixed: u32,
-    /// Passed, fails.
-    pub regressed: u32,
-    /// Failed, fails.
-    pub still_failing: u32,
-    /// Fails, accepted.
-    pub accepted: u32,
-    /// Could not be compared.
-    pub not_comparable: u32,
 }
 
 /// What the run cost stackgate itself.

@@ -1,15 +1,16 @@
 //! The run's stream of events: what happened, in one order, appended to disk as it happens.
 
+mod check;
 mod clock;
 mod event;
 mod history;
 mod recorder;
 mod run_id;
 
+pub use check::{Change, CheckResult, Counts, Effect, Outcome, Severity, Standard, StandardStatus};
 pub use clock::Clock;
 pub use event::{
-    Blocker, Change, CheckResult, Counts, Event, Finding, ObjectRef, Outcome, Phase, PhaseOutcome,
-    ReleaseRef, Severity, Usage, Verdict, What,
+    Blocker, Event, Finding, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage, Verdict, What,
 };
 pub use history::{History, Moment, read_history};
 pub use recorder::{Recorder, Sink, read};

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::text;
 use crate::record::{
-    self, Blocker, CheckResult, Counts, Event, Finding, Outcome, Phase, PhaseOutcome, ReleaseRef,
-    RunId, Severity, Usage, Verdict, What,
+    self, Blocker, CheckResult, Counts, Effect, Event, Finding, Outcome, Phase, PhaseOutcome,
+    ReleaseRef, RunId, Usage, Verdict, What,
 };
 
 /// A run as a whole, as far as its stream goes.
@@ -116,9 +116,11 @@ pub struct Tally {
 pub enum Standing {
     /// It passed.
     Passed,
+    /// It passed, but only when it was asked again.
+    Flaky,
     /// A MUST is not met.
     Failed,
-    /// A SHOULD or MAY is not met, or could not be judged.
+    /// A SHOULD, a MAY or a draft's MUST is not met, or could not be judged.
     Warning,
     /// It is not met, and the stack accepts that.
     Accepted,
@@ -132,13 +134,14 @@ impl Standing {
     /// How an answer counts.
     #[must_use]
     pub fn of(check: &CheckResult) -> Self {
-        match (check.outcome, check.severity) {
+        match (check.outcome, check.effect()) {
             (Outcome::Pass, _) => Self::Passed,
+            (Outcome::Flaky, _) => Self::Flaky,
             (Outcome::Skip, _) => Self::NotApplicable,
             (Outcome::Fail, _) if check.accepted.is_some() => Self::Accepted,
-            (Outcome::Fail, Severity::Must) => Self::Failed,
-            (Outcome::Abort, Severity::Must) => Self::Aborted,
-            (Outcome::Fail | Outcome::Abort, Severity::Should | Severity::May) => Self::Warning,
+            (Outcome::Fail, Effect::Closes) => Self::Failed,
+            (Outcome::Abort, Effect::Closes) => Self::Aborted,
+            (Outcome::Fail | Outcome::Abort, Effect::Warns | Effect::Informs) => Self::Warning,
         }
     }
 }
@@ -150,7 +153,9 @@ impl Tally {
             Standing::Passed => {}
             Standing::Failed => self.failures += 1,
             Standing::Aborted => self.errors += 1,
-            Standing::Warning | Standing::Accepted | Standing::NotApplicable => self.skipped += 1,
+            Standing::Flaky | Standing::Warning | Standing::Accepted | Standing::NotApplicable => {
+                self.skipped += 1
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::overview::{Overview, State};
 use crate::record::{
-    self, Change, CheckResult, Counts, Event, Finding, Outcome, Phase, ReleaseRef, Severity, Usage,
-    Verdict, What,
+    self, Change, CheckResult, Counts, Event, Finding, Outcome, Phase, ReleaseRef, Severity,
+    Standard, Usage, Verdict, What,
 };
 
 /// How many of the longest waits are told.
@@ -120,6 +120,9 @@ pub struct CheckSummary {
     pub change: Option<Change>,
     /// Why a failure of it is accepted.
     pub accepted: Option<String>,
+    /// The standard that demands it.
+    #[serde(default)]
+    pub standard: Option<Standard>,
 }
 
 /// One answer of a check.
@@ -285,6 +288,7 @@ impl Details {
                 after: None,
                 change: None,
                 accepted: None,
+                standard: check.standard.clone(),
             });
             self.checks.len() - 1
         });

@@ -66,6 +66,7 @@ mod tests {
             evidence: vec![],
             seconds: 0.0,
             accepted: None,
+            standard: None,
         }
     }
 

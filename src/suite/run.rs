@@ -109,6 +109,7 @@ impl Runner<'_> {
             message: answer.message,
             evidence: answer.evidence,
             seconds: started.elapsed().as_secs_f64(),
+            standard: None,
         };
         context.emit(What::Check(result.clone()));
         (result, orderly)

@@ -9,6 +9,7 @@ pub fn tally(results: &[CheckResult]) -> String {
     let failed = |result: &CheckResult| result.outcome == Outcome::Fail;
     let numbers = [
         (count(&|r| r.outcome == Outcome::Pass), "passed"),
+        (count(&|r| r.outcome == Outcome::Flaky), "flaky"),
         (count(&|r| failed(r) && r.accepted.is_none()), "failed"),
         (count(&|r| failed(r) && r.accepted.is_some()), "accepted"),
         (count(&|r| r.outcome == Outcome::Abort), "not judged"),
@@ -42,6 +43,7 @@ mod tests {
             evidence: vec![],
             seconds: 0.0,
             accepted: accepted.map(str::to_owned),
+            standard: None,
         }
     }
 
@@ -54,10 +56,11 @@ mod tests {
             result(Outcome::Fail, Some("known")),
             result(Outcome::Abort, None),
             result(Outcome::Skip, None),
+            result(Outcome::Flaky, None),
         ];
         assert_eq!(
             tally(&results),
-            "2 passed, 1 failed, 1 accepted, 1 not judged, 1 skipped"
+            "2 passed, 1 flaky, 1 failed, 1 accepted, 1 not judged, 1 skipped"
         );
         assert_eq!(tally(&results[..1]), "1 passed");
         assert_eq!(tally(&[]), "no check ran");

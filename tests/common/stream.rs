@@ -183,6 +183,7 @@ pub fn check(phase: Phase, id: &str, outcome: Outcome) -> CheckResult {
         evidence: vec![],
         seconds: 0.25,
         accepted: None,
+        standard: None,
     }
 }
 
@@ -248,7 +249,13 @@ pub fn regressed() -> Stream {
         warning.severity = Severity::Should;
         let mut accepted = check(phase, "etcd-encrypted", Outcome::Fail);
         accepted.accepted = Some("the demo does not encrypt, see README".to_owned());
-        for result in [live, warning, accepted] {
+        let storage = if addons == Outcome::Fail {
+            Outcome::Flaky
+        } else {
+            Outcome::Pass
+        };
+        let storage = check(phase, "storage-class", storage);
+        for result in [live, warning, accepted, storage] {
             stream.push(What::Check(result));
         }
         stream
@@ -259,17 +266,19 @@ pub fn regressed() -> Stream {
             stream.pass(Phase::Upgrade, "");
         }
     }
-    use Outcome::{Abort, Fail, Pass, Skip};
+    use Outcome::{Abort, Fail, Flaky, Pass, Skip};
     stream
         .start(Phase::Verdict, 0)
         .compared("nodes-ready", [Pass, Pass], Change::Kept)
         .compared("addons-live", [Pass, Fail], Change::Regressed)
         .compared("no-restarts", [Fail, Fail], Change::StillFailing)
         .compared("etcd-encrypted", [Fail, Fail], Change::Accepted)
+        .compared("storage-class", [Pass, Flaky], Change::Flaky)
         .compared("dns-resolves", [Abort, Abort], Change::NotComparable)
         .compared("gpu", [Skip, Skip], Change::NotComparable);
     let counts = Counts {
         kept: 1,
+        flaky: 1,
         regressed: 1,
         still_failing: 1,
         accepted: 1,

@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 use crate::clock::Clock;
 use crate::controller::{Key, Manager};
 use crate::error::ApiError;
+use crate::kubelet::machine::Machines;
 use crate::random::Random;
 use crate::registry::Registry;
 use crate::store::{Store, lock};
@@ -19,6 +20,7 @@ const FAILURES: usize = 200;
 struct Inner {
     name: String,
     registry: Registry,
+    machines: Machines,
     task: Mutex<Option<AbortHandle>>,
     failures: Mutex<VecDeque<String>>,
 }
@@ -34,10 +36,11 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(name: &str, clock: Clock, random: Random) -> Self {
+    pub(crate) fn new(name: &str, clock: Clock, random: Random, machines: Machines) -> Self {
         Self(Arc::new(Inner {
             name: name.to_owned(),
             registry: Registry::new(clock, random),
+            machines,
             task: Mutex::default(),
             failures: Mutex::default(),
         }))
@@ -53,6 +56,12 @@ impl Cluster {
     #[must_use]
     pub fn api(&self) -> &Registry {
         &self.0.registry
+    }
+
+    /// The machines that its kubelets run on.
+    #[must_use]
+    pub fn machines(&self) -> &Machines {
+        &self.0.machines
     }
 
     /// Its objects.

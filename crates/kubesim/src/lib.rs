@@ -8,9 +8,14 @@
 pub mod clock;
 pub mod cluster;
 pub mod controller;
+pub mod controllers;
 pub mod error;
 pub mod fault;
 pub mod http;
+pub mod kubeadm;
+pub mod kubelet;
+pub mod network;
+mod object;
 pub mod random;
 pub mod registry;
 pub mod resource;

@@ -11,6 +11,8 @@ use crate::cluster::Cluster;
 use crate::controller::{Controller, Key, Manager};
 use crate::error::ApiError;
 use crate::fault::Faults;
+use crate::kubelet::image::Images;
+use crate::kubelet::machine::Machines;
 use crate::random::Random;
 use crate::store::lock;
 
@@ -37,6 +39,7 @@ struct Inner {
     clock: Clock,
     random: Random,
     faults: Faults,
+    images: Images,
     clusters: Mutex<BTreeMap<String, Cluster>>,
 }
 
@@ -61,6 +64,7 @@ impl Simulation {
             clock: Clock::starting_at(options.epoch),
             random: Random::new(options.seed),
             faults: Faults::default(),
+            images: Images::default(),
             clusters: Mutex::default(),
         }))
     }
@@ -83,6 +87,12 @@ impl Simulation {
         &self.0.faults
     }
 
+    /// Which images can be pulled.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.0.images
+    }
+
     /// A cluster by name.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Option<Cluster> {
@@ -98,7 +108,8 @@ impl Simulation {
     /// Adds an empty cluster with an API server and these controllers, which run from now on, until
     /// the cluster is removed. Must be called within a tokio runtime.
     pub fn add_cluster(&self, name: &str, controllers: Vec<Box<dyn Controller>>) -> Cluster {
-        let cluster = Cluster::new(name, self.clock(), self.random(name));
+        let machines = Machines::new(self.faults().clone(), self.images().clone());
+        let cluster = Cluster::new(name, self.clock(), self.random(name), machines);
         let manager = Manager::new(self.clone(), cluster.clone(), controllers);
         cluster.run(manager);
         lock(&self.0.clusters).insert(name.to_owned(), cluster.clone());

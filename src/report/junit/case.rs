@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::xml::Xml;
-use crate::record::{CheckResult, Outcome, Phase, Verdict};
+use crate::record::{CheckResult, Outcome, Phase, Severity, Verdict};
 use crate::report::overview::{Overview, PhaseView, Standing, State};
 
 /// One case.
@@ -44,6 +44,8 @@ impl Case {
             Standing::Passed => (Mark::Passed, "", message.clone()),
             Standing::Failed => (Mark::Failure, id.as_str(), message.clone()),
             Standing::Aborted => (Mark::Error, id.as_str(), message.clone()),
+            // The schemas know no flaky case; one that counts as passed would show no word of it.
+            Standing::Flaky => (Mark::Skipped, "", format!("flaky: {message}")),
             Standing::NotApplicable => (Mark::Skipped, "", message.clone()),
             // No consumer shows passed cases' words, and a warning that nobody sees is none.
             Standing::Warning => {
@@ -51,7 +53,11 @@ impl Case {
                     Outcome::Abort => "could not be judged",
                     _ => "is not met",
                 };
-                let message = format!("warning, {severity} {how}: {message}");
+                let draft = match &check.standard {
+                    Some(standard) if *severity == Severity::Must => format!(" of {standard}"),
+                    _ => String::new(),
+                };
+                let message = format!("warning, {severity}{draft} {how}: {message}");
                 (Mark::Skipped, "", message)
             }
             Standing::Accepted => {
@@ -132,7 +138,14 @@ fn check_text(check: &CheckResult) -> String {
         evidence,
         ..
     } = check;
-    let mut text = format!("{id} ({severity}, suite {suite}): {title}\n{message}\n");
+    let mut text = format!("{id} ({severity}, suite {suite}): {title}\n");
+    if let Some(standard) = &check.standard {
+        let url = standard.url.as_deref().unwrap_or_default();
+        text.push_str(format!("{standard} {url}").trim_end());
+        text.push('\n');
+    }
+    text.push_str(message);
+    text.push('\n');
     for line in evidence {
         text.push_str(line);
         text.push('\n');

@@ -82,6 +82,7 @@ pub fn shared_properties(overview: &Overview) -> Vec<(String, String)> {
     if let Some((_, _, counts)) = &overview.verdict {
         add("comparison.kept", &counts.kept);
         add("comparison.fixed", &counts.fixed);
+        add("comparison.flaky", &counts.flaky);
         add("comparison.regressed", &counts.regressed);
         add("comparison.still-failing", &counts.still_failing);
         add("comparison.accepted", &counts.accepted);

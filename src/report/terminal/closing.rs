@@ -74,7 +74,7 @@ const fn weight(change: Change) -> u8 {
     match change {
         Change::Kept | Change::Fixed => 0,
         Change::Accepted => 1,
-        Change::NotComparable => 2,
+        Change::NotComparable | Change::Flaky => 2,
         Change::StillFailing => 3,
         Change::Regressed => 4,
     }
@@ -106,6 +106,7 @@ fn counts(counts: &Counts) -> String {
     let Counts {
         kept,
         fixed,
+        flaky,
         regressed,
         still_failing,
         accepted,
@@ -115,6 +116,7 @@ fn counts(counts: &Counts) -> String {
         (regressed, "regressed"),
         (still_failing, "still failing"),
         (not_comparable, "not comparable"),
+        (flaky, "flaky"),
         (fixed, "fixed"),
         (kept, "kept"),
         (accepted, "accepted"),

@@ -206,6 +206,7 @@ impl Progress {
         let (tone, word) = match Standing::of(check) {
             Standing::Passed | Standing::NotApplicable | Standing::Accepted => return vec![],
             Standing::Failed => (Tone::Bad, "FAIL".to_owned()),
+            Standing::Flaky => (Tone::Attention, "flaky".to_owned()),
             Standing::Warning => (Tone::Attention, format!("warning ({})", check.severity)),
             Standing::Aborted => (Tone::Attention, "ABORT".to_owned()),
         };
@@ -272,6 +273,7 @@ mod tests {
             evidence: vec![],
             seconds: 0.1,
             accepted: accepted.map(str::to_owned),
+            standard: None,
         })
     }
 
@@ -366,6 +368,7 @@ mod tests {
             vec![
                 (0, check(Severity::Must, Outcome::Pass, None)),
                 (1, check(Severity::Must, Outcome::Skip, None)),
+                (1, check(Severity::Must, Outcome::Flaky, None)),
                 (2, check(Severity::Must, Outcome::Fail, Some("known"))),
                 (3, check(Severity::Must, Outcome::Fail, None)),
                 (4, check(Severity::Should, Outcome::Fail, None)),
@@ -375,6 +378,7 @@ mod tests {
             ],
         );
         insta::assert_snapshot!(told, @"
+        flaky  dns: no answer at all
         FAIL  dns: no answer at all
         warning (SHOULD)  dns: no answer at all
         warning (MAY)  dns: no answer at all
