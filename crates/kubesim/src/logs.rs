@@ -109,7 +109,9 @@ impl Logs {
     #[must_use]
     pub fn previous(&self, namespace: &str, pod: &str, container: &str) -> Option<Vec<Line>> {
         let logs = lock(&self.logs);
-        logs.get(&place(namespace, pod, container))?.previous.clone()
+        logs.get(&place(namespace, pod, container))?
+            .previous
+            .clone()
     }
 
     /// What an instance has printed after its first `printed` lines, the number of all it printed,
@@ -126,7 +128,11 @@ impl Logs {
             return (Vec::new(), 0, 0);
         };
         let new = log.printed.saturating_sub(printed).min(log.current.len());
-        let lines = log.current.range(log.current.len() - new..).cloned().collect();
+        let lines = log
+            .current
+            .range(log.current.len() - new..)
+            .cloned()
+            .collect();
         (lines, log.printed, log.instance)
     }
 

@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn aggregated_discovery_is_given_to_who_asks_for_it() {
-        let wanted = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
+        let wanted =
+            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json";
         assert!(wants_aggregated_discovery(&headers(wanted)));
         assert!(!wants_aggregated_discovery(&headers("application/json")));
         assert!(!wants_aggregated_discovery(&HeaderMap::new()));

@@ -43,7 +43,9 @@ impl Filter {
     pub fn matches(&self, stored: &Stored) -> bool {
         let metadata = &stored.value["metadata"];
         let is = |wanted: &Option<String>, found: &Value| {
-            wanted.as_ref().is_none_or(|wanted| found == wanted.as_str())
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| found == wanted.as_str())
         };
         is(&self.namespace, &metadata["namespace"])
             && is(&self.name, &metadata["name"])
@@ -75,7 +77,10 @@ fn selectable(request: &Request<'_>) -> Vec<String> {
     let Some(definition) = definition else {
         return Vec::new();
     };
-    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
+    let versions = definition["spec"]["versions"]
+        .as_array()
+        .into_iter()
+        .flatten();
     versions
         .filter(|version| version["name"] == request.target.version.as_str())
         .flat_map(|version| version["selectableFields"].as_array().into_iter().flatten())

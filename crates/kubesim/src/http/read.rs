@@ -50,7 +50,11 @@ pub fn list(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
             .parse::<usize>()
             .map_err(|_| ApiError::bad_request(format!("invalid limit: {text}")))?,
     };
-    let Picture { objects, revision, after } = picture(request, &filter, limit)?;
+    let Picture {
+        objects,
+        revision,
+        after,
+    } = picture(request, &filter, limit)?;
     let mut selected = objects
         .iter()
         .filter(|stored| after.as_ref().is_none_or(|after| stored.place() >= *after))
@@ -95,14 +99,22 @@ fn picture(request: &Request<'_>, filter: &Filter, limit: usize) -> Result<Pictu
         let after = Some(token.place());
         let Ok(revision) = u64::try_from(token.rv) else {
             let (objects, revision) = store.list(id, namespace);
-            return Ok(Picture { objects, revision, after });
+            return Ok(Picture {
+                objects,
+                revision,
+                after,
+            });
         };
         let objects = store.list_at(id, namespace, revision).map_err(|_| {
             let mut gone = ApiError::expired(INCONSISTENT);
             gone.continuation = Some(Continue { rv: -1, ..token }.encode());
             gone
         })?;
-        return Ok(Picture { objects, revision, after });
+        return Ok(Picture {
+            objects,
+            revision,
+            after,
+        });
     }
     let least = revision(request)?;
     if let Some(least) = least {
@@ -116,15 +128,27 @@ fn picture(request: &Request<'_>, filter: &Filter, limit: usize) -> Result<Pictu
     };
     if let Some(revision) = least.filter(|revision| exact && *revision > 0) {
         let objects = store.list_at(id, namespace, revision)?;
-        return Ok(Picture { objects, revision, after: None });
+        return Ok(Picture {
+            objects,
+            revision,
+            after: None,
+        });
     }
     if let (Some(name), Some(namespace)) = (filter.single(), filter.namespace.as_deref()) {
         let revision = store.revision();
         let objects = store.get(id, namespace, name).into_iter().collect();
-        return Ok(Picture { objects, revision, after: None });
+        return Ok(Picture {
+            objects,
+            revision,
+            after: None,
+        });
     }
     let (objects, revision) = store.list(id, namespace);
-    Ok(Picture { objects, revision, after: None })
+    Ok(Picture {
+        objects,
+        revision,
+        after: None,
+    })
 }
 
 /// The revision that a request asks for; 0 for any.
@@ -161,7 +185,11 @@ pub fn validate(request: &Request<'_>) -> Result<(), ApiError> {
     let initial = request.query.text("sendInitialEvents").is_some();
     let mut causes = Vec::new();
     let mut forbid = |field: &str, why: &str| {
-        causes.push((field.to_owned(), "FieldValueForbidden", format!("Forbidden: {why}")));
+        causes.push((
+            field.to_owned(),
+            "FieldValueForbidden",
+            format!("Forbidden: {why}"),
+        ));
     };
     if watch {
         if initial && matching != "NotOlderThan" {
@@ -178,7 +206,10 @@ pub fn validate(request: &Request<'_>) -> Result<(), ApiError> {
         }
     } else {
         if initial {
-            forbid("sendInitialEvents", "sendInitialEvents is forbidden for list");
+            forbid(
+                "sendInitialEvents",
+                "sendInitialEvents is forbidden for list",
+            );
         }
         if !matching.is_empty() && text("resourceVersion").is_empty() {
             forbid(
@@ -203,7 +234,11 @@ pub fn validate(request: &Request<'_>) -> Result<(), ApiError> {
         let why = format!(
             "Unsupported value: \"{matching}\": supported values: \"Exact\", \"NotOlderThan\", \"\""
         );
-        causes.push(("resourceVersionMatch".to_owned(), "FieldValueNotSupported", why));
+        causes.push((
+            "resourceVersionMatch".to_owned(),
+            "FieldValueNotSupported",
+            why,
+        ));
     }
     if causes.is_empty() {
         Ok(())

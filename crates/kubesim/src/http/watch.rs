@@ -60,10 +60,15 @@ pub fn start(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
             .parse()
             .map_err(|_| ApiError::bad_request(format!("invalid resource version: {since}")))?,
     };
-    let asked = query.text("timeoutSeconds").and_then(|text| text.parse::<u64>().ok());
+    let asked = query
+        .text("timeoutSeconds")
+        .and_then(|text| text.parse::<u64>().ok());
     let lasts = match asked {
         Some(seconds) if seconds > 0 => Duration::from_secs(seconds),
-        _ => request.cluster.server().draw(|random| random.between(LEAST, LEAST * 2)),
+        _ => request
+            .cluster
+            .server()
+            .draw(|random| random.between(LEAST, LEAST * 2)),
     };
     let now = Instant::now();
     let bookmarks = query.is_set("allowWatchBookmarks");
@@ -80,7 +85,9 @@ pub fn start(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
         end: now + lasts,
         failed: false,
     };
-    let initial = query.text("sendInitialEvents").map(|_| query.is_set("sendInitialEvents"));
+    let initial = query
+        .text("sendInitialEvents")
+        .map(|_| query.is_set("sendInitialEvents"));
     if initial.unwrap_or(since == 0) {
         watching.begin(bookmarks && initial.is_some());
     } else if since == 0 {
@@ -152,7 +159,10 @@ impl Watching {
 
     /// What a change is to who sees only what the filter selects.
     fn notice(&mut self, change: &Change) {
-        let was = change.previous.as_ref().filter(|before| self.filter.matches(before));
+        let was = change
+            .previous
+            .as_ref()
+            .filter(|before| self.filter.matches(before));
         let is = change.kind != ChangeKind::Deleted && self.filter.matches(&change.object);
         match (was, is) {
             (Some(_), true) => self.tell("MODIFIED", &change.object),
@@ -178,7 +188,9 @@ impl Watching {
     }
 
     fn bookmark(&mut self, initial_events_end: bool) {
-        let object = self.show.bookmark(self.seen, initial_events_end, !self.begun);
+        let object = self
+            .show
+            .bookmark(self.seen, initial_events_end, !self.begun);
         self.push("BOOKMARK", object.to_string().as_bytes());
     }
 

@@ -73,16 +73,20 @@ impl Fields {
     pub fn parse(text: &str, resource: &Resource, selectable: &[String]) -> Result<Self, ApiError> {
         let mut terms = Vec::new();
         for part in split(text) {
-            let (label, value, equal) = term(&part)
-                .ok_or_else(|| {
-                    ApiError::bad_request(format!(
-                        "invalid selector: '{text}'; can't understand '{part}'"
-                    ))
-                })?;
+            let (label, value, equal) = term(&part).ok_or_else(|| {
+                ApiError::bad_request(format!(
+                    "invalid selector: '{text}'; can't understand '{part}'"
+                ))
+            })?;
             let label = core_name(&label).to_owned();
             check(&label, resource, selectable)?;
             let pointers = pointers(&label, &resource.id);
-            terms.push(Term { pointers, label, value, equal });
+            terms.push(Term {
+                pointers,
+                label,
+                value,
+                equal,
+            });
         }
         Ok(Self(terms))
     }
@@ -91,7 +95,10 @@ impl Fields {
     #[must_use]
     pub fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|term| {
-            let found = term.pointers.iter().find_map(|pointer| object.pointer(pointer));
+            let found = term
+                .pointers
+                .iter()
+                .find_map(|pointer| object.pointer(pointer));
             let equal = match found {
                 Some(Value::String(text)) => *text == term.value,
                 None | Some(Value::Null) => absent(&term.label) == term.value,
@@ -104,7 +111,10 @@ impl Fields {
     /// The only name that can be selected.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
-        let mut names = self.0.iter().filter(|t| t.label == "metadata.name" && t.equal);
+        let mut names = self
+            .0
+            .iter()
+            .filter(|t| t.label == "metadata.name" && t.equal);
         names.next().map(|term| term.value.as_str())
     }
 
@@ -156,7 +166,10 @@ fn check(label: &str, resource: &Resource, selectable: &[String]) -> Result<(), 
 fn pointers(label: &str, id: &GroupResource) -> Vec<String> {
     match (label, id.resource.as_ref()) {
         ("source", "events") => {
-            vec!["/source/component".to_owned(), "/reportingComponent".to_owned()]
+            vec![
+                "/source/component".to_owned(),
+                "/reportingComponent".to_owned(),
+            ]
         }
         ("status.successful", _) => vec!["/status/succeeded".to_owned()],
         _ => vec![format!("/{}", label.replace('.', "/"))],
@@ -185,9 +198,15 @@ fn term(part: &str) -> Option<(String, String, bool)> {
     let (value, equal) = if let Some(value) = rest.strip_prefix("!=") {
         (value, false)
     } else {
-        (rest.strip_prefix("==").or_else(|| rest.strip_prefix('='))?, true)
+        (
+            rest.strip_prefix("==").or_else(|| rest.strip_prefix('='))?,
+            true,
+        )
     };
-    let value = value.replace("\\,", ",").replace("\\=", "=").replace("\\\\", "\\");
+    let value = value
+        .replace("\\,", ",")
+        .replace("\\=", "=")
+        .replace("\\\\", "\\");
     Some((label.to_owned(), value, equal))
 }
 
@@ -200,7 +219,10 @@ mod tests {
 
     fn parse(id: &GroupResource, text: &str) -> Result<Fields, ApiError> {
         let resources = builtin::resources();
-        let resource = resources.iter().find(|resource| resource.id == *id).unwrap();
+        let resource = resources
+            .iter()
+            .find(|resource| resource.id == *id)
+            .unwrap();
         Fields::parse(text, resource, &[])
     }
 
@@ -215,9 +237,17 @@ mod tests {
             ("spec.nodeName=", false),
             ("", true),
         ] {
-            assert_eq!(parse(&PODS, text).unwrap().matches(&pod), selected, "{text}");
+            assert_eq!(
+                parse(&PODS, text).unwrap().matches(&pod),
+                selected,
+                "{text}"
+            );
         }
-        assert!(parse(&NODES, "spec.unschedulable=false").unwrap().matches(&json!({})));
+        assert!(
+            parse(&NODES, "spec.unschedulable=false")
+                .unwrap()
+                .matches(&json!({}))
+        );
         let event = json!({"reportingComponent": "kubelet"});
         assert!(parse(&EVENTS, "source=kubelet").unwrap().matches(&event));
     }
@@ -225,7 +255,10 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused_as_the_server_does() {
         let said = |id, text| parse(&id, text).unwrap_err().message;
-        assert_eq!(said(PODS, "spec.image=x"), "field label not supported: spec.image");
+        assert_eq!(
+            said(PODS, "spec.image=x"),
+            "field label not supported: spec.image"
+        );
         assert_eq!(
             said(builtin::CONFIG_MAPS, "data.a=x"),
             "\"data.a\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""

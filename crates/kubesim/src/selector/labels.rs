@@ -220,7 +220,9 @@ fn set<'a>(key: &str, text: &'a str) -> Result<(Vec<String>, &'a str), String> {
 fn known(key: &str) -> Result<String, String> {
     let name = key.rsplit_once('/').map_or(key, |(_, name)| name);
     if name.is_empty() {
-        return Err(format!("found '{key}', expected: !, identifier, or 'end of string'"));
+        return Err(format!(
+            "found '{key}', expected: !, identifier, or 'end of string'"
+        ));
     }
     if is_name(name) {
         Ok(key.to_owned())

@@ -22,7 +22,10 @@ pub fn age(object: &Value, now: Timestamp) -> Value {
 
 /// How long ago a time is.
 pub fn since(time: &Value, now: Timestamp) -> String {
-    timestamp(time).map_or_else(|| "<unknown>".to_owned(), |time| human(now.duration_since(time)))
+    timestamp(time).map_or_else(
+        || "<unknown>".to_owned(),
+        |time| human(now.duration_since(time)),
+    )
 }
 
 /// A time as objects say it.
@@ -67,17 +70,26 @@ pub fn text(object: &Value, pointer: &str, none: &str) -> Value {
 
 /// A number at a pointer.
 pub fn number(object: &Value, pointer: &str) -> i64 {
-    object.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
+    object
+        .pointer(pointer)
+        .and_then(Value::as_i64)
+        .unwrap_or_default()
 }
 
 /// The elements at a pointer.
 pub fn elements<'a>(object: &'a Value, pointer: &str) -> &'a [Value] {
-    object.pointer(pointer).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    object
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// How many fields an object at a pointer has.
 pub fn fields(object: &Value, pointer: &str) -> usize {
-    object.pointer(pointer).and_then(Value::as_object).map_or(0, serde_json::Map::len)
+    object
+        .pointer(pointer)
+        .and_then(Value::as_object)
+        .map_or(0, serde_json::Map::len)
 }
 
 /// `a=b,c=d`, sorted.
@@ -108,7 +120,9 @@ pub fn selector(selector: &Value) -> String {
 pub fn containers(object: &Value, pointer: &str) -> [Value; 2] {
     ["name", "image"].map(|field| {
         let each = elements(object, pointer).iter();
-        json!(join(each.map(|container| container[field].as_str().unwrap_or_default())))
+        json!(join(each.map(|container| {
+            container[field].as_str().unwrap_or_default()
+        })))
     })
 }
 
@@ -153,7 +167,11 @@ mod tests {
             (800 * 86400, "2y70d"),
             (9 * 365 * 86400, "9y"),
         ] {
-            assert_eq!(human(SignedDuration::from_secs(seconds)), shown, "{seconds}");
+            assert_eq!(
+                human(SignedDuration::from_secs(seconds)),
+                shown,
+                "{seconds}"
+            );
         }
     }
 }

@@ -35,9 +35,7 @@ pub fn columns(request: &Request<'_>) -> Option<Columns> {
         .iter()
         .find(|version| version["name"] == request.target.version.as_str())?;
     let printed = version["additionalPrinterColumns"].as_array()?;
-    let word = |column: &Value, field: &str| {
-        column[field].as_str().unwrap_or_default().to_owned()
-    };
+    let word = |column: &Value, field: &str| column[field].as_str().unwrap_or_default().to_owned();
     let first = Column {
         name: "Name".to_owned(),
         kind: "string".to_owned(),
@@ -209,7 +207,10 @@ mod tests {
         });
         let now = Timestamp::UNIX_EPOCH;
         let shown = |path: &str, kind: &str| {
-            let cell = Cell { path: steps(path), kind: kind.to_owned() };
+            let cell = Cell {
+                path: steps(path),
+                kind: kind.to_owned(),
+            };
             cell.of(&object, now)
         };
         assert_eq!(shown(".spec.replicas", "integer"), json!(3));
@@ -217,7 +218,10 @@ mod tests {
         assert_eq!(shown(".spec.names[*]", "string"), json!("p,q"));
         assert_eq!(shown(".spec.names[1]", "string"), json!("q"));
         assert_eq!(
-            shown(".status.conditions[?(@.type==\"Available\")].status", "string"),
+            shown(
+                ".status.conditions[?(@.type==\"Available\")].status",
+                "string"
+            ),
             json!("True")
         );
         assert_eq!(

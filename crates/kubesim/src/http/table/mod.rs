@@ -75,7 +75,9 @@ fn built_in(names: &[&str], cells: fn(&Value, Timestamp) -> Vec<Value>) -> Colum
         let (priority, name) = name.strip_prefix('*').map_or((0, *name), |name| (1, name));
         let (kind, name) = match name.strip_prefix('#') {
             Some(name) => ("integer", name),
-            None => name.strip_prefix('?').map_or(("string", name), |name| ("boolean", name)),
+            None => name
+                .strip_prefix('?')
+                .map_or(("string", name), |name| ("boolean", name)),
         };
         Column {
             name: name.to_owned(),

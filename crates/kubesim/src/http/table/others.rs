@@ -13,26 +13,55 @@ pub fn columns(group: &str, resource: &str) -> Option<Columns> {
     Some(match (group, resource) {
         ("", "nodes") => built_in(
             &[
-                "Name", "Status", "Roles", "Age", "Version", "*Internal-IP", "*External-IP",
-                "*OS-Image", "*Kernel-Version", "*Container-Runtime",
+                "Name",
+                "Status",
+                "Roles",
+                "Age",
+                "Version",
+                "*Internal-IP",
+                "*External-IP",
+                "*OS-Image",
+                "*Kernel-Version",
+                "*Container-Runtime",
             ],
             node,
         ),
         ("", "services") => built_in(
-            &["Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "*Selector"],
+            &[
+                "Name",
+                "Type",
+                "Cluster-IP",
+                "External-IP",
+                "Port(s)",
+                "Age",
+                "*Selector",
+            ],
             service,
         ),
         ("", "endpoints") => built_in(&["Name", "Endpoints", "Age"], endpoints),
-        ("discovery.k8s.io", "endpointslices") => {
-            built_in(&["Name", "AddressType", "Ports", "Endpoints", "Age"], endpoint_slice)
-        }
+        ("discovery.k8s.io", "endpointslices") => built_in(
+            &["Name", "AddressType", "Ports", "Endpoints", "Age"],
+            endpoint_slice,
+        ),
         ("", "namespaces") => built_in(&["Name", "Status", "Age"], |object, now| {
-            vec![name(object), text(object, "/status/phase", ""), age(object, now)]
+            vec![
+                name(object),
+                text(object, "/status/phase", ""),
+                age(object, now),
+            ]
         }),
         ("", "events") => built_in(
             &[
-                "Last Seen", "Type", "Reason", "Object", "*Subobject", "*Source", "Message",
-                "*First Seen", "*Count", "*Name",
+                "Last Seen",
+                "Type",
+                "Reason",
+                "Object",
+                "*Subobject",
+                "*Source",
+                "Message",
+                "*First Seen",
+                "*Count",
+                "*Name",
             ],
             event,
         ),
@@ -42,26 +71,51 @@ pub fn columns(group: &str, resource: &str) -> Option<Columns> {
         }),
         ("", "secrets") => built_in(&["Name", "Type", "Data", "Age"], |object, now| {
             let data = json!(fields(object, "/data"));
-            vec![name(object), text(object, "/type", "Opaque"), data, age(object, now)]
+            vec![
+                name(object),
+                text(object, "/type", "Opaque"),
+                data,
+                age(object, now),
+            ]
         }),
         ("", "persistentvolumeclaims") => built_in(
             &[
-                "Name", "Status", "Volume", "Capacity", "Access Modes", "StorageClass",
-                "VolumeAttributesClass", "Age", "*VolumeMode",
+                "Name",
+                "Status",
+                "Volume",
+                "Capacity",
+                "Access Modes",
+                "StorageClass",
+                "VolumeAttributesClass",
+                "Age",
+                "*VolumeMode",
             ],
             claim,
         ),
         ("", "persistentvolumes") => built_in(
             &[
-                "Name", "Capacity", "Access Modes", "Reclaim Policy", "Status", "Claim",
-                "StorageClass", "VolumeAttributesClass", "Reason", "Age", "*VolumeMode",
+                "Name",
+                "Capacity",
+                "Access Modes",
+                "Reclaim Policy",
+                "Status",
+                "Claim",
+                "StorageClass",
+                "VolumeAttributesClass",
+                "Reason",
+                "Age",
+                "*VolumeMode",
             ],
             volume,
         ),
         ("storage.k8s.io", "storageclasses") => built_in(
             &[
-                "Name", "Provisioner", "ReclaimPolicy", "VolumeBindingMode",
-                "AllowVolumeExpansion", "Age",
+                "Name",
+                "Provisioner",
+                "ReclaimPolicy",
+                "VolumeBindingMode",
+                "AllowVolumeExpansion",
+                "Age",
             ],
             storage_class,
         ),
@@ -71,11 +125,18 @@ pub fn columns(group: &str, resource: &str) -> Option<Columns> {
         }),
         ("apiextensions.k8s.io", "customresourcedefinitions") => {
             built_in(&["Name", "Created At"], |object, _| {
-                vec![name(object), object["metadata"]["creationTimestamp"].clone()]
+                vec![
+                    name(object),
+                    object["metadata"]["creationTimestamp"].clone(),
+                ]
             })
         }
         ("coordination.k8s.io", "leases") => built_in(&["Name", "Holder", "Age"], |object, now| {
-            vec![name(object), text(object, "/spec/holderIdentity", ""), age(object, now)]
+            vec![
+                name(object),
+                text(object, "/spec/holderIdentity", ""),
+                age(object, now),
+            ]
         }),
         ("networking.k8s.io", "networkpolicies") => {
             built_in(&["Name", "Pod-Selector", "Age"], |object, now| {
@@ -83,35 +144,64 @@ pub fn columns(group: &str, resource: &str) -> Option<Columns> {
                 vec![name(object), selected, age(object, now)]
             })
         }
-        ("networking.k8s.io", "ingresses") => {
-            built_in(&["Name", "Class", "Hosts", "Address", "Ports", "Age"], ingress)
-        }
+        ("networking.k8s.io", "ingresses") => built_in(
+            &["Name", "Class", "Hosts", "Address", "Ports", "Age"],
+            ingress,
+        ),
         ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => built_in(
-            &["Name", "Role", "Age", "*Users", "*Groups", "*ServiceAccounts"],
+            &[
+                "Name",
+                "Role",
+                "Age",
+                "*Users",
+                "*Groups",
+                "*ServiceAccounts",
+            ],
             binding,
         ),
         ("rbac.authorization.k8s.io", "roles" | "clusterroles") => {
             built_in(&["Name", "Created At"], |object, _| {
-                vec![name(object), object["metadata"]["creationTimestamp"].clone()]
+                vec![
+                    name(object),
+                    object["metadata"]["creationTimestamp"].clone(),
+                ]
             })
         }
         ("scheduling.k8s.io", "priorityclasses") => built_in(
-            &["Name", "#Value", "?Global-Default", "Age", "*PreemptionPolicy"],
+            &[
+                "Name",
+                "#Value",
+                "?Global-Default",
+                "Age",
+                "*PreemptionPolicy",
+            ],
             |object, now| {
                 let default = json!(object["globalDefault"] == true);
                 let policy = text(object, "/preemptionPolicy", "");
-                vec![name(object), json!(number(object, "/value")), default, age(object, now), policy]
+                vec![
+                    name(object),
+                    json!(number(object, "/value")),
+                    default,
+                    age(object, now),
+                    policy,
+                ]
             },
         ),
-        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations" | "validatingwebhookconfigurations") => {
-            built_in(&["Name", "#Webhooks", "Age"], |object, now| {
-                let webhooks = json!(elements(object, "/webhooks").len());
-                vec![name(object), webhooks, age(object, now)]
-            })
-        }
+        (
+            "admissionregistration.k8s.io",
+            "mutatingwebhookconfigurations" | "validatingwebhookconfigurations",
+        ) => built_in(&["Name", "#Webhooks", "Age"], |object, now| {
+            let webhooks = json!(elements(object, "/webhooks").len());
+            vec![name(object), webhooks, age(object, now)]
+        }),
         ("apiregistration.k8s.io", "apiservices") => {
             built_in(&["Name", "Service", "Available", "Age"], |object, now| {
-                vec![name(object), json!("Local"), json!("True"), age(object, now)]
+                vec![
+                    name(object),
+                    json!("Local"),
+                    json!("True"),
+                    age(object, now),
+                ]
             })
         }
         _ => return None,
@@ -122,7 +212,13 @@ fn node(object: &Value, now: Timestamp) -> Vec<Value> {
     let mut conditions = elements(object, "/status/conditions").iter();
     let ready = conditions.find(|condition| condition["type"] == "Ready");
     let mut status = ready
-        .map_or("Unknown", |ready| if ready["status"] == "True" { "Ready" } else { "NotReady" })
+        .map_or("Unknown", |ready| {
+            if ready["status"] == "True" {
+                "Ready"
+            } else {
+                "NotReady"
+            }
+        })
         .to_owned();
     if object["spec"]["unschedulable"] == true {
         status.push_str(",SchedulingDisabled");
@@ -139,7 +235,11 @@ fn node(object: &Value, now: Timestamp) -> Vec<Value> {
         .collect();
     roles.sort_unstable();
     roles.dedup();
-    let roles = if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") };
+    let roles = if roles.is_empty() {
+        "<none>".to_owned()
+    } else {
+        roles.join(",")
+    };
     let address = |kind: &str| {
         let mut addresses = elements(object, "/status/addresses").iter();
         let found = addresses.find(|address| address["type"] == kind);
@@ -162,7 +262,9 @@ fn node(object: &Value, now: Timestamp) -> Vec<Value> {
 
 fn service(object: &Value, now: Timestamp) -> Vec<Value> {
     let spec = &object["spec"];
-    let own = elements(object, "/spec/externalIPs").iter().filter_map(Value::as_str);
+    let own = elements(object, "/spec/externalIPs")
+        .iter()
+        .filter_map(Value::as_str);
     let given = balancer(object);
     let external = match spec["type"].as_str().unwrap_or("ClusterIP") {
         "ExternalName" => spec["externalName"].as_str().unwrap_or_default().to_owned(),
@@ -185,7 +287,11 @@ fn service(object: &Value, now: Timestamp) -> Vec<Value> {
             }
         })
         .collect();
-    let ports = if ports.is_empty() { "<none>".to_owned() } else { ports.join(",") };
+    let ports = if ports.is_empty() {
+        "<none>".to_owned()
+    } else {
+        ports.join(",")
+    };
     let address = match &spec["clusterIPs"][0] {
         Value::Null => text(object, "/spec/clusterIP", "<none>"),
         address => address.clone(),
@@ -217,16 +323,26 @@ fn endpoints(object: &Value, now: Timestamp) -> Vec<Value> {
     let mut shown = Vec::new();
     for subset in elements(object, "/subsets") {
         let addresses = elements(subset, "/addresses").iter();
-        let addresses: Vec<&str> = addresses.filter_map(|address| address["ip"].as_str()).collect();
+        let addresses: Vec<&str> = addresses
+            .filter_map(|address| address["ip"].as_str())
+            .collect();
         let ports = elements(subset, "/ports");
         if ports.is_empty() {
             shown.extend(addresses.iter().map(|&address| address.to_owned()));
         }
         for port in ports {
-            shown.extend(addresses.iter().map(|address| format!("{address}:{}", port["port"])));
+            shown.extend(
+                addresses
+                    .iter()
+                    .map(|address| format!("{address}:{}", port["port"])),
+            );
         }
     }
-    vec![name(object), json!(three(&shown, "<none>")), age(object, now)]
+    vec![
+        name(object),
+        json!(three(&shown, "<none>")),
+        age(object, now),
+    ]
 }
 
 fn endpoint_slice(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -274,12 +390,22 @@ fn event(object: &Value, now: Timestamp) -> Vec<Value> {
         name => format!("{kind}/{name}"),
     };
     let word = |a: &str, b: &str| {
-        let words = [a, b].into_iter().filter_map(|p| object.pointer(p)?.as_str());
-        words.into_iter().find(|word| !word.is_empty()).unwrap_or_default().to_owned()
+        let words = [a, b]
+            .into_iter()
+            .filter_map(|p| object.pointer(p)?.as_str());
+        words
+            .into_iter()
+            .find(|word| !word.is_empty())
+            .unwrap_or_default()
+            .to_owned()
     };
     let source = word("/source/component", "/reportingComponent");
     let host = word("/source/host", "/reportingInstance");
-    let source = if host.is_empty() { source } else { format!("{source}, {host}") };
+    let source = if host.is_empty() {
+        source
+    } else {
+        format!("{source}, {host}")
+    };
     let message = object["message"].as_str().unwrap_or_default().trim();
     vec![
         json!(last),
@@ -296,14 +422,22 @@ fn event(object: &Value, now: Timestamp) -> Vec<Value> {
 }
 
 fn access_modes(object: &Value, pointer: &str) -> String {
-    let modes: Vec<&str> = elements(object, pointer).iter().filter_map(Value::as_str).collect();
+    let modes: Vec<&str> = elements(object, pointer)
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
     let short = [
         ("ReadWriteOnce", "RWO"),
         ("ReadOnlyMany", "ROX"),
         ("ReadWriteMany", "RWX"),
         ("ReadWriteOncePod", "RWOP"),
     ];
-    join(short.into_iter().filter(|(mode, _)| modes.contains(mode)).map(|(_, short)| short))
+    join(
+        short
+            .into_iter()
+            .filter(|(mode, _)| modes.contains(mode))
+            .map(|(_, short)| short),
+    )
 }
 
 /// The phase, unless it is being deleted.
@@ -315,7 +449,9 @@ fn phase(object: &Value) -> Value {
 }
 
 fn claim(object: &Value, now: Timestamp) -> Vec<Value> {
-    let bound = object["spec"]["volumeName"].as_str().is_some_and(|volume| !volume.is_empty());
+    let bound = object["spec"]["volumeName"]
+        .as_str()
+        .is_some_and(|volume| !volume.is_empty());
     let (capacity, modes) = if bound {
         let modes = access_modes(object, "/status/accessModes");
         (text(object, "/status/capacity/storage", ""), modes)
@@ -361,7 +497,11 @@ fn storage_class(object: &Value, now: Timestamp) -> Vec<Value> {
     let default = annotations["storageclass.kubernetes.io/is-default-class"] == "true"
         || annotations["storageclass.beta.kubernetes.io/is-default-class"] == "true";
     let name = object["metadata"]["name"].as_str().unwrap_or_default();
-    let name = if default { format!("{name} (default)") } else { name.to_owned() };
+    let name = if default {
+        format!("{name} (default)")
+    } else {
+        name.to_owned()
+    };
     vec![
         json!(name),
         text(object, "/provisioner", ""),
@@ -374,7 +514,9 @@ fn storage_class(object: &Value, now: Timestamp) -> Vec<Value> {
 
 fn ingress(object: &Value, now: Timestamp) -> Vec<Value> {
     let rules = elements(object, "/spec/rules").iter();
-    let hosts = rules.filter_map(|rule| rule["host"].as_str()).map(str::to_owned);
+    let hosts = rules
+        .filter_map(|rule| rule["host"].as_str())
+        .map(str::to_owned);
     let tls = !elements(object, "/spec/tls").is_empty();
     vec![
         name(object),
@@ -390,7 +532,9 @@ fn binding(object: &Value, now: Timestamp) -> Vec<Value> {
     let role = &object["roleRef"];
     let word = |field: &str| role[field].as_str().unwrap_or_default();
     let subjects = |kind: &str| {
-        let of_kind = elements(object, "/subjects").iter().filter(|s| s["kind"] == kind);
+        let of_kind = elements(object, "/subjects")
+            .iter()
+            .filter(|s| s["kind"] == kind);
         let names = of_kind.map(|subject| {
             let name = subject["name"].as_str().unwrap_or_default();
             match subject["namespace"].as_str() {

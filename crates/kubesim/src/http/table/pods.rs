@@ -66,7 +66,10 @@ fn initialisation(pod: &Value, tally: &mut Tally, sidecars: &mut Tally) -> Optio
             .iter()
             .any(|spec| spec["name"] == *name && spec["restartPolicy"] == "Always")
     };
-    for (index, status) in elements(pod, "/status/initContainerStatuses").iter().enumerate() {
+    for (index, status) in elements(pod, "/status/initContainerStatuses")
+        .iter()
+        .enumerate()
+    {
         tally.restarted(status);
         let state = &status["state"];
         let sidecar = is_sidecar(&status["name"]);
@@ -97,9 +100,15 @@ fn initialisation(pod: &Value, tally: &mut Tally, sidecars: &mut Tally) -> Optio
 /// The cells of a pod.
 pub fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
     let specs = elements(pod, "/spec/initContainers").iter();
-    let sidecar_count = specs.filter(|spec| spec["restartPolicy"] == "Always").count();
+    let sidecar_count = specs
+        .filter(|spec| spec["restartPolicy"] == "Always")
+        .count();
     let total = elements(pod, "/spec/containers").len() + sidecar_count;
-    let word = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let word = |pointer: &str| {
+        pod.pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
     let phase = word("/status/phase");
     let mut reason = match word("/status/reason") {
         "" => phase.to_owned(),
@@ -129,7 +138,11 @@ pub fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
         }
     }
     let restarts = match tally.last.filter(|_| tally.restarts != 0) {
-        Some(last) => format!("{} ({} ago)", tally.restarts, since(&json!(last.to_string()), now)),
+        Some(last) => format!(
+            "{} ({} ago)",
+            tally.restarts,
+            since(&json!(last.to_string()), now)
+        ),
         None => tally.restarts.to_string(),
     };
     let ip = match word("/status/podIPs/0/ip") {
@@ -185,7 +198,9 @@ fn readiness_gates(pod: &Value) -> Value {
     if gates.is_empty() {
         return json!("<none>");
     }
-    let open = gates.iter().filter_map(|gate| gate["conditionType"].as_str());
+    let open = gates
+        .iter()
+        .filter_map(|gate| gate["conditionType"].as_str());
     let open = open.filter(|kind| is_true(pod, kind)).count();
     json!(format!("{open}/{}", gates.len()))
 }
@@ -206,27 +221,42 @@ mod tests {
     #[test]
     fn a_pods_state_is_told_by_its_containers() {
         let one = json!({"containers": [{"name": "a"}]});
-        assert_eq!(shown(one.clone(), json!({"phase": "Pending"})), "0/1 Pending 0 60s");
         assert_eq!(
-            shown(one.clone(), json!({"phase": "Running", "containerStatuses": [
-                {"ready": true, "restartCount": 0, "state": {"running": {}}}]})),
+            shown(one.clone(), json!({"phase": "Pending"})),
+            "0/1 Pending 0 60s"
+        );
+        assert_eq!(
+            shown(
+                one.clone(),
+                json!({"phase": "Running", "containerStatuses": [
+                {"ready": true, "restartCount": 0, "state": {"running": {}}}]})
+            ),
             "1/1 Running 0 60s"
         );
         assert_eq!(
-            shown(one.clone(), json!({"phase": "Running", "containerStatuses": [
+            shown(
+                one.clone(),
+                json!({"phase": "Running", "containerStatuses": [
                 {"ready": false, "restartCount": 2, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-                 "lastState": {"terminated": {"finishedAt": "2026-01-01T00:00:50Z"}}}]})),
+                 "lastState": {"terminated": {"finishedAt": "2026-01-01T00:00:50Z"}}}]})
+            ),
             "0/1 CrashLoopBackOff 2 (10s ago) 60s"
         );
         assert_eq!(
-            shown(one, json!({"phase": "Failed", "containerStatuses": [
-                {"ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": 3}}}]})),
+            shown(
+                one,
+                json!({"phase": "Failed", "containerStatuses": [
+                {"ready": false, "restartCount": 0, "state": {"terminated": {"exitCode": 3}}}]})
+            ),
             "0/1 ExitCode:3 0 60s"
         );
         let with_init = json!({"containers": [{"name": "a"}], "initContainers": [{"name": "i"}, {"name": "j"}]});
         assert_eq!(
-            shown(with_init, json!({"phase": "Pending", "initContainerStatuses": [
-                {"name": "i", "state": {"terminated": {"exitCode": 0}}}, {"name": "j", "state": {"running": {}}}]})),
+            shown(
+                with_init,
+                json!({"phase": "Pending", "initContainerStatuses": [
+                {"name": "i", "state": {"terminated": {"exitCode": 0}}}, {"name": "j", "state": {"running": {}}}]})
+            ),
             "0/1 Init:1/2 0 60s"
         );
     }

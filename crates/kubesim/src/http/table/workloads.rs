@@ -14,43 +14,104 @@ pub fn columns(group: &str, resource: &str) -> Option<Columns> {
     Some(match (group, resource) {
         ("", "pods") => built_in(pods::COLUMNS, pods::cells),
         ("apps", "deployments") => built_in(
-            &["Name", "Ready", "Up-to-date", "Available", "Age", "*Containers", "*Images", "*Selector"],
+            &[
+                "Name",
+                "Ready",
+                "Up-to-date",
+                "Available",
+                "Age",
+                "*Containers",
+                "*Images",
+                "*Selector",
+            ],
             deployment,
         ),
         ("apps", "replicasets") => built_in(
-            &["Name", "#Desired", "#Current", "#Ready", "Age", "*Containers", "*Images", "*Selector"],
+            &[
+                "Name",
+                "#Desired",
+                "#Current",
+                "#Ready",
+                "Age",
+                "*Containers",
+                "*Images",
+                "*Selector",
+            ],
             replica_set,
         ),
         ("", "replicationcontrollers") => built_in(
-            &["Name", "#Desired", "#Current", "#Ready", "Age", "*Containers", "*Images", "*Selector"],
+            &[
+                "Name",
+                "#Desired",
+                "#Current",
+                "#Ready",
+                "Age",
+                "*Containers",
+                "*Images",
+                "*Selector",
+            ],
             replication_controller,
         ),
         ("apps", "daemonsets") => built_in(
             &[
-                "Name", "#Desired", "#Current", "#Ready", "#Up-to-date", "#Available",
-                "Node Selector", "Age", "*Containers", "*Images", "*Selector",
+                "Name",
+                "#Desired",
+                "#Current",
+                "#Ready",
+                "#Up-to-date",
+                "#Available",
+                "Node Selector",
+                "Age",
+                "*Containers",
+                "*Images",
+                "*Selector",
             ],
             daemon_set,
         ),
-        ("apps", "statefulsets") => {
-            built_in(&["Name", "Ready", "Age", "*Containers", "*Images"], stateful_set)
-        }
-        ("apps", "controllerrevisions") => {
-            built_in(&["Name", "Controller", "Revision", "Age"], controller_revision)
-        }
+        ("apps", "statefulsets") => built_in(
+            &["Name", "Ready", "Age", "*Containers", "*Images"],
+            stateful_set,
+        ),
+        ("apps", "controllerrevisions") => built_in(
+            &["Name", "Controller", "Revision", "Age"],
+            controller_revision,
+        ),
         ("batch", "jobs") => built_in(
-            &["Name", "Status", "Completions", "Duration", "Age", "*Containers", "*Images", "*Selector"],
+            &[
+                "Name",
+                "Status",
+                "Completions",
+                "Duration",
+                "Age",
+                "*Containers",
+                "*Images",
+                "*Selector",
+            ],
             job,
         ),
         ("batch", "cronjobs") => built_in(
             &[
-                "Name", "Schedule", "Timezone", "?Suspend", "#Active", "Last Schedule", "Age",
-                "*Containers", "*Images", "*Selector",
+                "Name",
+                "Schedule",
+                "Timezone",
+                "?Suspend",
+                "#Active",
+                "Last Schedule",
+                "Age",
+                "*Containers",
+                "*Images",
+                "*Selector",
             ],
             cron_job,
         ),
         ("policy", "poddisruptionbudgets") => built_in(
-            &["Name", "Min Available", "Max Unavailable", "#Allowed Disruptions", "Age"],
+            &[
+                "Name",
+                "Min Available",
+                "Max Unavailable",
+                "#Allowed Disruptions",
+                "Age",
+            ],
             disruption_budget,
         ),
         _ => return None,
@@ -67,7 +128,11 @@ fn template(object: &Value) -> [Value; 2] {
 }
 
 fn ready_of(object: &Value) -> Value {
-    json!(format!("{}/{}", number(object, "/status/readyReplicas"), replicas(object)))
+    json!(format!(
+        "{}/{}",
+        number(object, "/status/readyReplicas"),
+        replicas(object)
+    ))
 }
 
 fn deployment(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -126,7 +191,13 @@ fn daemon_set(object: &Value, now: Timestamp) -> Vec<Value> {
 
 fn stateful_set(object: &Value, now: Timestamp) -> Vec<Value> {
     let [names, images] = template(object);
-    vec![name(object), ready_of(object), age(object, now), names, images]
+    vec![
+        name(object),
+        ready_of(object),
+        age(object, now),
+        names,
+        images,
+    ]
 }
 
 fn controller_revision(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -143,7 +214,12 @@ fn controller_revision(object: &Value, now: Timestamp) -> Vec<Value> {
             }
         },
     );
-    vec![name(object), json!(shown), object["revision"].clone(), age(object, now)]
+    vec![
+        name(object),
+        json!(shown),
+        object["revision"].clone(),
+        age(object, now),
+    ]
 }
 
 fn job(object: &Value, now: Timestamp) -> Vec<Value> {
@@ -183,17 +259,24 @@ fn job(object: &Value, now: Timestamp) -> Vec<Value> {
 
 fn cron_job(object: &Value, now: Timestamp) -> Vec<Value> {
     let last = &object["status"]["lastScheduleTime"];
-    let [names, images] =
-        containers(object, "/spec/jobTemplate/spec/template/spec/containers");
+    let [names, images] = containers(object, "/spec/jobTemplate/spec/template/spec/containers");
     vec![
         name(object),
         text(object, "/spec/schedule", ""),
         text(object, "/spec/timeZone", "<none>"),
-        json!(object["spec"]["suspend"].as_bool().map_or("<unset>", |suspended| {
-            if suspended { "True" } else { "False" }
-        })),
+        json!(
+            object["spec"]["suspend"]
+                .as_bool()
+                .map_or("<unset>", |suspended| {
+                    if suspended { "True" } else { "False" }
+                })
+        ),
         json!(elements(object, "/status/active").len()),
-        json!(if last.is_string() { since(last, now) } else { "<none>".to_owned() }),
+        json!(if last.is_string() {
+            since(last, now)
+        } else {
+            "<none>".to_owned()
+        }),
         age(object, now),
         names,
         images,
