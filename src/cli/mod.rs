@@ -59,8 +59,15 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    runtime_with(false)
+}
+
+/// One thread for everything; with virtual time, waiting takes no time, and the order of what happens
+/// is always the same.
+fn runtime_with(virtual_time: bool) -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .start_paused(virtual_time)
         .build()
         .context("failed to start the runtime")
         .map_err(Failure::infrastructure)

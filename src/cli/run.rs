@@ -71,6 +71,8 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         delivery: "direct".to_owned(),
         command,
         history: run.history,
+        rehearsal: None,
+        virtual_time: false,
     };
     conduct.run(async |context| gate::run(&plan, &context, &*engine).await)
 }

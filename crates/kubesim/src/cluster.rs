@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
 use crate::controller::{Key, Manager};
 use crate::error::ApiError;
+use crate::fault::Faults;
+use crate::http::Transport;
 use crate::kubelet::machine::Machines;
 use crate::logs::Logs;
 use crate::random::Random;
@@ -26,6 +28,8 @@ struct Inner {
     server: Server,
     task: Mutex<Option<AbortHandle>>,
     failures: Mutex<VecDeque<String>>,
+    faults: Faults,
+    transport: Mutex<Transport>,
 }
 
 /// A cluster; clones are the same.
@@ -39,10 +43,18 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(name: &str, clock: Clock, random: Random, machines: Machines) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        clock: Clock,
+        random: Random,
+        faults: Faults,
+        machines: Machines,
+    ) -> Self {
         Self(Arc::new(Inner {
             name: name.to_owned(),
             server: Server::new(&random),
+            faults,
+            transport: Mutex::new(Transport::new(&random)),
             registry: Registry::new(clock, random),
             machines,
             task: Mutex::default(),
@@ -60,6 +72,16 @@ impl Cluster {
     #[must_use]
     pub fn api(&self) -> &Registry {
         &self.0.registry
+    }
+
+    /// What goes wrong, with this cluster among others.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    pub(crate) fn transport(&self) -> MutexGuard<'_, Transport> {
+        lock(&self.0.transport)
     }
 
     /// The machines that its kubelets run on.

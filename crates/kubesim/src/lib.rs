@@ -17,6 +17,7 @@ pub mod kubelet;
 pub mod logs;
 pub mod network;
 mod object;
+pub mod pulse;
 pub mod random;
 pub mod registry;
 pub mod resource;

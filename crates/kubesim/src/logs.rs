@@ -1,12 +1,12 @@
 //! What containers have printed, as the kubelet keeps it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use jiff::Timestamp;
-use tokio::sync::watch;
-
+use crate::pulse::{Listener, Pulse};
 use crate::store::lock;
+use jiff::Timestamp;
 
 /// How many lines of a container are kept.
 const LINES: usize = 10_000;
@@ -37,14 +37,16 @@ struct Log {
 #[derive(Clone, Debug)]
 pub struct Logs {
     logs: Arc<Mutex<BTreeMap<Place, Log>>>,
-    news: watch::Sender<u64>,
+    changes: Arc<AtomicU64>,
+    news: Pulse,
 }
 
 impl Default for Logs {
     fn default() -> Self {
         Self {
             logs: Arc::default(),
-            news: watch::Sender::new(0),
+            changes: Arc::default(),
+            news: Pulse::new(0),
         }
     }
 }
@@ -67,7 +69,7 @@ impl Logs {
             text: line.into(),
         });
         drop(logs);
-        self.news.send_modify(|news| *news += 1);
+        self.tell();
     }
 
     /// A container begins anew: what it printed is that of its previous instance now.
@@ -79,7 +81,7 @@ impl Logs {
             log.instance += 1;
         }
         drop(logs);
-        self.news.send_modify(|news| *news += 1);
+        self.tell();
     }
 
     /// A pod is gone, and what its containers printed.
@@ -94,7 +96,7 @@ impl Logs {
             logs.remove(&place);
         }
         drop(logs);
-        self.news.send_modify(|news| *news += 1);
+        self.tell();
     }
 
     /// What the current instance of a container has printed.
@@ -137,8 +139,13 @@ impl Logs {
     }
 
     /// Told of each change.
-    pub(crate) fn news(&self) -> watch::Receiver<u64> {
-        self.news.subscribe()
+    pub(crate) fn news(&self) -> Listener {
+        self.news.listen()
+    }
+
+    fn tell(&self) {
+        self.news
+            .tell(self.changes.fetch_add(1, Ordering::AcqRel) + 1);
     }
 }
 

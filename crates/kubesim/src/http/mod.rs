@@ -2,6 +2,7 @@
 
 mod accept;
 mod discovery;
+mod faults;
 mod filter;
 mod health;
 mod path;
@@ -14,7 +15,6 @@ mod table;
 mod watch;
 mod write;
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -24,6 +24,8 @@ use http_body_util::BodyExt;
 
 use crate::cluster::Cluster;
 use crate::error::ApiError;
+pub(crate) use faults::Transport;
+pub use faults::Unreachable;
 pub use respond::Body;
 
 /// A cluster's API as a service; clones are the same.
@@ -42,10 +44,10 @@ where
     B::Error: std::fmt::Display,
 {
     type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Error = Unreachable;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Unreachable>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
         Poll::Ready(Ok(()))
     }
 
@@ -61,8 +63,15 @@ where
                     return Ok(respond::refusal(&refusal));
                 }
             };
-            let answer = answer(&cluster, &parts, &body);
-            Ok(answer.unwrap_or_else(|error| respond::refusal(&error)))
+            let query = query::Query::of(&parts.uri);
+            let asked = faults::Asked {
+                method: &parts.method,
+                query: &query,
+            };
+            faults::around(&cluster, &asked, || {
+                answer(&cluster, &parts, &body).unwrap_or_else(|error| respond::refusal(&error))
+            })
+            .await
         })
     }
 }

@@ -20,6 +20,7 @@ use super::respond::{self, Body};
 use super::shape::Show;
 use crate::cluster::Cluster;
 use crate::error::ApiError;
+use crate::pulse::Listener;
 use crate::resource::GroupResource;
 use crate::store::{Change, ChangeKind, Stored};
 
@@ -33,7 +34,7 @@ struct Watching {
     resource: GroupResource,
     filter: Filter,
     show: Show,
-    news: tokio::sync::watch::Receiver<u64>,
+    news: Listener,
     /// Everything up to this revision has been told.
     seen: u64,
     ready: VecDeque<Bytes>,
@@ -125,7 +126,6 @@ impl Watching {
             if self.failed {
                 return None;
             }
-            self.news.mark_unchanged();
             let revision = self.cluster.store().revision();
             match self.cluster.store().since(&self.resource, self.seen) {
                 Ok(changes) if changes.is_empty() => self.seen = self.seen.max(revision),
@@ -145,7 +145,7 @@ impl Watching {
             let mark = self.bookmarks.unwrap_or(self.end);
             tokio::select! {
                 biased;
-                changed = self.news.changed() => changed.ok()?,
+                () = self.news.changed() => {}
                 () = tokio::time::sleep_until(mark.min(self.end)) => {
                     if Instant::now() >= self.end {
                         return None;

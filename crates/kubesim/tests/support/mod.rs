@@ -34,7 +34,7 @@ pub async fn ask(cluster: &Cluster, method: &str, path: &str, accept: &str, body
         .uri(path)
         .header("accept", accept);
     let request = request.body(Full::new(body)).unwrap();
-    let Ok(response) = cluster.service().call(request).await;
+    let response = cluster.service().call(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     Answer {
@@ -53,7 +53,7 @@ pub async fn get(cluster: &Cluster, path: &str) -> Answer {
 pub async fn lines(cluster: &Cluster, path: &str, accept: &str, within: Duration) -> Vec<String> {
     let request = Request::builder().uri(path).header("accept", accept);
     let request = request.body(Full::new(Bytes::new())).unwrap();
-    let Ok(response) = cluster.service().call(request).await;
+    let response = cluster.service().call(request).await.unwrap();
     let mut body = response.into_body();
     let mut text = Vec::new();
     let end = tokio::time::Instant::now() + within;
