@@ -3,14 +3,20 @@
 mod components;
 mod hardening;
 mod kubelet;
+mod network_policy;
 mod node_distribution;
+mod pod_security;
 mod robustness;
+mod storage;
 pub mod version_policy;
 
 use super::Native;
 
 /// The checks of SCS standards, in the order in which they are told.
 pub const ALL: &[Native] = &[
+    storage::DEFAULT_CLASS,
+    storage::VOLUME_KEEPS_DATA,
+    storage::FAILURE_SAFE,
     node_distribution::LABELS,
     node_distribution::CONTROL_PLANE_NODES,
     node_distribution::CONTROL_PLANE_ZONES,
@@ -27,4 +33,6 @@ pub const ALL: &[Native] = &[
     hardening::ETCD_CLIENT_TLS,
     hardening::ETCD_TLS,
     hardening::ETCD_ISOLATION,
+    pod_security::CHECK,
+    network_policy::CHECK,
 ];
