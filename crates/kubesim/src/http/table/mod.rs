@@ -4,6 +4,7 @@ mod cells;
 mod custom;
 mod others;
 mod pods;
+mod storage;
 mod workloads;
 
 use jiff::Timestamp;
@@ -101,6 +102,7 @@ pub fn columns(request: &Request<'_>) -> Columns {
     }
     let (group, resource) = (id.group.as_ref(), id.resource.as_ref());
     workloads::columns(group, resource)
+        .or_else(|| storage::columns(group, resource))
         .or_else(|| others::columns(group, resource))
         .unwrap_or_default()
 }
