@@ -12,8 +12,10 @@ use crate::error::ApiError;
 use crate::fault::Faults;
 use crate::http::Transport;
 use crate::kubelet::machine::Machines;
+use crate::logs::Logs;
 use crate::random::Random;
 use crate::registry::Registry;
+use crate::server::Server;
 use crate::store::{Store, lock};
 
 /// How many failures of controllers are remembered.
@@ -23,6 +25,7 @@ struct Inner {
     name: String,
     registry: Registry,
     machines: Machines,
+    server: Server,
     task: Mutex<Option<AbortHandle>>,
     failures: Mutex<VecDeque<String>>,
     faults: Faults,
@@ -49,6 +52,7 @@ impl Cluster {
     ) -> Self {
         Self(Arc::new(Inner {
             name: name.to_owned(),
+            server: Server::new(&random),
             faults,
             transport: Mutex::new(Transport::new(&random)),
             registry: Registry::new(clock, random),
@@ -84,6 +88,23 @@ impl Cluster {
     #[must_use]
     pub fn machines(&self) -> &Machines {
         &self.0.machines
+    }
+
+    /// Its API server: version, health, logs, kubelet configurations.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.0.server
+    }
+
+    /// From now on its API server is of this version, e.g. `v1.35.0`.
+    pub fn set_version(&self, version: &str) {
+        self.0.server.set_version(version);
+    }
+
+    /// What its containers have printed.
+    #[must_use]
+    pub fn logs(&self) -> &Logs {
+        self.0.server.logs()
     }
 
     /// Its objects.

@@ -14,12 +14,15 @@ pub mod fault;
 pub mod http;
 pub mod kubeadm;
 pub mod kubelet;
+pub mod logs;
 pub mod network;
 mod object;
 pub mod pulse;
 pub mod random;
 pub mod registry;
 pub mod resource;
+pub mod selector;
+pub mod server;
 pub mod simulation;
 pub mod store;
 

@@ -227,6 +227,37 @@ impl Store {
         (objects, inner.revision)
     }
 
+    /// All objects of a resource, in a namespace or in all, as they were at a revision.
+    ///
+    /// # Errors
+    /// 410 when what happened since is forgotten.
+    pub fn list_at(
+        &self,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Vec<Arc<Stored>>, ApiError> {
+        let (now, at) = self.list(resource, namespace);
+        let since = self.since(resource, revision)?;
+        // What another thread wrote after the list is not in it.
+        let undo = since.iter().filter(|change| change.revision() <= at);
+        let mut objects: BTreeMap<Place, Arc<Stored>> = now
+            .into_iter()
+            .map(|stored| (stored.place(), stored))
+            .collect();
+        for change in undo.rev() {
+            let place = change.object.place();
+            if namespace.is_some_and(|namespace| namespace != place.0) {
+                continue;
+            }
+            match &change.previous {
+                Some(previous) => objects.insert(place, previous.clone()),
+                None => objects.remove(&place),
+            };
+        }
+        Ok(objects.into_values().collect())
+    }
+
     /// How many objects of a resource there are.
     #[must_use]
     pub fn count(&self, resource: &GroupResource) -> usize {

@@ -1,11 +1,17 @@
 //! The API over HTTP: a `tower::Service` from request to response.
 
+mod accept;
+mod discovery;
 mod faults;
+mod filter;
+mod health;
 mod path;
 mod query;
 mod read;
 mod request;
 mod respond;
+mod shape;
+mod table;
 mod watch;
 mod write;
 
@@ -81,7 +87,9 @@ fn answer(
     parts: &http::request::Parts,
     body: &Bytes,
 ) -> Result<Response<Body>, ApiError> {
-    let target = path::parse(parts.uri.path()).ok_or_else(ApiError::no_such_path)?;
+    let Some(target) = path::parse(parts.uri.path()) else {
+        return about_the_server(cluster, parts);
+    };
     let request = request::Request::new(cluster, &target, parts, body)?;
     if parts.method != Method::GET {
         return write::answer(&request);
@@ -92,5 +100,28 @@ fn answer(
         watch::start(&request)
     } else {
         read::list(&request)
+    }
+}
+
+/// Answers what is about no resource.
+fn about_the_server(
+    cluster: &Cluster,
+    parts: &http::request::Parts,
+) -> Result<Response<Body>, ApiError> {
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(ApiError::no_such_path());
+    }
+    let words: Vec<&str> = parts
+        .uri
+        .path()
+        .split('/')
+        .filter(|word| !word.is_empty())
+        .collect();
+    match words.as_slice() {
+        ["version"] => Ok(health::version(cluster)),
+        ["readyz" | "livez" | "healthz", ..] => health::answer(cluster, &words, &parts.uri),
+        ["api" | "apis", ..] => discovery::answer(cluster, &words, &parts.headers),
+        [] => Ok(discovery::root()),
+        _ => Err(ApiError::no_such_path()),
     }
 }
