@@ -5,6 +5,8 @@ mod images;
 mod judgement;
 mod pods;
 pub mod sandbox;
+pub mod scs;
+mod tool_pod;
 #[cfg(test)]
 pub(crate) mod world;
 

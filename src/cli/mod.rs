@@ -6,6 +6,7 @@ pub mod conduct;
 mod doctor;
 mod engine;
 pub mod exit;
+mod faults;
 pub mod run;
 mod schema;
 mod scs_check;
@@ -60,6 +61,7 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
             let argv = argv.map(|word| word.to_string_lossy().into_owned());
             scs_check::ending(&args, argv.collect())
         }
+        Command::Faults(args) => faults::run(args.format).map(done),
         Command::Suites(SuitesCommand::List) => suites::list().map(done),
         Command::Version => print(&format!("stackgate {}\n", env!("CARGO_PKG_VERSION")))
             .map(done)
@@ -69,8 +71,15 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    runtime_with(false)
+}
+
+/// One thread for everything; with virtual time, waiting takes no time, and the order of what happens
+/// is always the same.
+fn runtime_with(virtual_time: bool) -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .start_paused(virtual_time)
         .build()
         .context("failed to start the runtime")
         .map_err(Failure::infrastructure)

@@ -8,12 +8,21 @@
 pub mod clock;
 pub mod cluster;
 pub mod controller;
+pub mod controllers;
 pub mod error;
 pub mod fault;
 pub mod http;
+pub mod kubeadm;
+pub mod kubelet;
+pub mod logs;
+pub mod network;
+mod object;
+pub mod pulse;
 pub mod random;
 pub mod registry;
 pub mod resource;
+pub mod selector;
+pub mod server;
 pub mod simulation;
 pub mod store;
 

@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Key, Manager};
 use crate::error::ApiError;
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
+use crate::kubelet::image::Images;
+use crate::kubelet::machine::Machines;
 use crate::random::Random;
 use crate::store::lock;
+
+/// How far a skewed clock is behind.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// How a simulation begins.
 #[derive(Clone, Debug)]
@@ -37,6 +42,7 @@ struct Inner {
     clock: Clock,
     random: Random,
     faults: Faults,
+    images: Images,
     clusters: Mutex<BTreeMap<String, Cluster>>,
 }
 
@@ -61,6 +67,7 @@ impl Simulation {
             clock: Clock::starting_at(options.epoch),
             random: Random::new(options.seed),
             faults: Faults::default(),
+            images: Images::default(),
             clusters: Mutex::default(),
         }))
     }
@@ -83,6 +90,12 @@ impl Simulation {
         &self.0.faults
     }
 
+    /// Which images can be pulled.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.0.images
+    }
+
     /// A cluster by name.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Option<Cluster> {
@@ -98,7 +111,14 @@ impl Simulation {
     /// Adds an empty cluster with an API server and these controllers, which run from now on, until
     /// the cluster is removed. Must be called within a tokio runtime.
     pub fn add_cluster(&self, name: &str, controllers: Vec<Box<dyn Controller>>) -> Cluster {
-        let cluster = Cluster::new(name, self.clock(), self.random(name));
+        let clock = if self.faults().is_on(Fault::ClockSkew, name) {
+            self.clock().behind(SKEW)
+        } else {
+            self.clock()
+        };
+        let faults = self.faults().clone();
+        let machines = Machines::new(faults.clone(), self.images().clone());
+        let cluster = Cluster::new(name, clock, self.random(name), faults, machines);
         let manager = Manager::new(self.clone(), cluster.clone(), controllers);
         cluster.run(manager);
         lock(&self.0.clusters).insert(name.to_owned(), cluster.clone());

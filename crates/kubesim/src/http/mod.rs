@@ -1,14 +1,20 @@
 //! The API over HTTP: a `tower::Service` from request to response.
 
+mod accept;
+mod discovery;
+mod faults;
+mod filter;
+mod health;
 mod path;
 mod query;
 mod read;
 mod request;
 mod respond;
+mod shape;
+mod table;
 mod watch;
 mod write;
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,7 +24,15 @@ use http_body_util::BodyExt;
 
 use crate::cluster::Cluster;
 use crate::error::ApiError;
+pub(crate) use faults::Transport;
+pub use faults::Unreachable;
 pub use respond::Body;
+
+/// A body that is there at once.
+#[must_use]
+pub fn body(bytes: Bytes) -> Body {
+    http_body_util::Full::new(bytes).boxed_unsync()
+}
 
 /// A cluster's API as a service; clones are the same.
 #[derive(Clone, Debug)]
@@ -36,10 +50,10 @@ where
     B::Error: std::fmt::Display,
 {
     type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Error = Unreachable;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Unreachable>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
         Poll::Ready(Ok(()))
     }
 
@@ -55,8 +69,15 @@ where
                     return Ok(respond::refusal(&refusal));
                 }
             };
-            let answer = answer(&cluster, &parts, &body);
-            Ok(answer.unwrap_or_else(|error| respond::refusal(&error)))
+            let query = query::Query::of(&parts.uri);
+            let asked = faults::Asked {
+                method: &parts.method,
+                query: &query,
+            };
+            faults::around(&cluster, &asked, || {
+                answer(&cluster, &parts, &body).unwrap_or_else(|error| respond::refusal(&error))
+            })
+            .await
         })
     }
 }
@@ -66,7 +87,9 @@ fn answer(
     parts: &http::request::Parts,
     body: &Bytes,
 ) -> Result<Response<Body>, ApiError> {
-    let target = path::parse(parts.uri.path()).ok_or_else(ApiError::no_such_path)?;
+    let Some(target) = path::parse(parts.uri.path()) else {
+        return about_the_server(cluster, parts);
+    };
     let request = request::Request::new(cluster, &target, parts, body)?;
     if parts.method != Method::GET {
         return write::answer(&request);
@@ -77,5 +100,28 @@ fn answer(
         watch::start(&request)
     } else {
         read::list(&request)
+    }
+}
+
+/// Answers what is about no resource.
+fn about_the_server(
+    cluster: &Cluster,
+    parts: &http::request::Parts,
+) -> Result<Response<Body>, ApiError> {
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(ApiError::no_such_path());
+    }
+    let words: Vec<&str> = parts
+        .uri
+        .path()
+        .split('/')
+        .filter(|word| !word.is_empty())
+        .collect();
+    match words.as_slice() {
+        ["version"] => Ok(health::version(cluster)),
+        ["readyz" | "livez" | "healthz", ..] => health::answer(cluster, &words, &parts.uri),
+        ["api" | "apis", ..] => discovery::answer(cluster, &words, &parts.headers),
+        [] => Ok(discovery::root()),
+        _ => Err(ApiError::no_such_path()),
     }
 }

@@ -1,0 +1,178 @@
+//! The machines that a cluster's kubelets run on: what the API does not know of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::{Mutex, MutexGuard};
+
+use serde_json::Value;
+
+use super::image::Images;
+use crate::fault::{Fault, Faults};
+use crate::store::lock;
+
+/// What a node is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It runs the control plane's static pods.
+    ControlPlane,
+    /// It does not.
+    Worker,
+}
+
+/// The ranges and names that a cluster's network lives by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnets {
+    /// Range of pod addresses, e.g. `10.244.0.0/16`; each node gets a /24 of it.
+    pub pods: String,
+    /// Range of Service addresses.
+    pub services: String,
+    /// Domain of cluster DNS, e.g. `cluster.local`.
+    pub domain: String,
+}
+
+impl Default for Subnets {
+    /// kubeadm's Service range and domain, and the pod range of flannel and kind.
+    fn default() -> Self {
+        Self {
+            pods: "10.244.0.0/16".to_owned(),
+            services: "10.96.0.0/12".to_owned(),
+            domain: "cluster.local".to_owned(),
+        }
+    }
+}
+
+/// One machine with a kubelet.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub address: String,
+    pub version: String,
+    pub runtime: String,
+    pub role: Role,
+    /// Images that are there, by the reference they were pulled by.
+    pub images: BTreeSet<String>,
+    /// Manifests of static pods, by name without the node's.
+    pub static_pods: BTreeMap<String, Value>,
+    /// Most pods it takes.
+    pub max_pods: i64,
+    pub cpu: String,
+    pub memory: String,
+    /// Whether a CNI has written its configuration.
+    pub cni: bool,
+    /// Whether its CNI enforces policies, overriding what its image says.
+    pub enforces: Option<bool>,
+    /// Whether its kubelet runs.
+    pub running: bool,
+    /// It came while such faults were in force.
+    pub faults: BTreeSet<Fault>,
+    /// Last octets of pod addresses that were given out.
+    pub last_address: u32,
+    /// How many machines had joined when it did.
+    pub number: u32,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub subnets: Subnets,
+    pub machines: BTreeMap<String, Machine>,
+    /// Machines that have ever joined.
+    pub joined: u32,
+    /// Whether a machine has ever left.
+    pub left: bool,
+}
+
+/// The machines of one cluster.
+#[derive(Debug)]
+pub struct Machines {
+    state: Mutex<State>,
+    faults: Faults,
+    images: Images,
+}
+
+impl Machines {
+    pub(crate) fn new(faults: Faults, images: Images) -> Self {
+        Self {
+            state: Mutex::default(),
+            faults,
+            images,
+        }
+    }
+
+    /// What goes wrong in the simulation.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Which images can be pulled.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// The ranges of the cluster's network.
+    #[must_use]
+    pub fn subnets(&self) -> Subnets {
+        self.state().subnets.clone()
+    }
+
+    /// Sets the ranges of the cluster's network; before the first node joins.
+    pub fn set_subnets(&self, subnets: Subnets) {
+        self.state().subnets = subnets;
+    }
+
+    /// Whether a machine of this name is there.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.state().machines.contains_key(name)
+    }
+
+    /// Stops a machine's kubelet, as a crash does: its containers stay, nothing is reported any more.
+    pub fn stop_kubelet(&self, name: &str) {
+        if let Some(machine) = self.state().machines.get_mut(name) {
+            machine.running = false;
+        }
+    }
+
+    /// Starts a stopped kubelet again. It reports with its next look at the node, within 10 s.
+    pub fn start_kubelet(&self, name: &str) {
+        if let Some(machine) = self.state().machines.get_mut(name) {
+            machine.running = true;
+        }
+    }
+
+    /// Says whether NetworkPolicies are enforced on a node, whatever its CNI.
+    pub fn enforce_policies(&self, name: &str, enforced: bool) {
+        if let Some(machine) = self.state().machines.get_mut(name) {
+            machine.enforces = Some(enforced);
+        }
+    }
+
+    /// Puts an image onto a machine, as `kind load` and machine images do.
+    pub fn preload(&self, name: &str, image: &str) {
+        if let Some(machine) = self.state().machines.get_mut(name) {
+            machine.images.insert(image.to_owned());
+        }
+    }
+
+    /// The images on a machine.
+    #[must_use]
+    pub fn images_on(&self, name: &str) -> Vec<String> {
+        let state = self.state();
+        let machine = state.machines.get(name);
+        machine.map_or_else(Vec::new, |machine| machine.images.iter().cloned().collect())
+    }
+}
+
+impl Machine {
+    /// The next address in the node's range; `range` is its `spec.podCIDR`.
+    pub(crate) fn next_pod_address(&mut self, range: &str) -> Option<String> {
+        let base: Ipv4Addr = range.split('/').next()?.parse().ok()?;
+        // .0 is the network, .1 the bridge.
+        self.last_address = self.last_address.max(1) + 1;
+        Some(Ipv4Addr::from(u32::from(base) + self.last_address).to_string())
+    }
+}

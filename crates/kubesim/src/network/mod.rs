@@ -1,0 +1,3 @@
+//! The network of a cluster: addresses, names, and who reaches whom.
+
+pub mod address;
