@@ -6,6 +6,7 @@ pub mod conduct;
 mod doctor;
 mod engine;
 pub mod exit;
+mod faults;
 pub mod run;
 mod schema;
 mod signals;
@@ -50,6 +51,7 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
         }
         Command::Doctor(args) => doctor::run(&args).map(done),
         Command::Clean(args) => clean::run(&args).map(done),
+        Command::Faults(args) => faults::run(args.format).map(done),
         Command::Suites(SuitesCommand::List) => suites::list().map(done),
         Command::Version => print(&format!("stackgate {}\n", env!("CARGO_PKG_VERSION")))
             .map(done)

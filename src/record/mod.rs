@@ -16,4 +16,4 @@ pub use event::{
 pub use history::{History, Moment, read_history};
 pub use recorder::{Recorder, Sink, read};
 pub use rehearsal::Rehearsal;
-pub use run_id::RunId;
+pub use run_id::{RunId, random_seed};

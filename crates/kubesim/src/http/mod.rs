@@ -31,6 +31,12 @@ pub(crate) use faults::Transport;
 pub use faults::Unreachable;
 pub use respond::Body;
 
+/// A body that is there at once.
+#[must_use]
+pub fn body(bytes: Bytes) -> Body {
+    http_body_util::Full::new(bytes).boxed_unsync()
+}
+
 /// A cluster's API as a service; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Service(Cluster);
