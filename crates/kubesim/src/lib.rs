@@ -6,6 +6,7 @@
 //! clock: paused, a rollout of minutes takes the time of its computation, the same for the same seed.
 
 pub mod authorization;
+pub mod capi;
 pub mod clock;
 pub mod cluster;
 pub mod controller;
