@@ -10,6 +10,7 @@ mod faults;
 pub mod run;
 mod schema;
 mod signals;
+mod simulate;
 mod stacks;
 mod suites;
 mod usage;
@@ -51,6 +52,7 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
         }
         Command::Doctor(args) => doctor::run(&args).map(done),
         Command::Clean(args) => clean::run(&args).map(done),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Faults(args) => faults::run(args.format).map(done),
         Command::Suites(SuitesCommand::List) => suites::list().map(done),
         Command::Version => print(&format!("stackgate {}\n", env!("CARGO_PKG_VERSION")))
