@@ -17,12 +17,13 @@ fn help_is_an_answer() {
     Usage: stackgate <COMMAND>
 
     Commands:
-      run      Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
-      doctor   Check the machine: every problem at once, each with its remedy
-      clean    Remove what earlier runs left behind
-      faults   List the faults that a rehearsal can be given with `run --fault`
-      suites   The suites of checks that ship with stackgate
-      version  Print the version
+      run        Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
+      doctor     Check the machine: every problem at once, each with its remedy
+      clean      Remove what earlier runs left behind
+      faults     List the faults that a rehearsal can be given with `run --fault`
+      suites     The suites of checks that ship with stackgate
+      scs-check  Check a subject against an SCS certificate scope, as scs-compliance-check.py does
+      version    Print the version
 
     Options:
       -h, --help     Print help

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::scs_check::ScsCheckArgs;
 use crate::engine::embedded::faults::Injected;
 use crate::gate;
 use crate::record::RunId;
@@ -42,6 +43,8 @@ pub enum Command {
     /// The suites of checks that ship with stackgate
     #[command(subcommand)]
     Suites(SuitesCommand),
+    /// Check a subject against an SCS certificate scope, as scs-compliance-check.py does
+    ScsCheck(Box<ScsCheckArgs>),
     /// Print the version
     Version,
     /// Print the JSON schema of a file format

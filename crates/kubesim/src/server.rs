@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use serde_json::{Value, json};
 
+use crate::authorization::User;
 use crate::logs::Logs;
 use crate::random::Random;
 use crate::store::lock;
@@ -20,6 +21,7 @@ struct State {
     ill: BTreeMap<String, String>,
     kubelet: Value,
     kubelets: BTreeMap<String, Value>,
+    tokens: BTreeMap<String, User>,
 }
 
 /// An API server beside its objects.
@@ -38,6 +40,7 @@ impl Server {
                 ill: BTreeMap::new(),
                 kubelet: kubelet_configuration(),
                 kubelets: BTreeMap::new(),
+                tokens: BTreeMap::new(),
             }),
             random: Mutex::new(random.fork("api-server")),
             logs: Logs::default(),
@@ -85,6 +88,17 @@ impl Server {
             Some(node) => drop(state.kubelets.insert(node.to_owned(), configuration)),
             None => state.kubelet = configuration,
         }
+    }
+
+    /// From now on who bears this token is this user.
+    pub fn add_token(&self, token: &str, user: User) {
+        lock(&self.state).tokens.insert(token.to_owned(), user);
+    }
+
+    /// Whose token it is.
+    #[must_use]
+    pub fn user_of(&self, token: &str) -> Option<User> {
+        lock(&self.state).tokens.get(token).cloned()
     }
 
     /// What containers have printed.

@@ -1,11 +1,14 @@
 //! The API over HTTP: a `tower::Service` from request to response.
 
 mod accept;
+mod access;
 mod discovery;
 mod faults;
 mod filter;
 mod health;
+mod logs;
 mod path;
+mod proxy;
 mod query;
 mod read;
 mod request;
@@ -82,24 +85,56 @@ where
     }
 }
 
+/// 401, for who has not proved who he is.
+#[cfg(feature = "serve")]
+pub(crate) fn refuse_stranger() -> Response<Body> {
+    respond::refusal(&ApiError::new(401, "Unauthorized", "Unauthorized"))
+}
+
 fn answer(
     cluster: &Cluster,
     parts: &http::request::Parts,
     body: &Bytes,
 ) -> Result<Response<Body>, ApiError> {
     let Some(target) = path::parse(parts.uri.path()) else {
+        access::enforce_path(cluster, parts)?;
         return about_the_server(cluster, parts);
     };
     let request = request::Request::new(cluster, &target, parts, body)?;
-    if parts.method != Method::GET {
+    access::enforce(&request)?;
+    if let Some(answer) = access::review(&request) {
+        return answer;
+    }
+    if let Some(answer) = elsewhere(&request) {
+        return answer;
+    }
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
         return write::answer(&request);
     }
-    if target.name.is_some() {
-        read::get(&request)
-    } else if request.query.is_set("watch") {
+    if request.query.is_set("watch") {
         watch::start(&request)
+    } else if target.name.is_some() {
+        read::get(&request)
     } else {
         read::list(&request)
+    }
+}
+
+/// Answers subresources that are not parts of stored objects; none for all others.
+fn elsewhere(request: &request::Request<'_>) -> Option<Result<Response<Body>, ApiError>> {
+    let target = request.target;
+    if !target.group.is_empty() {
+        return None;
+    }
+    let part = target.subresource.as_deref()?;
+    let (part, path) = part.split_once('/').unwrap_or((part, ""));
+    match (target.resource.as_str(), part) {
+        ("pods", "log") => Some(logs::answer(request)),
+        ("nodes", "proxy") => Some(proxy::node(request, path)),
+        ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services", "proxy") => {
+            Some(proxy::refuse(&format!("{}/{part}", target.resource)))
+        }
+        _ => None,
     }
 }
 
