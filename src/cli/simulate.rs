@@ -10,7 +10,7 @@ use anyhow::anyhow;
 use serde::Serialize;
 
 use super::args::{SimulateArgs, SummaryFormat};
-use super::exit::{Ending, Exit, Failure};
+use super::exit::{Ending, Failure};
 use super::usage::Stopwatch;
 use crate::record::{Verdict, random_seed};
 use crate::simulate::{Finished, rehearse, reproduce, seed_of};
@@ -122,7 +122,7 @@ fn simulate(seed: u64, runs: u64, jobs: Option<NonZeroUsize>) -> Result<Outcome,
 }
 
 fn exit_code(verdict: Verdict) -> u8 {
-    Exit::of(&Ending::Verdict(verdict)).code()
+    Ending::Verdict(verdict).code()
 }
 
 impl Outcome {

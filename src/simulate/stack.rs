@@ -10,7 +10,7 @@ use super::scenario::Scenario;
 use crate::stack::{ReleaseTag, STACK_FILE, pack};
 
 /// The stack's name.
-const NAME: &str = "sim";
+const NAME: &str = "docker-sim";
 /// Version of Cluster API that it names.
 const CLUSTER_API: &str = "v1.12.5";
 
