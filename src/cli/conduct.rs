@@ -6,20 +6,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 
-use super::exit::{Ending, Exit, Failure};
+use super::exit::{Ending, Failure};
 use super::{signals, usage};
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
 use crate::gate;
 use crate::record::{
-    Clock, Counts, History, Recorder, Rehearsal, ReleaseRef, RunId, Verdict, What,
+    Clock, Counts, FORMAT, History, Recorder, Rehearsal, ReleaseRef, RunId, Verdict, What,
 };
 use crate::report;
 use crate::report::overview::Overview;
 use crate::report::terminal::{Live, Screen};
-
-/// Version of the event format.
-const FORMAT: u32 = 1;
 
 /// What a run is told about itself before it starts.
 pub struct Conduct {
@@ -110,7 +107,7 @@ impl Conduct {
         let usage = usage::measure(watch.seconds(), context.reactions());
         context.emit(What::Usage(usage));
         let seconds = clock.elapsed().as_secs_f64();
-        let exit_code = Exit::of(&Ending::Verdict(verdict)).code();
+        let exit_code = Ending::Verdict(verdict).code();
         context.emit(What::RunFinished { exit_code, seconds });
         tell(&self.folder, &kept).map_err(Failure::infrastructure)?;
         if panicked {
@@ -252,7 +249,7 @@ mod tests {
             "{failure:?}"
         );
         assert!(failure.hints[0].ends_with("/run") && failure.hints[1].ends_with("clean 7f3a09bc"));
-        assert_eq!(Exit::of(&Ending::Failed(failure)), Exit::NoVerdict);
+        assert_eq!(Ending::Failed(failure).code(), 3);
         let summary = Summary::read(&folder.path().join("run").join(STREAM)).unwrap();
         assert_eq!(
             (summary.verdict, summary.exit_code),

@@ -9,7 +9,9 @@ pub mod exit;
 mod faults;
 pub mod run;
 mod schema;
+mod scs_check;
 mod signals;
+mod simulate;
 mod stacks;
 mod suites;
 mod usage;
@@ -32,14 +34,18 @@ pub fn main() -> ExitCode {
             // that the answer could not be written.
             let _ = error.print();
             let asked = !error.use_stderr();
-            return if asked { Exit::Open } else { Exit::Usage }.into();
+            return if asked {
+                Exit::Open.into()
+            } else {
+                scs_check::usage_code().unwrap_or(Exit::Usage.code()).into()
+            };
         }
     };
     let ending = dispatch(cli).unwrap_or_else(Ending::Failed);
     if let Ending::Failed(failure) = &ending {
-        complain(&causes(&failure.error), &failure.hints);
+        tell(failure);
     }
-    Exit::of(&ending).into()
+    ending.code().into()
 }
 
 fn dispatch(cli: Cli) -> Result<Ending, Failure> {
@@ -51,6 +57,12 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
         }
         Command::Doctor(args) => doctor::run(&args).map(done),
         Command::Clean(args) => clean::run(&args).map(done),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::ScsCheck(args) => {
+            let argv = std::env::args_os().skip(2);
+            let argv = argv.map(|word| word.to_string_lossy().into_owned());
+            scs_check::ending(&args, argv.collect())
+        }
         Command::Faults(args) => faults::run(args.format).map(done),
         Command::Suites(SuitesCommand::List) => suites::list().map(done),
         Command::Version => print(&format!("stackgate {}\n", env!("CARGO_PKG_VERSION")))
@@ -87,6 +99,17 @@ fn print(text: &str) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// A line beside the data.
+fn note(line: &str) {
+    let _ = std::io::stderr()
+        .lock()
+        .write_all(format!("{line}\n").as_bytes());
+}
+
+fn tell(failure: &Failure) {
+    complain(&causes(&failure.error), &failure.hints);
 }
 
 /// The only place where errors are shown.

@@ -63,7 +63,7 @@ pub fn listen(
 }
 
 /// A closed terminal (SIGHUP) is a wish to stop, too.
-fn handlers() -> std::io::Result<Vec<Signal>> {
+pub(super) fn handlers() -> std::io::Result<Vec<Signal>> {
     [
         SignalKind::interrupt(),
         SignalKind::terminate(),
@@ -74,7 +74,8 @@ fn handlers() -> std::io::Result<Vec<Signal>> {
     .collect()
 }
 
-async fn next(handlers: &mut [Signal]) {
+/// The next of these signals.
+pub(super) async fn next(handlers: &mut [Signal]) {
     select_all(handlers.iter_mut().map(|handler| Box::pin(handler.recv()))).await;
 }
 
