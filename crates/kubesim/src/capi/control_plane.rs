@@ -1,28 +1,29 @@
 //! KubeadmControlPlanes: the first Machine is initialised, others join; a change of version or template
 //! replaces them one by one, a new one first.
 
+mod kubeconfig;
+mod status;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::access::{
-    hold, is_controlled_by, machines, owner_cluster, referred, release, server, unless_gone,
-    workload_name,
+    hold, is_controlled_by, machines, owner_cluster, referred, release, unless_gone, workload_name,
 };
-use super::conditions::{self, State, aggregate};
+use super::conditions::{self, State};
 use super::kinds::{CLUSTER_NAME, CLUSTERS, CONTROL_PLANE_LABEL, CONTROL_PLANES, MACHINES};
-use super::machine_deployment::going_on;
 use super::machine_set::{Config, Making, make};
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
 use crate::fault::Fault;
 use crate::kubeadm::{self, SystemUpgrade};
-use crate::object::{controlled_by, is_deleting, is_ready, is_true, name, namespace, text, truth};
-use crate::registry::{Deletion, Write};
+use crate::object::{is_deleting, is_ready, is_true, name, namespace, text, truth};
+use crate::registry::Deletion;
 use crate::resource::GroupResource;
-use crate::resource::builtin::{NODES, PODS, SECRETS};
+use crate::resource::builtin::{NODES, PODS};
 use crate::store::Change;
 
 const MANAGER: &str = "capi-kubeadm-control-plane";
@@ -96,7 +97,7 @@ impl Controller for ControlPlanes {
             .simulation
             .cluster(&workload_name(namespace(&owner), name(&owner)));
         if ready {
-            kubeconfig(cx.cluster, &plane, &owner)?;
+            kubeconfig::provide(cx.cluster, &plane, &owner)?;
         }
         let parts = Parts {
             plane: &plane,
@@ -108,7 +109,7 @@ impl Controller for ControlPlanes {
         if ready {
             parts.act(cx)?;
         }
-        status(cx, key, ready, workload.as_ref())?;
+        status::report(cx, key, ready, workload.as_ref())?;
         Ok(Next::After(LOOK))
     }
 }
@@ -381,179 +382,4 @@ fn let_go(cluster: &Cluster, machine: &Value) -> Result<(), ApiError> {
             }
         },
     ))
-}
-
-/// The administrator's kubeconfig of the workload cluster, and the certificate Secrets beside it.
-fn kubeconfig(cluster: &Cluster, plane: &Value, owner: &Value) -> Result<(), ApiError> {
-    let (space, own) = (namespace(owner), name(owner));
-    let secret_name = format!("{own}-kubeconfig");
-    if cluster.api().get(&SECRETS, space, &secret_name).is_some() {
-        return Ok(());
-    }
-    let document = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": format!("{own}-admin@{own}"),
-        "clusters": [{"name": own, "cluster": {"server": server(space, own)}}],
-        "contexts": [{"name": format!("{own}-admin@{own}"), "context": {"cluster": own, "user": format!("{own}-admin")}}],
-        "users": [{"name": format!("{own}-admin"), "user": {"token": cluster.api().uid()}}],
-    });
-    let secret = |name: String, data: Value| {
-        json!({
-            "apiVersion": "v1", "kind": "Secret", "type": "cluster.x-k8s.io/secret",
-            "metadata": {"namespace": space, "name": name, "labels": {CLUSTER_NAME: own},
-                "ownerReferences": [controlled_by(plane)]},
-            "data": data,
-        })
-    };
-    let encoded = base64(document.to_string().as_bytes());
-    let mut secrets = vec![secret(secret_name, json!({"value": encoded}))];
-    for part in ["ca", "etcd", "proxy", "sa"] {
-        secrets.push(secret(
-            format!("{own}-{part}"),
-            json!({"tls.crt": "", "tls.key": ""}),
-        ));
-    }
-    for secret in secrets {
-        match cluster.api().create(&SECRETS, secret, &Write::by(MANAGER)) {
-            Err(error) if error.reason != "AlreadyExists" => return Err(error),
-            _ => {}
-        }
-    }
-    Ok(())
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let group = chunk
-            .iter()
-            .fold(0_u32, |group, byte| group << 8 | u32::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for place in 0..4 {
-            let digit = usize::try_from(group >> (18 - 6 * place) & 63).unwrap_or(0);
-            text.push(if place <= chunk.len() {
-                char::from(DIGITS[digit])
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
-
-fn status(cx: &Cx<'_>, key: &Key, ready: bool, workload: Option<&Cluster>) -> Result<(), ApiError> {
-    let api = cx.cluster.api();
-    let Some(plane) = api.get(&CONTROL_PLANES, &key.namespace, &key.name) else {
-        return Ok(());
-    };
-    let own = text(&plane, "/metadata/labels/cluster.x-k8s.io~1cluster-name").to_owned();
-    let mine = machines(cx.cluster, &key.namespace, &own, |machine| {
-        is_controlled_by(machine, &plane)
-    });
-    let all: Vec<&Value> = mine.iter().map(AsRef::as_ref).collect();
-    let number = |kind: &str| all.iter().filter(|machine| is_true(machine, kind)).count();
-    let (replicas, count_ready, available, updated) = (
-        all.len(),
-        number("Ready"),
-        number("Available"),
-        number("UpToDate"),
-    );
-    let answers =
-        workload.is_some_and(|workload| workload.api().list(&NODES, None).iter().any(|_| true));
-    let initialized = truth(&plane, "/status/initialization/controlPlaneInitialized") || answers;
-    let lowest = all
-        .iter()
-        .map(|machine| text(machine, "/spec/version").to_owned())
-        .min_by_key(|version| numbers(version));
-    let health = |kinds: &[&str]| -> State {
-        if !initialized {
-            return State::unknown(
-                "InspectionFailed",
-                "Waiting for Cluster control plane to be initialized",
-            );
-        }
-        let wrong: Vec<String> = all
-            .iter()
-            .flat_map(|machine| {
-                kinds.iter().filter_map(|kind| {
-                    let (status, _, message) = conditions::get(machine, kind)?;
-                    (status == "False")
-                        .then(|| format!("* Machine {}:\n  * {kind}: {message}", name(machine)))
-                })
-            })
-            .collect();
-        let known = all
-            .iter()
-            .any(|machine| kinds.iter().any(|kind| is_true(machine, kind)));
-        if !wrong.is_empty() {
-            State::no("NotHealthy", wrong.join("\n"))
-        } else if known {
-            State::yes("Healthy")
-        } else {
-            State::unknown("HealthUnknown", "")
-        }
-    };
-    let etcd = health(&["EtcdPodHealthy", "EtcdMemberHealthy"]);
-    let components = health(&[
-        "APIServerPodHealthy",
-        "ControllerManagerPodHealthy",
-        "SchedulerPodHealthy",
-    ]);
-    let serving = all.iter().any(|machine| {
-        is_true(machine, "APIServerPodHealthy")
-            && is_true(machine, "EtcdPodHealthy")
-            && is_true(machine, "ControllerManagerPodHealthy")
-    });
-    let now = api.clock().stamp();
-    api.modify(&CONTROL_PLANES, &key.namespace, &key.name, MANAGER, |plane| {
-        let wanted = usize::try_from(plane["spec"]["replicas"].as_u64().unwrap_or(1)).unwrap_or(1);
-        let status = &mut plane["status"];
-        status["replicas"] = json!(replicas);
-        status["readyReplicas"] = json!(count_ready);
-        status["availableReplicas"] = json!(available);
-        status["upToDateReplicas"] = json!(updated);
-        status["selector"] = json!(format!("{CLUSTER_NAME}={own},{CONTROL_PLANE_LABEL}"));
-        if let Some(lowest) = &lowest {
-            status["version"] = json!(lowest);
-        }
-        if initialized {
-            status["initialization"]["controlPlaneInitialized"] = json!(true);
-        }
-        plane["status"]["observedGeneration"] = plane["metadata"]["generation"].clone();
-        let is_available = if serving && initialized {
-            State::yes("Available")
-        } else if !initialized {
-            State::no("NotAvailable", "Control plane not yet initialized")
-        } else {
-            State::no("NotAvailable", "* At least one Machine with healthy control plane components and etcd is required")
-        };
-        conditions::set(plane, "Available", &is_available, &now);
-        conditions::set_older(plane, "Available", &is_available, &now);
-        let certificates = if ready { State::yes("Available") } else { State::unknown("InternalError", "Please check controller logs for errors") };
-        if ready {
-            conditions::set(plane, "CertificatesAvailable", &certificates, &now);
-        }
-        conditions::set(plane, "Initialized", &State::either(initialized, "Initialized", "NotInitialized"), &now);
-        conditions::set(plane, "EtcdClusterHealthy", &etcd, &now);
-        conditions::set(plane, "ControlPlaneComponentsHealthy", &components, &now);
-        for (kind, state) in going_on(replicas, wanted, replicas - updated) {
-            conditions::set(plane, kind, &state, &now);
-        }
-        conditions::set(plane, "MachinesReady", &aggregate(&all, "Ready", "Ready", "NotReady", "NoReplicas"), &now);
-        conditions::set(plane, "MachinesUpToDate", &aggregate(&all, "UpToDate", "UpToDate", "NotUpToDate", "NoReplicas"), &now);
-    })?;
-    Ok(())
-}
-
-/// A version as numbers, to be compared.
-pub(super) fn numbers(version: &str) -> Vec<u64> {
-    let plain = version
-        .trim_start_matches('v')
-        .split(['-', '+'])
-        .next()
-        .unwrap_or_default();
-    plain
-        .split('.')
-        .map(|part| part.parse().unwrap_or(0))
-        .collect()
 }

@@ -1,7 +1,5 @@
 //! MachineSets: as many Machines of one template as asked for.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::access::{hold, is_controlled_by, machines, referred, release, resource_of};
@@ -270,6 +268,3 @@ fn missing(reference: &Value) -> ApiError {
         ),
     )
 }
-
-/// How soon an owner looks again at what does not wake it.
-pub(super) const AGAIN: Duration = Duration::from_secs(2);
