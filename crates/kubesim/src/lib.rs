@@ -5,7 +5,9 @@
 //! are small [`Controller`]s over the same [`Store`], and everything that waits does so on tokio's
 //! clock: paused, a rollout of minutes takes the time of its computation, the same for the same seed.
 
+pub mod admission;
 pub mod authorization;
+pub mod capi;
 pub mod clock;
 pub mod cluster;
 pub mod controller;
@@ -18,7 +20,8 @@ pub mod kubelet;
 pub mod logs;
 pub mod network;
 mod object;
-pub mod pulse;
+pub mod protobuf;
+mod pulse;
 pub mod random;
 pub mod registry;
 pub mod resource;
@@ -29,6 +32,7 @@ pub mod server;
 pub mod simulation;
 pub mod store;
 
+pub use admission::{Admission, AdmissionRequest};
 pub use authorization::User;
 pub use clock::Clock;
 pub use cluster::Cluster;

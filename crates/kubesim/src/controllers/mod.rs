@@ -1,10 +1,16 @@
 //! The controllers of Kubernetes itself, as kube-controller-manager, kube-scheduler and the kubelets
 //! run them.
 
+mod garbage_collector;
+mod namespaces;
+
 use crate::controller::Controller;
 
 /// All of them, for a cluster as kubeadm makes it.
 #[must_use]
 pub fn all() -> Vec<Box<dyn Controller>> {
-    Vec::new()
+    vec![
+        Box::new(garbage_collector::GarbageCollector),
+        Box::new(namespaces::Namespaces),
+    ]
 }
