@@ -86,10 +86,11 @@ pub fn lint(files: &[PathBuf]) -> Result<(), Failure> {
     let mut wrong = Vec::new();
     let mut text = String::new();
     let mut judge = |shown: String, read: Result<Suite, suite::SuiteError>| match read {
-        Ok(suite) => text.push_str(&format!(
-            "{shown}: {} checks, nothing wrong\n",
-            suite.checks.len()
-        )),
+        Ok(suite) => {
+            let count = suite.checks.len();
+            let plural = if count == 1 { "" } else { "s" };
+            text.push_str(&format!("{shown}: {count} check{plural}, nothing wrong\n"));
+        }
         Err(error) => wrong.push(error.to_string()),
     };
     if files.is_empty() {
