@@ -55,6 +55,19 @@ impl Bench {
         self.create(&id, object);
     }
 
+    /// Does something while a client already waits for it.
+    pub fn later(
+        &self,
+        change: impl FnOnce(&Cluster) -> Result<(), kubesim::ApiError> + Send + 'static,
+    ) -> Later<'_> {
+        let cluster = self.cluster.clone();
+        let task = self.runtime.spawn(async move {
+            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+            change(&cluster)
+        });
+        Later(&self.runtime, task)
+    }
+
     /// Makes an object.
     pub fn create(&self, id: &kubesim::GroupResource, object: serde_json::Value) {
         let _inside = self.runtime.enter();
@@ -117,6 +130,19 @@ impl Bench {
             stdin.write_all(input.as_bytes())?;
         }
         Ok(child.wait_with_output()?)
+    }
+}
+
+/// What is done while a client waits.
+pub struct Later<'b>(
+    &'b Runtime,
+    tokio::task::JoinHandle<Result<(), kubesim::ApiError>>,
+);
+
+impl Later<'_> {
+    /// Waits until it is done.
+    pub fn done(self) -> Result<(), Failed> {
+        Ok(self.0.block_on(self.1)??)
     }
 }
 
