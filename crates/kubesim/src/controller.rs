@@ -88,6 +88,7 @@ pub trait Controller: Send {
 
 struct Running {
     controller: Box<dyn Controller>,
+    wakes: Vec<GroupResource>,
     random: Random,
     failures: BTreeMap<Key, u32>,
 }
@@ -116,6 +117,7 @@ impl Manager {
             .into_iter()
             .map(|controller| Running {
                 random: root.fork(controller.name()),
+                wakes: controller.wakes(),
                 controller,
                 failures: BTreeMap::new(),
             })
@@ -182,11 +184,7 @@ impl Manager {
 
     fn notice(&mut self, change: &Change) {
         for index in 0..self.running.len() {
-            if self.running[index]
-                .controller
-                .wakes()
-                .contains(&change.resource)
-            {
+            if self.running[index].wakes.contains(&change.resource) {
                 for (index, key) in self.keys(index, change) {
                     self.wake(index, key);
                 }

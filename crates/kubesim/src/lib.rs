@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod controller;
 pub mod controllers;
 pub mod error;
+mod event;
 pub mod fault;
 pub mod http;
 pub mod kubeadm;
@@ -19,6 +20,7 @@ mod object;
 pub mod random;
 pub mod registry;
 pub mod resource;
+mod selector;
 pub mod simulation;
 pub mod store;
 

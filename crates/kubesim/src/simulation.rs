@@ -13,6 +13,7 @@ use crate::error::ApiError;
 use crate::fault::Faults;
 use crate::kubelet::image::Images;
 use crate::kubelet::machine::Machines;
+use crate::kubelet::program::Programs;
 use crate::random::Random;
 use crate::store::lock;
 
@@ -40,6 +41,7 @@ struct Inner {
     random: Random,
     faults: Faults,
     images: Images,
+    programs: Programs,
     clusters: Mutex<BTreeMap<String, Cluster>>,
 }
 
@@ -65,6 +67,7 @@ impl Simulation {
             random: Random::new(options.seed),
             faults: Faults::default(),
             images: Images::default(),
+            programs: Programs::default(),
             clusters: Mutex::default(),
         }))
     }
@@ -93,6 +96,12 @@ impl Simulation {
         &self.0.images
     }
 
+    /// What runs in containers.
+    #[must_use]
+    pub fn programs(&self) -> &Programs {
+        &self.0.programs
+    }
+
     /// A cluster by name.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Option<Cluster> {
@@ -108,7 +117,11 @@ impl Simulation {
     /// Adds an empty cluster with an API server and these controllers, which run from now on, until
     /// the cluster is removed. Must be called within a tokio runtime.
     pub fn add_cluster(&self, name: &str, controllers: Vec<Box<dyn Controller>>) -> Cluster {
-        let machines = Machines::new(self.faults().clone(), self.images().clone());
+        let machines = Machines::new(
+            self.faults().clone(),
+            self.images().clone(),
+            self.programs().clone(),
+        );
         let cluster = Cluster::new(name, self.clock(), self.random(name), machines);
         let manager = Manager::new(self.clone(), cluster.clone(), controllers);
         cluster.run(manager);

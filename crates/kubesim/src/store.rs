@@ -3,6 +3,8 @@
 //! The store knows nothing of the API's rules; [`crate::registry`] does. A write gives the object the
 //! next revision; readers share what is stored.
 
+mod index;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -11,8 +13,10 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use self::index::Index;
 use crate::error::ApiError;
 use crate::resource::GroupResource;
+use crate::resource::builtin::PODS;
 
 /// How many changes of each resource are kept for watches that begin in the past; older ones are
 /// answered with 410.
@@ -136,6 +140,7 @@ impl Bucket {
 struct Inner {
     revision: u64,
     buckets: BTreeMap<GroupResource, Bucket>,
+    index: Index,
     observers: Vec<std::sync::Weak<Mutex<VecDeque<Arc<Change>>>>>,
 }
 
@@ -228,6 +233,32 @@ impl Store {
             }
         };
         (objects, inner.revision)
+    }
+
+    /// The objects of a resource that name an owner, by its uid.
+    #[must_use]
+    pub fn owned(&self, resource: &GroupResource, uid: &str) -> Vec<Arc<Stored>> {
+        let inner = lock(&self.inner);
+        let Some(bucket) = inner.buckets.get(resource) else {
+            return Vec::new();
+        };
+        let places = inner.index.owned(resource, uid);
+        places
+            .filter_map(|place| bucket.objects.get(place).cloned())
+            .collect()
+    }
+
+    /// The pods that are bound to a node; with an empty name, those that are bound to none.
+    #[must_use]
+    pub fn on_node(&self, node: &str) -> Vec<Arc<Stored>> {
+        let inner = lock(&self.inner);
+        let Some(bucket) = inner.buckets.get(&PODS) else {
+            return Vec::new();
+        };
+        let places = inner.index.on_node(node);
+        places
+            .filter_map(|place| bucket.objects.get(place).cloned())
+            .collect()
     }
 
     /// How many objects of a resource there are.
@@ -379,6 +410,9 @@ impl Store {
     ) {
         let revision = object.revision;
         inner.revision = revision;
+        let now = (kind != ChangeKind::Deleted).then(|| &*object.value);
+        let before = previous.as_ref().map(|previous| &*previous.value);
+        inner.index.note(resource, &object.place(), before, now);
         let change = Arc::new(Change {
             kind,
             resource: resource.clone(),
@@ -477,6 +511,29 @@ mod tests {
             .map(|change| change.object.place().1)
             .collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn objects_are_found_by_their_owner_and_pods_by_their_node() {
+        let store = Store::default();
+        let pod = |node: &str, owner: &str| {
+            json!({"metadata": {"namespace": "demo", "name": "p", "ownerReferences": [{"uid": owner}]},
+                "spec": {"nodeName": node}})
+        };
+        let put = |object| store.put(&PODS, object, Arc::default(), None).unwrap();
+        let found = |node: &str, owner: &str| {
+            (
+                store.on_node(node).len(),
+                store.owned(&PODS, owner).len(),
+                store.owned(&MAPS, owner).len(),
+            )
+        };
+        put(pod("", "a"));
+        assert_eq!(found("", "a"), (1, 1, 0));
+        put(pod("w1", "b"));
+        assert_eq!((found("", "a"), found("w1", "b")), ((0, 0, 0), (1, 1, 0)));
+        store.remove(&PODS, "demo", "p", None).unwrap();
+        assert_eq!(found("w1", "b"), (0, 0, 0));
     }
 
     #[test]

@@ -365,6 +365,8 @@ impl crate::kubelet::machine::Machines {
             enforces: None,
             running: true,
             faults,
+            pods: String::new(),
+            pulls: BTreeMap::new(),
             last_address: 1,
             number: state.joined,
         };
@@ -377,6 +379,7 @@ impl crate::kubelet::machine::Machines {
         if state.machines.remove(name).is_some() {
             state.left = true;
         }
+        state.pods.retain(|_, pod| pod.node != name);
     }
 
     fn set_static_pods(&self, name: &str, manifests: BTreeMap<String, Value>) {
