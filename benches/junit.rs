@@ -98,6 +98,7 @@ fn write_stream(folder: &Path, cases: usize) -> Result<()> {
         engine: "kind".to_owned(),
         delivery: "direct".to_owned(),
         command: vec![],
+        rehearsal: None,
     })?;
     for phase in [Phase::CheckBefore, Phase::CheckAfter] {
         push(What::PhaseStarted {

@@ -34,6 +34,8 @@ fn child() {
         delivery: "direct".to_owned(),
         command: vec![],
         history: None,
+        rehearsal: None,
+        virtual_time: false,
     };
     let _ = run.run(async |_| -> Ending { std::future::pending().await });
 }

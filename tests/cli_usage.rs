@@ -17,11 +17,13 @@ fn help_is_an_answer() {
     Usage: stackgate <COMMAND>
 
     Commands:
-      run      Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
-      doctor   Check the machine: every problem at once, each with its remedy
-      clean    Remove what earlier runs left behind
-      suites   The suites of checks that ship with stackgate
-      version  Print the version
+      run        Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
+      doctor     Check the machine: every problem at once, each with its remedy
+      clean      Remove what earlier runs left behind
+      faults     List the faults that a rehearsal can be given with `run --fault`
+      suites     The suites of checks that ship with stackgate
+      scs-check  Check a subject against an SCS certificate scope, as scs-compliance-check.py does
+      version    Print the version
 
     Options:
       -h, --help     Print help
@@ -52,13 +54,21 @@ fn each_command_has_its_own_help() {
       [STACK]  The stack under test: a folder with stack.yaml, or the name of one in the stacks folder
 
     Options:
-          --engine <ENGINE>           Where clusters come from [default: kind] [possible values: kind]
+          --engine <ENGINE>           Where clusters come from [default: kind where this machine is
+                                      ready for it, else embedded] [possible values: kind, embedded]
           --management <MODE> [NAME]  The management cluster: `fresh` is made and removed, `keep NAME`
                                       is made and stays, `reuse NAME` stayed from an earlier run
           --keep <KEEP>               Whether to keep the clusters at the end [default: never] [possible
                                       values: never, on-failure, always]
+          --seed <SEED>               What all randomness of a rehearsal comes from: the same seed gives
+                                      the same run [default: random, told in the report]
+          --real-time                 Let a rehearsal take as long as real clusters would, to watch it
+          --fault <NAME[@PHASE]>      Make something go wrong in a rehearsal, when it enters a phase;
+                                      may be given again
           --timeout-scale <FACTOR>    Multiplies every deadline; from 0.1 to 100 [default: 1]
           --reports <DIR>             Where the run's folder goes [default: reports]
+          --history <FILE>            Also write what becomes of each watched object to this file
+                                      (gzipped JSON lines)
           --stacks <DIR>              Where stacks are found by name [default: stacks-under-test here,
                                       else in the checkout of this program]
       -h, --help                      Print help (see more with '--help')
@@ -75,7 +85,7 @@ fn each_command_has_its_own_help() {
       [STACK]  Also ask for what this stack needs, such as its images
 
     Options:
-          --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind]
+          --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind, embedded]
           --stacks <DIR>     Where stacks are found by name [default: stacks-under-test here, else in
                              the checkout of this program]
       -h, --help             Print help (see more with '--help')
@@ -93,7 +103,7 @@ fn each_command_has_its_own_help() {
 
     Options:
           --kept <NAME>      Remove the management cluster that was kept under this name
-          --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind]
+          --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind, embedded]
       -h, --help             Print help (see more with '--help')
     --- stderr
     ");
@@ -172,7 +182,7 @@ fn wrong_flags_are_wrong_usage() {
     --- stdout
     --- stderr
     error: invalid value 'nope' for '--engine <ENGINE>'
-      [possible values: kind]
+      [possible values: kind, embedded]
 
     For more information, try '--help'.
     ");
@@ -191,7 +201,7 @@ fn wrong_flags_are_wrong_usage() {
     --- stderr
     error: unexpected argument '--retries' found
 
-      tip: a similar argument exists: '--reports'
+      tip: a similar argument exists: '--real-time'
 
     Usage: stackgate run <STACK> [OPTIONS]
 

@@ -159,7 +159,7 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
         &[(namespaces.clone(), "")],
     );
     while !view.unsettled().is_empty() {
-        view.changes().changed().await.unwrap();
+        view.changes().changed().await;
     }
     let own = view.get(&namespaces, "", &management.namespace).unwrap();
     assert_eq!(own.label("stackgate/run"), Some(bench.run.as_str()));

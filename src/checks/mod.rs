@@ -6,6 +6,7 @@ mod judgement;
 mod pods;
 pub mod sandbox;
 pub mod scs;
+mod tool_pod;
 #[cfg(test)]
 pub(crate) mod world;
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::scs_check::ScsCheckArgs;
+use crate::engine::embedded::faults::Injected;
 use crate::gate;
 use crate::record::RunId;
 
@@ -33,9 +35,13 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Remove what earlier runs left behind
     Clean(CleanArgs),
+    /// List the faults that a rehearsal can be given with `run --fault`
+    Faults(FaultsArgs),
     /// The suites of checks that ship with stackgate
     #[command(subcommand)]
     Suites(SuitesCommand),
+    /// Check a subject against an SCS certificate scope, as scs-compliance-check.py does
+    ScsCheck(Box<ScsCheckArgs>),
     /// Print the version
     Version,
     /// Print the JSON schema of a file format
@@ -55,7 +61,7 @@ pub struct RunArgs {
     #[arg(value_name = "STACK", required_unless_present = "management")]
     pub stack: Option<PathBuf>,
     #[command(flatten)]
-    pub engine: EngineArgs,
+    pub engine: RunEngineArgs,
     /// The management cluster: `fresh` is made and removed, `keep NAME` is made and stays,
     /// `reuse NAME` stayed from an earlier run
     #[arg(long, num_args = 1..=2, value_names = ["MODE", "NAME"])]
@@ -63,6 +69,8 @@ pub struct RunArgs {
     /// Whether to keep the clusters at the end
     #[arg(long, value_enum, default_value_t = Keep::Never)]
     pub keep: Keep,
+    #[command(flatten)]
+    pub rehearsal: RehearsalArgs,
     /// Multiplies every deadline; from 0.1 to 100
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = timeout_scale)]
     pub timeout_scale: f64,
@@ -74,6 +82,37 @@ pub struct RunArgs {
     pub history: Option<PathBuf>,
     #[command(flatten)]
     pub stacks: StacksArgs,
+}
+
+/// What only simulated clusters can do; each of these asks for the embedded engine.
+#[derive(Debug, Args)]
+pub struct RehearsalArgs {
+    /// What all randomness of a rehearsal comes from: the same seed gives the same run [default:
+    /// random, told in the report]
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// Let a rehearsal take as long as real clusters would, to watch it
+    #[arg(long)]
+    pub real_time: bool,
+    /// Make something go wrong in a rehearsal, when it enters a phase; may be given again
+    #[arg(long = "fault", value_name = "NAME[@PHASE]")]
+    pub faults: Vec<Injected>,
+}
+
+#[derive(Debug, Args)]
+pub struct FaultsArgs {
+    /// How they are listed
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// For people
+    Table,
+    /// A name and its description a line, with a tab between
+    Plain,
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +152,13 @@ pub struct EngineArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct RunEngineArgs {
+    /// Where clusters come from [default: kind where this machine is ready for it, else embedded]
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineKind>,
+}
+
+#[derive(Debug, Args)]
 pub struct StacksArgs {
     /// Where stacks are found by name [default: stacks-under-test here, else in the checkout of this
     /// program]
@@ -125,6 +171,8 @@ pub struct StacksArgs {
 pub enum EngineKind {
     /// Docker: kind, Cluster API and its Docker provider
     Kind,
+    /// Simulated clusters in this process: a rehearsal in seconds, not a gate on real clusters
+    Embedded,
 }
 
 impl EngineKind {
@@ -133,6 +181,7 @@ impl EngineKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Kind => "kind",
+            Self::Embedded => "embedded",
         }
     }
 }

@@ -5,14 +5,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use tokio::time::Instant;
 
-use super::exit::{Ending, Exit, Failure};
+use super::exit::{Ending, Failure};
 use super::{signals, usage};
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
 use crate::gate;
-use crate::record::{Clock, Counts, History, Recorder, ReleaseRef, RunId, Verdict, What};
+use crate::record::{
+    Clock, Counts, History, Recorder, Rehearsal, ReleaseRef, RunId, Verdict, What,
+};
 use crate::report;
 use crate::report::overview::Overview;
 use crate::report::terminal::{Live, Screen};
@@ -40,6 +41,10 @@ pub struct Conduct {
     pub delivery: String,
     /// The command line, as given.
     pub command: Vec<String>,
+    /// Set when the clusters are simulated.
+    pub rehearsal: Option<Rehearsal>,
+    /// Whether the run's time is virtual: waiting then takes no longer than its computation.
+    pub virtual_time: bool,
     /// Where what becomes of watched objects goes.
     pub history: Option<PathBuf>,
 }
@@ -51,14 +56,27 @@ impl Conduct {
     /// # Errors
     /// When the folder or the reports cannot be written, or the gate panicked.
     pub fn run(self, gate: impl AsyncFnOnce(Context) -> gate::Ending) -> Result<Verdict, Failure> {
-        let started = Instant::now();
-        let runtime = super::runtime()?;
-        let live = Live::new(Screen::stderr());
-        let recorder = Recorder::create(&self.folder, Clock::system(), vec![Box::new(live)])
+        let watch = usage::Stopwatch::start();
+        let runtime = super::runtime_with(self.virtual_time)?;
+        // Everything that is told of the run is told by its clock.
+        let _clock = runtime.enter();
+        let live = Live::new(Screen::stderr(), self.virtual_time);
+        let clock = if self.virtual_time {
+            Clock::rehearsed()
+        } else {
+            Clock::system()
+        };
+        let recorder = Recorder::create(&self.folder, clock, vec![Box::new(live)])
             .map_err(Failure::infrastructure)?;
         let interrupt = Interrupt::default();
-        signals::listen(interrupt.clone(), recorder.clone(), self.run.clone())
-            .map_err(Failure::infrastructure)?;
+        let run_time = runtime.handle().clone();
+        signals::listen(
+            interrupt.clone(),
+            recorder.clone(),
+            self.run.clone(),
+            run_time,
+        )
+        .map_err(Failure::infrastructure)?;
         let mut context = Context::new(self.run.clone(), recorder, interrupt, self.timeout_scale);
         let history = self.history.as_deref().map(History::create).transpose();
         context.history = history.map_err(Failure::input)?;
@@ -89,9 +107,10 @@ impl Conduct {
                 counts,
             });
         }
-        let seconds = started.elapsed().as_secs_f64();
-        context.emit(What::Usage(usage::measure(seconds, context.reactions())));
-        let exit_code = Exit::of(&Ending::Verdict(verdict)).code();
+        let usage = usage::measure(watch.seconds(), context.reactions());
+        context.emit(What::Usage(usage));
+        let seconds = clock.elapsed().as_secs_f64();
+        let exit_code = Ending::Verdict(verdict).code();
         context.emit(What::RunFinished { exit_code, seconds });
         tell(&self.folder, &kept).map_err(Failure::infrastructure)?;
         if panicked {
@@ -114,6 +133,7 @@ impl Conduct {
             engine: self.engine.clone(),
             delivery: self.delivery.clone(),
             command: self.command.clone(),
+            rehearsal: self.rehearsal.clone(),
         }
     }
 }
@@ -159,6 +179,8 @@ mod tests {
             delivery: "direct".to_owned(),
             command: vec![],
             history: None,
+            rehearsal: None,
+            virtual_time: false,
         }
     }
 
@@ -230,7 +252,7 @@ mod tests {
             "{failure:?}"
         );
         assert!(failure.hints[0].ends_with("/run") && failure.hints[1].ends_with("clean 7f3a09bc"));
-        assert_eq!(Exit::of(&Ending::Failed(failure)), Exit::NoVerdict);
+        assert_eq!(Ending::Failed(failure).code(), 3);
         let summary = Summary::read(&folder.path().join("run").join(STREAM)).unwrap();
         assert_eq!(
             (summary.verdict, summary.exit_code),

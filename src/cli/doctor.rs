@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::anyhow;
 
 use super::args::DoctorArgs;
+use super::engine::Wanted;
 use super::exit::Failure;
 use super::run::Management;
 use super::stacks;
@@ -24,13 +25,15 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let stack = stacks::read(&folder, args.stacks.stacks.as_deref())?;
     let run = RunId::random();
     let cluster = format!("{}-{run}", stack.name);
-    let engine = super::engine::make(
-        args.engine.engine,
-        &stack,
-        &run,
-        &cluster,
-        &Management::Fresh,
-    )?;
+    let wanted = Wanted {
+        stack: &stack,
+        run: &run,
+        cluster: &cluster,
+        management: &Management::Fresh,
+        seed: 0,
+        faults: &[],
+    };
+    let engine = super::engine::make(args.engine.engine, &wanted)?;
     let problems = super::runtime()?.block_on(engine.preflight());
     judge(engine.name(), &problems)
 }

@@ -9,22 +9,47 @@ use super::run::Management;
 use crate::checks::TOOLS_IMAGE;
 use crate::engine::Engine;
 use crate::engine::config::Config;
+use crate::engine::embedded::faults::Injected;
+use crate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use crate::engine::kind::{self, KindEngine, KindOptions, ManagementMode};
 use crate::record::RunId;
 use crate::stack::Stack;
+
+/// What an engine is made for.
+pub struct Wanted<'a> {
+    /// The stack under test.
+    pub stack: &'a Stack,
+    /// The run.
+    pub run: &'a RunId,
+    /// The workload cluster's name.
+    pub cluster: &'a str,
+    /// Where the management cluster comes from.
+    pub management: &'a Management,
+    /// What all randomness of simulated clusters comes from.
+    pub seed: u64,
+    /// What is made to go wrong with them.
+    pub faults: &'a [Injected],
+}
 
 /// Makes the engine for a run of a stack.
 ///
 /// # Errors
 /// When the machine's configuration is wrong.
-pub fn make(
-    engine: EngineKind,
-    stack: &Stack,
-    run: &RunId,
-    cluster: &str,
-    management: &Management,
-) -> Result<Box<dyn Engine>, Failure> {
+pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, Failure> {
+    let Wanted {
+        stack,
+        run,
+        cluster,
+        management,
+        ..
+    } = *wanted;
     match engine {
+        EngineKind::Embedded => Ok(Box::new(EmbeddedEngine::new(EmbeddedOptions {
+            run: run.clone(),
+            seed: wanted.seed,
+            faults: wanted.faults.to_vec(),
+            workload_cluster: cluster.to_owned(),
+        }))),
         EngineKind::Kind => {
             let config = Config::load().map_err(Failure::input)?;
             let spec = &stack.spec;
@@ -68,6 +93,8 @@ pub async fn clean(
     match (engine, kept) {
         (EngineKind::Kind, Some(name)) => kind::clean_kept(&name).await,
         (EngineKind::Kind, None) => kind::clean(run).await,
+        // Simulated clusters end with their process.
+        (EngineKind::Embedded, _) => Ok(Vec::new()),
     }
 }
 
@@ -78,6 +105,7 @@ pub async fn clean(
 pub async fn others(engine: EngineKind) -> anyhow::Result<BTreeSet<RunId>> {
     match engine {
         EngineKind::Kind => kind::others().await,
+        EngineKind::Embedded => Ok(BTreeSet::new()),
     }
 }
 

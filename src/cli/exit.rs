@@ -31,6 +31,8 @@ pub enum Ending {
     Verdict(Verdict),
     /// It could not do what it was asked to.
     Failed(Failure),
+    /// It counted as the SCS checker counts.
+    Counted(u8),
 }
 
 /// Why a command could not do what it was asked to, and what to do about it.
@@ -81,23 +83,27 @@ impl Failure {
     }
 }
 
-impl Exit {
+impl Ending {
     /// The one place where an ending becomes a code.
     #[must_use]
-    pub const fn of(ending: &Ending) -> Self {
-        match ending {
-            Ending::Done | Ending::Verdict(Verdict::Open) => Self::Open,
-            Ending::Verdict(Verdict::Closed) => Self::Closed,
-            Ending::Verdict(Verdict::None) => Self::NoVerdict,
-            Ending::Verdict(Verdict::NothingRan) => Self::NothingRan,
-            Ending::Verdict(Verdict::Interrupted) => Self::Interrupted,
-            Ending::Failed(failure) => match failure.blame {
-                Blame::Input => Self::Usage,
-                Blame::Infrastructure => Self::NoVerdict,
+    pub const fn code(&self) -> u8 {
+        let exit = match self {
+            Self::Counted(code) => return *code,
+            Self::Done | Self::Verdict(Verdict::Open) => Exit::Open,
+            Self::Verdict(Verdict::Closed) => Exit::Closed,
+            Self::Verdict(Verdict::None) => Exit::NoVerdict,
+            Self::Verdict(Verdict::NothingRan) => Exit::NothingRan,
+            Self::Verdict(Verdict::Interrupted) => Exit::Interrupted,
+            Self::Failed(failure) => match failure.blame {
+                Blame::Input => Exit::Usage,
+                Blame::Infrastructure => Exit::NoVerdict,
             },
-        }
+        };
+        exit.code()
     }
+}
 
+impl Exit {
     /// The number that the process ends with.
     #[must_use]
     pub const fn code(self) -> u8 {
@@ -118,7 +124,12 @@ mod tests {
     use super::*;
 
     fn code(ending: &Ending) -> u8 {
-        Exit::of(ending).code()
+        ending.code()
+    }
+
+    #[test]
+    fn a_count_is_what_it_is() {
+        assert_eq!(code(&Ending::Counted(7)), 7);
     }
 
     #[test]

@@ -6,8 +6,10 @@ pub mod conduct;
 mod doctor;
 mod engine;
 pub mod exit;
+mod faults;
 pub mod run;
 mod schema;
+mod scs_check;
 mod signals;
 mod stacks;
 mod suites;
@@ -31,14 +33,18 @@ pub fn main() -> ExitCode {
             // that the answer could not be written.
             let _ = error.print();
             let asked = !error.use_stderr();
-            return if asked { Exit::Open } else { Exit::Usage }.into();
+            return if asked {
+                Exit::Open.into()
+            } else {
+                scs_check::usage_code().unwrap_or(Exit::Usage.code()).into()
+            };
         }
     };
     let ending = dispatch(cli).unwrap_or_else(Ending::Failed);
     if let Ending::Failed(failure) = &ending {
-        complain(&causes(&failure.error), &failure.hints);
+        tell(failure);
     }
-    Exit::of(&ending).into()
+    ending.code().into()
 }
 
 fn dispatch(cli: Cli) -> Result<Ending, Failure> {
@@ -50,6 +56,12 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
         }
         Command::Doctor(args) => doctor::run(&args).map(done),
         Command::Clean(args) => clean::run(&args).map(done),
+        Command::ScsCheck(args) => {
+            let argv = std::env::args_os().skip(2);
+            let argv = argv.map(|word| word.to_string_lossy().into_owned());
+            scs_check::ending(&args, argv.collect())
+        }
+        Command::Faults(args) => faults::run(args.format).map(done),
         Command::Suites(SuitesCommand::List) => suites::list().map(done),
         Command::Version => print(&format!("stackgate {}\n", env!("CARGO_PKG_VERSION")))
             .map(done)
@@ -59,8 +71,15 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    runtime_with(false)
+}
+
+/// One thread for everything; with virtual time, waiting takes no time, and the order of what happens
+/// is always the same.
+fn runtime_with(virtual_time: bool) -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .start_paused(virtual_time)
         .build()
         .context("failed to start the runtime")
         .map_err(Failure::infrastructure)
@@ -78,6 +97,17 @@ fn print(text: &str) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// A line beside the data.
+fn note(line: &str) {
+    let _ = std::io::stderr()
+        .lock()
+        .write_all(format!("{line}\n").as_bytes());
+}
+
+fn tell(failure: &Failure) {
+    complain(&causes(&failure.error), &failure.hints);
 }
 
 /// The only place where errors are shown.

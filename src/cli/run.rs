@@ -1,19 +1,18 @@
 //! `stackgate run STACK`: the gate on one stack.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 
-use super::args::{EngineKind, RunArgs};
+use super::args::{EngineKind, RehearsalArgs, RunArgs};
 use super::conduct::Conduct;
-use super::engine::own_suites;
+use super::engine::{Wanted, own_suites};
 use super::exit::Failure;
 use super::stacks;
-use crate::engine::Engine;
 use crate::engine::kind::kept_name_problem;
 use crate::gate::{self, Keep, Plan};
-use crate::record::{ReleaseRef, RunId, Verdict};
-use crate::stack::Release;
+use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
+use crate::stack::{Pair, Release, Stack};
 use crate::suite::Suite;
 
 /// What is to be run, with nothing left to interpret.
@@ -23,8 +22,12 @@ pub struct Run {
     pub stack: PathBuf,
     /// Where the shipped stacks are, when it was said.
     pub stacks: Option<PathBuf>,
-    /// Where clusters come from.
-    pub engine: EngineKind,
+    /// The stack as it was typed.
+    pub typed: String,
+    /// Where clusters come from, when it was said.
+    pub engine: Option<EngineKind>,
+    /// What only simulated clusters can do.
+    pub rehearsal: RehearsalArgs,
     /// Where the management cluster comes from, and whether it stays.
     pub management: Management,
     /// Whether clusters stay after the run.
@@ -54,14 +57,43 @@ pub enum Management {
 /// When the input is wrong (nothing was created then), or the run could not be carried out at all.
 pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
     let run = Run::resolve(args)?;
-    let id = RunId::random();
-    let (plan, engine) = prepare(&run, &id)?;
+    let input = Input::read(&run)?;
+    let Chosen { engine, missing } = choose(&run, &input.stack)?;
+    let rehearses = engine == EngineKind::Embedded;
+    let seed = run.rehearsal.seed.unwrap_or_else(random_seed);
+    let id = if rehearses {
+        RunId::of_seed(seed)
+    } else {
+        RunId::random()
+    };
+    let Input {
+        stack,
+        suites,
+        pair,
+    } = input;
+    let plan = Plan::new(stack, pair, suites, run.keep, &id).map_err(Failure::input)?;
+    let faults = &run.rehearsal.faults;
+    let wanted = Wanted {
+        stack: &plan.stack,
+        run: &id,
+        cluster: &plan.cluster,
+        management: &run.management,
+        seed,
+        faults,
+    };
+    let engine = super::engine::make(engine, &wanted)?;
+    let rehearsal = rehearses.then(|| Rehearsal {
+        seed,
+        missing,
+        faults: faults.iter().map(ToString::to_string).collect(),
+        reproduce: run.reproduce(seed),
+    });
     let reference = |release: &Release| ReleaseRef {
         tag: release.tag.to_string(),
         kubernetes: release.kubernetes_version.to_string(),
     };
     let conduct = Conduct {
-        folder: run.reports.join(&plan.cluster),
+        folder: free(&run.reports, &plan.cluster),
         run: id,
         timeout_scale: run.timeout_scale,
         stack: plan.stack.name.to_string(),
@@ -71,22 +103,114 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         delivery: "direct".to_owned(),
         command,
         history: run.history,
+        virtual_time: rehearses && !run.rehearsal.real_time,
+        rehearsal,
     };
     conduct.run(async |context| gate::run(&plan, &context, &*engine).await)
 }
 
-/// Reads and judges everything that was given, and makes the engine; creates nothing.
-fn prepare(run: &Run, id: &RunId) -> Result<(Plan, Box<dyn Engine>), Failure> {
-    let stack = stacks::read(&run.stack, run.stacks.as_deref())?;
-    let suites =
-        Suite::load_all(&stack.spec.suites, &own_suites(&stack)).map_err(Failure::input)?;
-    let pair = stack.open_releases().map_err(Failure::input)?;
-    let plan = Plan::new(stack, pair, suites, run.keep, id).map_err(Failure::input)?;
-    let engine = super::engine::make(run.engine, &plan.stack, id, &plan.cluster, &run.management)?;
-    Ok((plan, engine))
+/// What was given, read and judged.
+struct Input {
+    stack: Stack,
+    suites: Vec<Suite>,
+    pair: Pair,
+}
+
+impl Input {
+    fn read(run: &Run) -> Result<Self, Failure> {
+        let stack = stacks::read(&run.stack, run.stacks.as_deref())?;
+        let suites =
+            Suite::load_all(&stack.spec.suites, &own_suites(&stack)).map_err(Failure::input)?;
+        let pair = stack.open_releases().map_err(Failure::input)?;
+        Ok(Self {
+            stack,
+            suites,
+            pair,
+        })
+    }
+}
+
+/// Where clusters come from, and what keeps them from being real ones.
+struct Chosen {
+    engine: EngineKind,
+    missing: Vec<String>,
+}
+
+/// Takes the engine that was asked for; without one real clusters where this machine is ready for
+/// them, else simulated ones.
+fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
+    let chosen = |engine, missing| Ok(Chosen { engine, missing });
+    if let Some(engine) = run.engine {
+        return chosen(engine, Vec::new());
+    }
+    let id = RunId::random();
+    let wanted = Wanted {
+        stack,
+        run: &id,
+        cluster: &format!("{}-{id}", stack.name),
+        management: &run.management,
+        seed: 0,
+        faults: &[],
+    };
+    // Another engine than that of the run: what is connected here belongs to a runtime that ends here.
+    let kind = super::engine::make(EngineKind::Kind, &wanted)?;
+    let problems = super::runtime()?.block_on(kind.preflight());
+    if problems.is_empty() {
+        chosen(EngineKind::Kind, Vec::new())
+    } else {
+        let missing = problems.into_iter().map(|problem| problem.what);
+        chosen(EngineKind::Embedded, missing.collect())
+    }
+}
+
+/// A folder that is not there yet: the same seed gives the same name again.
+fn free(reports: &Path, name: &str) -> PathBuf {
+    let numbered = (2..).map(|number| reports.join(format!("{name}-{number}")));
+    std::iter::once(reports.join(name))
+        .chain(numbered)
+        .find(|folder| !folder.exists())
+        .unwrap_or_else(|| reports.join(name))
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:=+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+impl RehearsalArgs {
+    fn is_any(&self) -> bool {
+        self.seed.is_some() || self.real_time || !self.faults.is_empty()
+    }
 }
 
 impl Run {
+    /// The command that rehearses the same again.
+    fn reproduce(&self, seed: u64) -> String {
+        let mut words = vec![
+            "stackgate run".to_owned(),
+            quoted(&self.typed),
+            format!("--engine embedded --seed {seed}"),
+        ];
+        words.extend(
+            self.rehearsal
+                .faults
+                .iter()
+                .map(|one| format!("--fault {one}")),
+        );
+        if self.timeout_scale != 1.0 {
+            words.push(format!("--timeout-scale {}", self.timeout_scale));
+        }
+        if let Some(stacks) = &self.stacks {
+            words.push(format!("--stacks {}", quoted(&stacks.to_string_lossy())));
+        }
+        words.join(" ")
+    }
+
     /// Resolves what was typed.
     ///
     /// # Errors
@@ -105,10 +229,28 @@ impl Run {
                 return Err(Failure::input(error).hint("usage: stackgate run STACK [OPTIONS]"));
             }
         };
+        let engine = match (args.engine.engine, &management) {
+            (Some(EngineKind::Kind), _) if args.rehearsal.is_any() => {
+                let error = anyhow!(
+                    "failed to start: --seed, --real-time and --fault are for simulated clusters"
+                );
+                return Err(Failure::input(error).hint("leave out --engine kind, or these"));
+            }
+            (Some(EngineKind::Embedded), Management::Keep(_) | Management::Reuse(_)) => {
+                let error = anyhow!("failed to start: simulated clusters end with their run");
+                return Err(Failure::input(error).hint("leave out --management"));
+            }
+            // A management cluster that stays is a real one.
+            (None, Management::Keep(_) | Management::Reuse(_)) => Some(EngineKind::Kind),
+            (None, Management::Fresh) if args.rehearsal.is_any() => Some(EngineKind::Embedded),
+            (engine, _) => engine,
+        };
         Ok(Self {
+            typed: stack.to_string_lossy().into_owned(),
+            rehearsal: args.rehearsal,
             stack: stacks::find(&stack, args.stacks.stacks.as_deref())?,
             stacks: args.stacks.stacks,
-            engine: args.engine.engine,
+            engine,
             management,
             keep: args.keep.into(),
             timeout_scale: args.timeout_scale,

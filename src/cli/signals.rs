@@ -5,6 +5,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use futures::future::select_all;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::Exit;
@@ -15,9 +16,16 @@ use crate::record::{Recorder, RunId, What};
 ///
 /// The first signal raises `interrupt`; the second ends the process.
 ///
+/// `run_time` is the runtime of the run, whose clock its events are told by.
+///
 /// # Errors
 /// When the handlers cannot be set.
-pub fn listen(interrupt: Interrupt, recorder: Recorder, run: RunId) -> Result<()> {
+pub fn listen(
+    interrupt: Interrupt,
+    recorder: Recorder,
+    run: RunId,
+    run_time: Handle,
+) -> Result<()> {
     let (tell_ready, ready) = mpsc::channel();
     thread::Builder::new()
         .name("signals".to_owned())
@@ -38,9 +46,12 @@ pub fn listen(interrupt: Interrupt, recorder: Recorder, run: RunId) -> Result<()
                         interrupt.raise();
                         let message = "stopping: what was created is being removed; \
                                        the same signal once more leaves at once";
-                        recorder.emit(What::Note {
-                            message: message.to_owned(),
-                        });
+                        {
+                            let _by_its_clock = run_time.enter();
+                            recorder.emit(What::Note {
+                                message: message.to_owned(),
+                            });
+                        }
                         next(&mut handlers).await;
                         leave_at_once(&run);
                     }
@@ -52,7 +63,7 @@ pub fn listen(interrupt: Interrupt, recorder: Recorder, run: RunId) -> Result<()
 }
 
 /// A closed terminal (SIGHUP) is a wish to stop, too.
-fn handlers() -> std::io::Result<Vec<Signal>> {
+pub(super) fn handlers() -> std::io::Result<Vec<Signal>> {
     [
         SignalKind::interrupt(),
         SignalKind::terminate(),
@@ -63,7 +74,8 @@ fn handlers() -> std::io::Result<Vec<Signal>> {
     .collect()
 }
 
-async fn next(handlers: &mut [Signal]) {
+/// The next of these signals.
+pub(super) async fn next(handlers: &mut [Signal]) {
     select_all(handlers.iter_mut().map(|handler| Box::pin(handler.recv()))).await;
 }
 

@@ -5,7 +5,27 @@ use nix::sys::time::TimeValLike;
 
 use crate::record::Usage;
 
-/// Measures the process so far. `seconds` is how long the run took, `reactions` are in milliseconds.
+/// The machine's own clock, beside the run's, which may be virtual.
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Starts to measure.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what a run costs is measured in the machine's time"
+    )]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
+
+/// Measures the process so far. `seconds` is how long the run took by the machine's clock, `reactions`
+/// are in milliseconds.
 pub fn measure(seconds: f64, mut reactions: Vec<f64>) -> Usage {
     reactions.sort_by(f64::total_cmp);
     let (cpu_seconds, peak_rss_mib) =
@@ -24,6 +44,7 @@ pub fn measure(seconds: f64, mut reactions: Vec<f64>) -> Usage {
         } else {
             0.0
         },
+        wall_seconds: seconds,
         peak_rss_mib,
         reaction_median_ms: median(&reactions),
         reaction_max_ms: reactions.last().copied(),

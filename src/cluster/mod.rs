@@ -9,6 +9,7 @@ mod fake;
 pub mod kinds;
 mod object;
 mod patience;
+mod pulse;
 mod resolve;
 mod rollout;
 mod view;

@@ -13,11 +13,11 @@ use futures::TryStreamExt;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher;
 use kube::{Api, Client};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Object;
+use super::pulse::{Changes, Pulse};
 use crate::record::{Blocker, History, ObjectRef};
 
 /// How often a kind is listed anew beside its watch.
@@ -95,7 +95,7 @@ type Stores = Arc<Mutex<BTreeMap<Kind, Store>>>;
 struct Shared {
     cluster: &'static str,
     stores: Stores,
-    changed: watch::Sender<Instant>,
+    changed: Pulse,
     history: Option<History>,
 }
 
@@ -103,7 +103,7 @@ struct Shared {
 pub struct View {
     cluster: &'static str,
     stores: Stores,
-    changed: watch::Sender<Instant>,
+    changed: Pulse,
     _watches: JoinSet<()>,
 }
 
@@ -128,7 +128,7 @@ impl View {
                 .map(|(kind, _)| (kind.clone(), Store::default()))
                 .collect(),
         ));
-        let changed = watch::Sender::new(Instant::now());
+        let changed = Pulse::new();
         let shared = Shared {
             cluster,
             stores: stores.clone(),
@@ -167,7 +167,7 @@ impl View {
         Self {
             cluster,
             stores: Arc::new(Mutex::new(stores)),
-            changed: watch::Sender::new(Instant::now()),
+            changed: Pulse::new(),
             _watches: JoinSet::new(),
         }
     }
@@ -215,8 +215,8 @@ impl View {
 
     /// Tells of each change, with the time at which it arrived.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<Instant> {
-        self.changed.subscribe()
+    pub fn changes(&self) -> Changes {
+        self.changed.listen()
     }
 }
 
@@ -319,13 +319,13 @@ impl Shared {
         store.listed = true;
         store.error = None;
         if news {
-            self.changed.send_replace(arrived);
+            self.changed.tell(arrived);
         }
     }
 
     fn update(&self, kind: &Kind, act: impl FnOnce(&mut Store)) {
         act(lock(&self.stores).entry(kind.clone()).or_default());
-        self.changed.send_replace(Instant::now());
+        self.changed.tell(Instant::now());
     }
 
     fn tell(&self, object: &Object, gone: bool) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, select_all};
 use tokio::time::Instant;
 
+use super::pulse::Changes;
 use super::{Context, Interrupted, View, blind};
 use crate::record::{Blocker, Finding, What};
 
@@ -115,7 +116,7 @@ pub async fn wait<T>(
     };
     let outcome = loop {
         for change in &mut changes {
-            let arrived = *change.borrow_and_update();
+            let arrived = change.seen();
             woken_by = woken_by.max(Some(arrived).filter(|arrived| *arrived > started));
         }
         let blockers = match predicate() {
@@ -159,7 +160,7 @@ pub async fn wait<T>(
             biased;
             () = context.interrupt.raised() => break Err(WaitError::Interrupted(Interrupted)),
             () = tokio::time::sleep_until(started + deadline) => late = true,
-            () = any_change(&mut changes) => {}
+            () = any_change(&changes) => {}
             found = ended(&mut look) => {
                 cause = found;
                 look = None;
@@ -220,6 +221,9 @@ pub async fn stay(
     let until = Instant::now() + context.scaled(period);
     let mut changes: Vec<_> = views.iter().map(|view| view.changes()).collect();
     loop {
+        for change in &mut changes {
+            change.seen();
+        }
         let found = violated();
         if !found.is_empty() {
             return Ok(found);
@@ -228,7 +232,7 @@ pub async fn stay(
             biased;
             () = context.interrupt.raised() => return Err(Interrupted),
             () = tokio::time::sleep_until(until) => return Ok(violated()),
-            () = any_change(&mut changes) => {}
+            () = any_change(&changes) => {}
         }
     }
 }
@@ -248,15 +252,11 @@ fn essence(blockers: &[Blocker]) -> Vec<(&crate::record::ObjectRef, &str, &str)>
         .collect()
 }
 
-async fn any_change(changes: &mut [tokio::sync::watch::Receiver<Instant>]) {
+async fn any_change(changes: &[Changes]) {
     if changes.is_empty() {
         return std::future::pending().await;
     }
-    let waits = changes.iter_mut().map(|change| Box::pin(change.changed()));
-    // A view that is gone changes no more; the deadline still holds.
-    if select_all(waits).await.0.is_err() {
-        std::future::pending().await
-    }
+    select_all(changes.iter().map(|change| Box::pin(change.changed()))).await;
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Where clusters come from; the only room that knows which engine is at work.
 
 pub mod config;
+pub mod embedded;
 pub mod kind;
 
 use std::path::{Path, PathBuf};

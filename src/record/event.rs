@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::RunId;
 use super::check::{Change, CheckResult, Counts, Outcome};
+use super::{Rehearsal, RunId};
 
 /// One line of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub enum What {
         delivery: String,
         /// The command line, as given.
         command: Vec<String>,
+        /// Set when the clusters are simulated.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rehearsal: Option<Rehearsal>,
     },
     /// A fact about the environment, told once it is known: provider, CNI, versions, digests.
     Property {
@@ -354,8 +357,11 @@ pub enum Verdict {
 pub struct Usage {
     /// Processor time of this process, user and system, in seconds (children not included).
     pub cpu_seconds: f64,
-    /// The same as a share of one core over the run, in percent.
+    /// The same as a share of one core over the wall time, in percent.
     pub cpu_percent: f64,
+    /// How long the run took by the machine's clock, in seconds; less than the run's own with virtual time.
+    #[serde(default)]
+    pub wall_seconds: f64,
     /// Largest resident set, in MiB.
     pub peak_rss_mib: f64,
     /// Median time from the watch event that satisfied a wait to the next action, in milliseconds.

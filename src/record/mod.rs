@@ -5,6 +5,7 @@ mod clock;
 mod event;
 mod history;
 mod recorder;
+mod rehearsal;
 mod run_id;
 
 pub use check::{Change, CheckResult, Counts, Effect, Outcome, Severity, Standard, StandardStatus};
@@ -14,4 +15,5 @@ pub use event::{
 };
 pub use history::{History, Moment, read_history};
 pub use recorder::{Recorder, Sink, read};
-pub use run_id::RunId;
+pub use rehearsal::Rehearsal;
+pub use run_id::{RunId, random_seed};

@@ -15,10 +15,7 @@ impl RunId {
     /// A fresh id from the process's random state.
     #[must_use]
     pub fn random() -> Self {
-        use std::hash::{BuildHasher, Hasher, RandomState};
-        // RandomState is seeded by the operating system; an id needs to be unique, not secret.
-        let hash = RandomState::new().build_hasher().finish();
-        Self(format!("{:08x}", hash as u32))
+        Self(format!("{:08x}", random_seed()))
     }
 
     /// An id that follows from a seed: the same for the same seed.
@@ -46,6 +43,14 @@ impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// A fresh seed from the process's random state; short enough to be typed again.
+#[must_use]
+pub fn random_seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    // RandomState is seeded by the operating system; a seed needs to be another one, not secret.
+    RandomState::new().build_hasher().finish() >> 32
 }
 
 /// The last step of the SplitMix64 generator: near seeds give numbers that have nothing in common.

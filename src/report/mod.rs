@@ -3,6 +3,7 @@
 
 pub mod junit;
 pub mod overview;
+pub mod scs_yaml;
 pub mod summary;
 pub mod terminal;
 pub mod text;

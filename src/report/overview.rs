@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::text;
 use crate::record::{
     self, Blocker, CheckResult, Counts, Effect, Event, Finding, Outcome, Phase, PhaseOutcome,
-    ReleaseRef, RunId, Usage, Verdict, What,
+    Rehearsal, ReleaseRef, RunId, Usage, Verdict, What,
 };
 
 /// A run as a whole, as far as its stream goes.
@@ -56,6 +56,8 @@ pub struct Start {
     pub delivery: String,
     /// The command line.
     pub command: Vec<String>,
+    /// Set when the clusters were simulated.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// One phase.
@@ -266,6 +268,7 @@ impl Overview {
                 engine,
                 delivery,
                 command,
+                rehearsal,
                 ..
             } => {
                 self.start = Some(Start {
@@ -278,6 +281,7 @@ impl Overview {
                     engine: engine.clone(),
                     delivery: delivery.clone(),
                     command: command.clone(),
+                    rehearsal: rehearsal.clone(),
                 });
             }
             What::Property { name, value } => self.set_property(name, value),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::overview::{Overview, State};
 use crate::record::{
-    self, Change, CheckResult, Counts, Event, Finding, Outcome, Phase, ReleaseRef, Severity,
-    Standard, Usage, Verdict, What,
+    self, Change, CheckResult, Counts, Event, Finding, Outcome, Phase, Rehearsal, ReleaseRef,
+    Severity, Standard, Usage, Verdict, What,
 };
 
 /// How many of the longest waits are told.
@@ -40,6 +40,8 @@ pub struct Summary {
     pub engine: String,
     /// How releases got in.
     pub delivery: String,
+    /// Set when the clusters were simulated: then this is no gate on real ones.
+    pub rehearsal: Option<Rehearsal>,
     /// The verdict; absent when the run ended without one.
     pub verdict: Option<Verdict>,
     /// One sentence: the first cause, or what was shown.
@@ -193,6 +195,7 @@ impl Summary {
             to: start.to,
             engine: start.engine,
             delivery: start.delivery,
+            rehearsal: start.rehearsal,
             verdict,
             reason,
             exit_code: overview.end.map(|(code, _)| code),

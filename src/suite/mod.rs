@@ -3,8 +3,10 @@
 mod accepted;
 mod file;
 mod load;
+mod process;
 mod run;
 mod schema;
+pub mod scs;
 mod tally;
 
 pub use file::{Check, Spec, SuiteFile};

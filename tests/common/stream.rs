@@ -42,6 +42,7 @@ impl Stream {
             command: ["stackgate", "run", "docker-demo"]
                 .map(str::to_owned)
                 .into(),
+            rehearsal: None,
         });
         stream
     }
@@ -141,6 +142,7 @@ impl Stream {
         let usage = Usage {
             cpu_seconds: 1.25,
             cpu_percent: 0.5,
+            wall_seconds: 412.0,
             peak_rss_mib: 80.0,
             reaction_median_ms: Some(3.0),
             reaction_max_ms: Some(21.0),

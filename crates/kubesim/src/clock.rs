@@ -22,6 +22,15 @@ impl Clock {
         }
     }
 
+    /// A clock that is behind this one.
+    #[must_use]
+    pub fn behind(&self, by: SignedDuration) -> Self {
+        Self {
+            epoch: self.epoch.saturating_sub(by).unwrap_or(Timestamp::MIN),
+            ..*self
+        }
+    }
+
     /// Since when the clock runs.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

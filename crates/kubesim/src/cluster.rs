@@ -2,16 +2,20 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
 use crate::controller::{Key, Manager};
 use crate::error::ApiError;
+use crate::fault::Faults;
+use crate::http::Transport;
 use crate::kubelet::machine::Machines;
+use crate::logs::Logs;
 use crate::random::Random;
 use crate::registry::Registry;
+use crate::server::Server;
 use crate::store::{Store, lock};
 
 /// How many failures of controllers are remembered.
@@ -21,8 +25,11 @@ struct Inner {
     name: String,
     registry: Registry,
     machines: Machines,
+    server: Server,
     task: Mutex<Option<AbortHandle>>,
     failures: Mutex<VecDeque<String>>,
+    faults: Faults,
+    transport: Mutex<Transport>,
 }
 
 /// A cluster; clones are the same.
@@ -36,9 +43,18 @@ impl fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    pub(crate) fn new(name: &str, clock: Clock, random: Random, machines: Machines) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        clock: Clock,
+        random: Random,
+        faults: Faults,
+        machines: Machines,
+    ) -> Self {
         Self(Arc::new(Inner {
             name: name.to_owned(),
+            server: Server::new(&random),
+            faults,
+            transport: Mutex::new(Transport::new(&random)),
             registry: Registry::new(clock, random),
             machines,
             task: Mutex::default(),
@@ -58,10 +74,37 @@ impl Cluster {
         &self.0.registry
     }
 
+    /// What goes wrong, with this cluster among others.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    pub(crate) fn transport(&self) -> MutexGuard<'_, Transport> {
+        lock(&self.0.transport)
+    }
+
     /// The machines that its kubelets run on.
     #[must_use]
     pub fn machines(&self) -> &Machines {
         &self.0.machines
+    }
+
+    /// Its API server: version, health, logs, kubelet configurations.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.0.server
+    }
+
+    /// From now on its API server is of this version, e.g. `v1.35.0`.
+    pub fn set_version(&self, version: &str) {
+        self.0.server.set_version(version);
+    }
+
+    /// What its containers have printed.
+    #[must_use]
+    pub fn logs(&self) -> &Logs {
+        self.0.server.logs()
     }
 
     /// Its objects.

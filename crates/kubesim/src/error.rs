@@ -16,6 +16,8 @@ pub struct ApiError {
     pub message: String,
     /// `details` of the Status; null when there are none.
     pub details: Value,
+    /// `metadata.continue` of the Status: how a list whose picture is gone can go on nevertheless.
+    pub continuation: Option<String>,
 }
 
 impl ApiError {
@@ -27,6 +29,7 @@ impl ApiError {
             reason,
             message: message.into(),
             details: Value::Null,
+            continuation: None,
         }
     }
 
@@ -131,6 +134,9 @@ impl ApiError {
             "kind": "Status", "apiVersion": "v1", "metadata": {},
             "status": "Failure", "message": self.message, "reason": self.reason, "code": self.code,
         });
+        if let Some(continuation) = &self.continuation {
+            status["metadata"]["continue"] = json!(continuation);
+        }
         if !self.details.is_null() {
             status["details"] = self.details.clone();
         }

@@ -1,8 +1,10 @@
 //! Things that go wrong, by name: what simulated controllers, kubelets and the API server heed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
 
 use crate::store::lock;
 
@@ -49,7 +51,7 @@ faults! {
     Conflict "conflict" "some writes are answered with 409 Conflict";
     Throttled "throttled" "some requests are answered with 429 Too Many Requests";
     Slow "slow" "every response takes up to two seconds";
-    WebhookDown "webhook-down" "Cluster API's admission webhook does not answer";
+    WebhookDown "webhook-down" "an admission webhook of the workload cluster does not answer, and nothing can be written";
     ClockSkew "clock-skew" "the workload cluster's clock is five minutes behind";
     CertificateExpired "certificate-expired" "the workload cluster's API server presents an expired certificate";
     PolicyGap "policy-gap" "NetworkPolicies are not enforced on new nodes";
@@ -64,22 +66,58 @@ impl fmt::Display for Fault {
 
 /// The faults that are in force; clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<BTreeSet<Fault>>>);
+pub struct Faults(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Each with the one cluster that it is limited to.
+    forces: Mutex<BTreeMap<Fault, Option<String>>>,
+    changed: Notify,
+}
 
 impl Faults {
     /// From now on this goes wrong.
     pub fn inject(&self, fault: Fault) {
-        lock(&self.0).insert(fault);
+        lock(&self.0.forces).insert(fault, None);
+        self.0.changed.notify_waiters();
+    }
+
+    /// From now on this goes wrong with one cluster, whether there is such a cluster yet or not.
+    pub fn inject_on(&self, fault: Fault, cluster: &str) {
+        lock(&self.0.forces).insert(fault, Some(cluster.to_owned()));
+        self.0.changed.notify_waiters();
     }
 
     /// From now on it does not any more.
     pub fn clear(&self, fault: Fault) {
-        lock(&self.0).remove(&fault);
+        lock(&self.0.forces).remove(&fault);
+        self.0.changed.notify_waiters();
     }
 
     /// Whether this goes wrong now.
     #[must_use]
     pub fn is(&self, fault: Fault) -> bool {
-        lock(&self.0).contains(&fault)
+        lock(&self.0.forces).contains_key(&fault)
+    }
+
+    /// Whether this goes wrong now with a cluster.
+    #[must_use]
+    pub fn is_on(&self, fault: Fault, cluster: &str) -> bool {
+        match lock(&self.0.forces).get(&fault) {
+            Some(Some(only)) => only == cluster,
+            Some(None) => true,
+            None => false,
+        }
+    }
+
+    /// Whether anything goes wrong now.
+    #[must_use]
+    pub fn are_any(&self) -> bool {
+        !lock(&self.0.forces).is_empty()
+    }
+
+    /// Resolves when something begins or ceases to go wrong.
+    pub async fn changed(&self) {
+        self.0.changed.notified().await;
     }
 }

@@ -5,6 +5,7 @@
 //! are small [`Controller`]s over the same [`Store`], and everything that waits does so on tokio's
 //! clock: paused, a rollout of minutes takes the time of its computation, the same for the same seed.
 
+pub mod authorization;
 pub mod clock;
 pub mod cluster;
 pub mod controller;
@@ -15,15 +16,22 @@ pub mod fault;
 pub mod http;
 pub mod kubeadm;
 pub mod kubelet;
+pub mod logs;
+mod matching;
 pub mod network;
 mod object;
+pub mod pulse;
 pub mod random;
 pub mod registry;
 pub mod resource;
-mod selector;
+pub mod selector;
+#[cfg(feature = "serve")]
+pub mod serve;
+pub mod server;
 pub mod simulation;
 pub mod store;
 
+pub use authorization::User;
 pub use clock::Clock;
 pub use cluster::Cluster;
 pub use controller::{Controller, Cx, Key, Next};

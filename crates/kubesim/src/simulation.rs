@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Key, Manager};
 use crate::error::ApiError;
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
 use crate::kubelet::image::Images;
 use crate::kubelet::machine::Machines;
 use crate::kubelet::program::Programs;
 use crate::random::Random;
 use crate::store::lock;
+
+/// How far a skewed clock is behind.
+const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// How a simulation begins.
 #[derive(Clone, Debug)]
@@ -117,12 +120,19 @@ impl Simulation {
     /// Adds an empty cluster with an API server and these controllers, which run from now on, until
     /// the cluster is removed. Must be called within a tokio runtime.
     pub fn add_cluster(&self, name: &str, controllers: Vec<Box<dyn Controller>>) -> Cluster {
+        let clock = if self.faults().is_on(Fault::ClockSkew, name) {
+            self.clock().behind(SKEW)
+        } else {
+            self.clock()
+        };
+        let faults = self.faults().clone();
         let machines = Machines::new(
-            self.faults().clone(),
+            name,
+            faults.clone(),
             self.images().clone(),
             self.programs().clone(),
         );
-        let cluster = Cluster::new(name, self.clock(), self.random(name), machines);
+        let cluster = Cluster::new(name, clock, self.random(name), faults, machines);
         let manager = Manager::new(self.clone(), cluster.clone(), controllers);
         cluster.run(manager);
         lock(&self.0.clusters).insert(name.to_owned(), cluster.clone());

@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::watch;
 
 use self::index::Index;
 use crate::error::ApiError;
+use crate::pulse::{Listener, Pulse};
 use crate::resource::GroupResource;
 use crate::resource::builtin::PODS;
 
@@ -122,7 +122,7 @@ struct Bucket {
     history: VecDeque<Arc<Change>>,
     /// Changes up to this revision are forgotten.
     forgotten: u64,
-    news: watch::Sender<u64>,
+    news: Pulse,
 }
 
 impl Bucket {
@@ -131,7 +131,7 @@ impl Bucket {
             objects: BTreeMap::new(),
             history: VecDeque::new(),
             forgotten: 0,
-            news: watch::Sender::new(revision),
+            news: Pulse::new(revision),
         }
     }
 }
@@ -148,7 +148,7 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<Mutex<Inner>>,
-    news: watch::Sender<u64>,
+    news: Pulse,
 }
 
 impl Default for Store {
@@ -159,7 +159,7 @@ impl Default for Store {
         };
         Self {
             inner: Arc::new(Mutex::new(inner)),
-            news: watch::Sender::new(1),
+            news: Pulse::new(1),
         }
     }
 }
@@ -168,7 +168,7 @@ impl Default for Store {
 #[derive(Debug)]
 pub struct Observer {
     queue: Arc<Mutex<VecDeque<Arc<Change>>>>,
-    news: watch::Receiver<u64>,
+    news: Listener,
 }
 
 impl Observer {
@@ -180,10 +180,7 @@ impl Observer {
     /// Waits until there is a change.
     pub async fn news(&mut self) {
         while lock(&self.queue).is_empty() {
-            if self.news.changed().await.is_err() {
-                // The store is gone; nothing will ever change.
-                std::future::pending::<()>().await;
-            }
+            self.news.changed().await;
         }
     }
 }
@@ -259,6 +256,37 @@ impl Store {
         places
             .filter_map(|place| bucket.objects.get(place).cloned())
             .collect()
+    }
+
+    /// All objects of a resource, in a namespace or in all, as they were at a revision.
+    ///
+    /// # Errors
+    /// 410 when what happened since is forgotten.
+    pub fn list_at(
+        &self,
+        resource: &GroupResource,
+        namespace: Option<&str>,
+        revision: u64,
+    ) -> Result<Vec<Arc<Stored>>, ApiError> {
+        let (now, at) = self.list(resource, namespace);
+        let since = self.since(resource, revision)?;
+        // What another thread wrote after the list is not in it.
+        let undo = since.iter().filter(|change| change.revision() <= at);
+        let mut objects: BTreeMap<Place, Arc<Stored>> = now
+            .into_iter()
+            .map(|stored| (stored.place(), stored))
+            .collect();
+        for change in undo.rev() {
+            let place = change.object.place();
+            if namespace.is_some_and(|namespace| namespace != place.0) {
+                continue;
+            }
+            match &change.previous {
+                Some(previous) => objects.insert(place, previous.clone()),
+                None => objects.remove(&place),
+            };
+        }
+        Ok(objects.into_values().collect())
     }
 
     /// How many objects of a resource there are.
@@ -385,8 +413,8 @@ impl Store {
 
     /// Tells the revision of each change of a resource.
     #[must_use]
-    pub fn news(&self, resource: &GroupResource) -> watch::Receiver<u64> {
-        lock(&self.inner).bucket(resource).news.subscribe()
+    pub fn news(&self, resource: &GroupResource) -> Listener {
+        lock(&self.inner).bucket(resource).news.listen()
     }
 
     /// Observes every resource from now on.
@@ -396,7 +424,7 @@ impl Store {
         lock(&self.inner).observers.push(Arc::downgrade(&queue));
         Observer {
             queue,
-            news: self.news.subscribe(),
+            news: self.news.listen(),
         }
     }
 
@@ -432,9 +460,9 @@ impl Store {
         {
             bucket.forgotten = oldest.revision();
         }
-        bucket.news.send_replace(revision);
+        bucket.news.tell(revision);
         drop(inner);
-        self.news.send_replace(revision);
+        self.news.tell(revision);
     }
 }
 

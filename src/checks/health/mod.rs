@@ -36,4 +36,4 @@ fn count(number: usize, thing: &str) -> String {
 }
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

@@ -1,3 +1,38 @@
 //! The SCS standards for Kubernetes as a service, one folder or file each.
 
+mod components;
+mod hardening;
+mod kubelet;
+mod network_policy;
+mod node_distribution;
+mod pod_security;
+mod robustness;
+mod storage;
 pub mod version_policy;
+
+use super::Native;
+
+/// The checks of SCS standards, in the order in which they are told.
+pub const ALL: &[Native] = &[
+    storage::DEFAULT_CLASS,
+    storage::VOLUME_KEEPS_DATA,
+    storage::FAILURE_SAFE,
+    node_distribution::LABELS,
+    node_distribution::CONTROL_PLANE_NODES,
+    node_distribution::CONTROL_PLANE_ZONES,
+    robustness::REQUEST_LIMITS,
+    robustness::EVENT_RATE_LIMIT,
+    robustness::ETCD_COMPACTION,
+    kubelet::ROTATION,
+    kubelet::READ_ONLY_PORT,
+    kubelet::ANONYMOUS,
+    kubelet::WEBHOOK,
+    hardening::NODE_RESTRICTION,
+    hardening::AUTHORIZATION_METHODS,
+    hardening::AUTHENTICATION_METHODS,
+    hardening::ETCD_CLIENT_TLS,
+    hardening::ETCD_TLS,
+    hardening::ETCD_ISOLATION,
+    pod_security::CHECK,
+    network_policy::CHECK,
+];

@@ -78,6 +78,11 @@ pub fn shared_properties(overview: &Overview) -> Vec<(String, String)> {
         add("kubernetes.after", &start.to.kubernetes);
         add("engine", &start.engine);
         add("delivery", &start.delivery);
+        if let Some(rehearsal) = &start.rehearsal {
+            add("rehearsal", &rehearsal.sentence());
+            add("seed", &rehearsal.seed);
+            add("reproduce", &rehearsal.reproduce);
+        }
     }
     if let Some((_, _, counts)) = &overview.verdict {
         add("comparison.kept", &counts.kept);

@@ -93,12 +93,18 @@ fn verdict(summary: &Summary, screen: Screen) -> String {
     };
     let word = screen.paint(tone, word);
     let counts = counts(&summary.counts);
-    let line = format!("{word}: {}", one_line(&summary.reason));
-    if counts.is_empty() {
-        line
-    } else {
-        format!("{line}\n  {counts}")
+    let mut text = match &summary.rehearsal {
+        None => format!("{word}: {}", one_line(&summary.reason)),
+        Some(_) => format!("{word} (rehearsal): {}", one_line(&summary.reason)),
+    };
+    if !counts.is_empty() {
+        text.push_str(&format!("\n  {counts}"));
     }
+    if let Some(rehearsal) = &summary.rehearsal {
+        let (sentence, again) = (one_line(&rehearsal.sentence()), &rehearsal.reproduce);
+        text.push_str(&format!("\n  {sentence}\n  the same again: {again}"));
+    }
+    text
 }
 
 /// The comparison in words, without what is none.

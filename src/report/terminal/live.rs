@@ -34,26 +34,29 @@ struct State {
     lines: Vec<String>,
     /// The run's milliseconds at the last event, and when that was.
     seen: (u64, Instant),
+    /// Whether the run's time goes on between events as that of the view does; virtual time does not.
+    goes_on: bool,
     ended: bool,
 }
 
 impl Live {
-    /// Starts to draw.
+    /// Starts to draw. With virtual time, the run's time stands still between its events.
     #[must_use]
-    pub fn new(screen: Screen) -> Self {
+    pub fn new(screen: Screen, virtual_time: bool) -> Self {
         let canvas = if screen.is_terminal {
             Canvas::moving(screen)
         } else {
             Canvas::Plain(Box::new(std::io::stderr()), QUIET)
         };
-        Self::on(canvas, screen)
+        Self::on(canvas, screen, !virtual_time)
     }
 
-    fn on(mut canvas: Canvas, screen: Screen) -> Self {
+    fn on(mut canvas: Canvas, screen: Screen, goes_on: bool) -> Self {
         let state = State {
             progress: Progress::new(screen),
             lines: Vec::new(),
             seen: (0, Instant::now()),
+            goes_on,
             ended: false,
         };
         let shared = Arc::new(Shared {
@@ -136,6 +139,9 @@ impl Shared {
 impl State {
     fn now(&self, columns: usize) -> Option<String> {
         let (elapsed_ms, at) = self.seen;
+        if !self.goes_on {
+            return self.progress.now(elapsed_ms, columns);
+        }
         let since = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.progress.now(elapsed_ms.saturating_add(since), columns)
     }
@@ -232,7 +238,7 @@ mod tests {
     fn live(period: Duration) -> (Live, mpsc::Receiver<String>) {
         let (out, written) = mpsc::channel();
         let canvas = Canvas::Plain(Box::new(Out(out)), period);
-        (Live::on(canvas, Screen::PLAIN), written)
+        (Live::on(canvas, Screen::PLAIN, true), written)
     }
 
     fn event(seq: u64, what: What) -> Event {

@@ -46,13 +46,17 @@ impl Progress {
                 from,
                 to,
                 engine,
+                rehearsal,
                 ..
             } => {
                 let (from, to) = (short(stack, from), short(stack, to));
-                vec![format!(
-                    "{}  {from} → {to}   engine {engine}   run {run}",
-                    one_line(stack)
-                )]
+                let stack = one_line(stack);
+                let mut line = format!("{stack}  {from} → {to}   engine {engine}   run {run}");
+                if let Some(rehearsal) = rehearsal {
+                    let what = one_line(&rehearsal.sentence());
+                    line.push_str(&format!("   seed {}   {what}", rehearsal.seed));
+                }
+                vec![line]
             }
             What::PhaseStarted { phase, deadline_s } => {
                 let (phase, deadline_s) = (*phase, *deadline_s);

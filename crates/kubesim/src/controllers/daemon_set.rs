@@ -13,13 +13,13 @@ use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
 use crate::event::{News, record};
+use crate::matching::{is_part, selects_node, toleration};
 use crate::object::{
     int, is_deleting, is_over, label, list, name, namespace, set_in_metadata, text, truth, uid,
 };
 use crate::registry::{Deletion, Write};
 use crate::resource::GroupResource;
 use crate::resource::builtin::{DAEMON_SETS, NODES, PODS};
-use crate::selector::{is_part, selects_node, toleration};
 use crate::store::{Change, Stored};
 
 const NAME: &str = "daemonset-controller";

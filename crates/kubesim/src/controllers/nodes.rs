@@ -11,12 +11,12 @@ use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
 use crate::event::{News, record};
+use crate::matching::toleration;
 use crate::network::address::Range;
 use crate::object::{condition, int, is_deleting, is_over, list, name, set_condition, text, truth};
 use crate::registry::Deletion;
 use crate::resource::GroupResource;
 use crate::resource::builtin::{LEASES, NODES, PODS};
-use crate::selector::toleration;
 use crate::store::{Change, ChangeKind};
 
 /// Without a word for so long, a node counts as lost (`--node-monitor-grace-period`).

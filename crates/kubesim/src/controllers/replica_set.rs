@@ -185,7 +185,7 @@ fn tell(
     let labels = &set["spec"]["template"]["metadata"]["labels"];
     let labelled = pods
         .iter()
-        .filter(|pod| crate::selector::is_part(labels, &pod.value["metadata"]["labels"]))
+        .filter(|pod| crate::matching::is_part(labels, &pod.value["metadata"]["labels"]))
         .count();
     let numbers = [
         ("replicas", pods.len()),

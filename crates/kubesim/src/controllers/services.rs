@@ -9,6 +9,7 @@ use super::pace::Pace;
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
+use crate::matching::is_part;
 use crate::network::address::Range;
 use crate::network::dns::target_port;
 use crate::object::{
@@ -17,7 +18,6 @@ use crate::object::{
 use crate::registry::{Deletion, Write};
 use crate::resource::GroupResource;
 use crate::resource::builtin::{ENDPOINT_SLICES, ENDPOINTS, PODS, SERVICES};
-use crate::selector::is_part;
 use crate::store::{Change, ChangeKind};
 
 const NAME: &str = "endpointslice-controller";

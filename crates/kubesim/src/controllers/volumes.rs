@@ -212,7 +212,7 @@ fn matching(cluster: &Cluster, claim: &Value) -> Option<Arc<Value>> {
                 .iter()
                 .all(|mode| modes.contains(mode))
             && (selector.is_null()
-                || crate::selector::selects(selector, &volume["metadata"]["labels"]))
+                || crate::matching::selects(selector, &volume["metadata"]["labels"]))
     });
     volumes.into_iter().min_by_key(|volume| {
         // One that is meant for this claim comes before any other.
@@ -341,7 +341,7 @@ impl Controller for Volumes {
             };
         }
         // A volume is missed when its pods come again: after a node, or one of them, has gone.
-        let fault = cluster.machines().faults().is(Fault::VolumeLost);
+        let fault = cluster.machines().suffer(Fault::VolumeLost);
         if !deleted || !fault {
             return Vec::new();
         }

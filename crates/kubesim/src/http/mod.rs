@@ -1,14 +1,23 @@
 //! The API over HTTP: a `tower::Service` from request to response.
 
+mod accept;
+mod access;
+mod discovery;
+mod faults;
+mod filter;
+mod health;
+mod logs;
 mod path;
+mod proxy;
 mod query;
 mod read;
 mod request;
 mod respond;
+mod shape;
+mod table;
 mod watch;
 mod write;
 
-use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,7 +27,15 @@ use http_body_util::BodyExt;
 
 use crate::cluster::Cluster;
 use crate::error::ApiError;
+pub(crate) use faults::Transport;
+pub use faults::Unreachable;
 pub use respond::Body;
+
+/// A body that is there at once.
+#[must_use]
+pub fn body(bytes: Bytes) -> Body {
+    http_body_util::Full::new(bytes).boxed_unsync()
+}
 
 /// A cluster's API as a service; clones are the same.
 #[derive(Clone, Debug)]
@@ -36,10 +53,10 @@ where
     B::Error: std::fmt::Display,
 {
     type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Error = Unreachable;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Unreachable>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unreachable>> {
         Poll::Ready(Ok(()))
     }
 
@@ -55,10 +72,23 @@ where
                     return Ok(respond::refusal(&refusal));
                 }
             };
-            let answer = answer(&cluster, &parts, &body);
-            Ok(answer.unwrap_or_else(|error| respond::refusal(&error)))
+            let query = query::Query::of(&parts.uri);
+            let asked = faults::Asked {
+                method: &parts.method,
+                query: &query,
+            };
+            faults::around(&cluster, &asked, || {
+                answer(&cluster, &parts, &body).unwrap_or_else(|error| respond::refusal(&error))
+            })
+            .await
         })
     }
+}
+
+/// 401, for who has not proved who he is.
+#[cfg(feature = "serve")]
+pub(crate) fn refuse_stranger() -> Response<Body> {
+    respond::refusal(&ApiError::new(401, "Unauthorized", "Unauthorized"))
 }
 
 fn answer(
@@ -66,16 +96,67 @@ fn answer(
     parts: &http::request::Parts,
     body: &Bytes,
 ) -> Result<Response<Body>, ApiError> {
-    let target = path::parse(parts.uri.path()).ok_or_else(ApiError::no_such_path)?;
+    let Some(target) = path::parse(parts.uri.path()) else {
+        access::enforce_path(cluster, parts)?;
+        return about_the_server(cluster, parts);
+    };
     let request = request::Request::new(cluster, &target, parts, body)?;
-    if parts.method != Method::GET {
+    access::enforce(&request)?;
+    if let Some(answer) = access::review(&request) {
+        return answer;
+    }
+    if let Some(answer) = elsewhere(&request) {
+        return answer;
+    }
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
         return write::answer(&request);
     }
-    if target.name.is_some() {
-        read::get(&request)
-    } else if request.query.is_set("watch") {
+    if request.query.is_set("watch") {
         watch::start(&request)
+    } else if target.name.is_some() {
+        read::get(&request)
     } else {
         read::list(&request)
+    }
+}
+
+/// Answers subresources that are not parts of stored objects; none for all others.
+fn elsewhere(request: &request::Request<'_>) -> Option<Result<Response<Body>, ApiError>> {
+    let target = request.target;
+    if !target.group.is_empty() {
+        return None;
+    }
+    let part = target.subresource.as_deref()?;
+    let (part, path) = part.split_once('/').unwrap_or((part, ""));
+    match (target.resource.as_str(), part) {
+        ("pods", "log") => Some(logs::answer(request)),
+        ("nodes", "proxy") => Some(proxy::node(request, path)),
+        ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services", "proxy") => {
+            Some(proxy::refuse(&format!("{}/{part}", target.resource)))
+        }
+        _ => None,
+    }
+}
+
+/// Answers what is about no resource.
+fn about_the_server(
+    cluster: &Cluster,
+    parts: &http::request::Parts,
+) -> Result<Response<Body>, ApiError> {
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(ApiError::no_such_path());
+    }
+    let words: Vec<&str> = parts
+        .uri
+        .path()
+        .split('/')
+        .filter(|word| !word.is_empty())
+        .collect();
+    match words.as_slice() {
+        ["version"] => Ok(health::version(cluster)),
+        ["readyz" | "livez" | "healthz", ..] => health::answer(cluster, &words, &parts.uri),
+        ["api" | "apis", ..] => discovery::answer(cluster, &words, &parts.headers),
+        [] => Ok(discovery::root()),
+        _ => Err(ApiError::no_such_path()),
     }
 }

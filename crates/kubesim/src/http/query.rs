@@ -26,4 +26,11 @@ impl Query {
     pub fn is_set(&self, key: &str) -> bool {
         matches!(self.text(key), Some("true" | "1" | ""))
     }
+
+    /// Every value of a key.
+    #[must_use]
+    pub fn all(&self, key: &str) -> Vec<&str> {
+        let values = self.0.iter().filter(|(name, _)| name == key);
+        values.map(|(_, value)| value.as_str()).collect()
+    }
 }

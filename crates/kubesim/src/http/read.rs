@@ -1,44 +1,288 @@
-//! Requests that read: one object, a collection.
+//! Requests that read: one object, a collection, at once or in chunks.
 
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::Response;
 use serde_json::{Value, json};
 
+use super::filter::Filter;
 use super::request::Request;
 use super::respond::{self, Body};
+use super::shape::Show;
 use crate::error::ApiError;
+use crate::store::{Place, Stored};
+
+/// What the server says when a chunked list's picture is gone.
+const INCONSISTENT: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 /// One object.
 ///
 /// # Errors
 /// 404 when it does not exist.
 pub fn get(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
+    let show = Show::of(request)?;
     let id = &request.resource.id;
     let stored = request
         .cluster
         .api()
         .stored(id, request.namespace(), request.name())
         .ok_or_else(|| ApiError::not_found(id, request.name()))?;
-    respond::stored(200, &stored, request)
+    if let Some(least) = revision(request)? {
+        not_older(request, least)?;
+    }
+    let body = show.one(&stored, true)?;
+    Ok(respond::bytes(200, "application/json", body))
 }
 
 /// A collection.
 ///
 /// # Errors
-/// When an object cannot be converted.
+/// Options that contradict each other, a picture that is gone, an object that cannot be converted.
 pub fn list(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
-    let store = request.cluster.store();
-    let (objects, revision) = store.list(&request.resource.id, request.target.namespace.as_deref());
-    let items: Result<Vec<Value>, ApiError> = objects
+    validate(request)?;
+    let show = Show::of(request)?;
+    let filter = Filter::of(request)?;
+    let limit = match request.query.text("limit") {
+        None | Some("") => 0,
+        Some(text) => text
+            .parse::<usize>()
+            .map_err(|_| ApiError::bad_request(format!("invalid limit: {text}")))?,
+    };
+    let Picture {
+        objects,
+        revision,
+        after,
+    } = picture(request, &filter, limit)?;
+    let mut selected = objects
         .iter()
-        .map(|stored| request.served_form(stored.whole()))
-        .collect();
-    Ok(respond::json(
-        200,
-        &json!({
-            "kind": format!("{}List", request.resource.kind),
-            "apiVersion": request.api_version,
-            "metadata": {"resourceVersion": revision.to_string()},
-            "items": items?,
-        }),
-    ))
+        .filter(|stored| after.as_ref().is_none_or(|after| stored.place() >= *after))
+        .filter(|stored| filter.matches(stored));
+    let mut metadata = json!({"resourceVersion": revision.to_string()});
+    let page: Vec<&Arc<Stored>> = if limit == 0 {
+        selected.collect()
+    } else {
+        let page: Vec<_> = selected.by_ref().take(limit).collect();
+        if let (Some(last), Some(_)) = (page.last(), selected.next()) {
+            metadata["continue"] = json!(Continue::after(last, revision).encode());
+            if !filter.selects() {
+                metadata["remainingItemCount"] = json!(selected.count() + 1);
+            }
+        }
+        page
+    };
+    let body = show.list(page.into_iter().map(AsRef::as_ref), &metadata)?;
+    Ok(respond::bytes(200, "application/json", body))
+}
+
+/// The objects of a collection at one revision.
+struct Picture {
+    objects: Vec<Arc<Stored>>,
+    revision: u64,
+    /// Where a chunk begins.
+    after: Option<Place>,
+}
+
+fn picture(request: &Request<'_>, filter: &Filter, limit: usize) -> Result<Picture, ApiError> {
+    let store = request.cluster.store();
+    let id = &request.resource.id;
+    let namespace = filter.namespace.as_deref();
+    let wanted = request.query.text("resourceVersion").unwrap_or_default();
+    if let Some(token) = request.query.text("continue").filter(|t| !t.is_empty()) {
+        if !matches!(wanted, "" | "0") {
+            return Err(ApiError::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
+        }
+        let token = Continue::decode(token)?;
+        let after = Some(token.place());
+        let Ok(revision) = u64::try_from(token.rv) else {
+            let (objects, revision) = store.list(id, namespace);
+            return Ok(Picture {
+                objects,
+                revision,
+                after,
+            });
+        };
+        let objects = store.list_at(id, namespace, revision).map_err(|_| {
+            let mut gone = ApiError::expired(INCONSISTENT);
+            gone.continuation = Some(Continue { rv: -1, ..token }.encode());
+            gone
+        })?;
+        return Ok(Picture {
+            objects,
+            revision,
+            after,
+        });
+    }
+    let least = revision(request)?;
+    if let Some(least) = least {
+        not_older(request, least)?;
+    }
+    // Without saying how, a chunked list at a revision means exactly that one.
+    let exact = match request.query.text("resourceVersionMatch") {
+        Some("Exact") => true,
+        Some("NotOlderThan") => false,
+        _ => limit > 0,
+    };
+    if let Some(revision) = least.filter(|revision| exact && *revision > 0) {
+        let objects = store.list_at(id, namespace, revision)?;
+        return Ok(Picture {
+            objects,
+            revision,
+            after: None,
+        });
+    }
+    if let (Some(name), Some(namespace)) = (filter.single(), filter.namespace.as_deref()) {
+        let revision = store.revision();
+        let objects = store.get(id, namespace, name).into_iter().collect();
+        return Ok(Picture {
+            objects,
+            revision,
+            after: None,
+        });
+    }
+    let (objects, revision) = store.list(id, namespace);
+    Ok(Picture {
+        objects,
+        revision,
+        after: None,
+    })
+}
+
+/// The revision that a request asks for; 0 for any.
+fn revision(request: &Request<'_>) -> Result<Option<u64>, ApiError> {
+    match request.query.text("resourceVersion") {
+        None | Some("") => Ok(None),
+        Some(text) => text
+            .parse()
+            .map(Some)
+            .map_err(|_| ApiError::bad_request(format!("invalid resource version: {text}"))),
+    }
+}
+
+/// 504 when a revision lies in the future.
+fn not_older(request: &Request<'_>, least: u64) -> Result<(), ApiError> {
+    let current = request.cluster.store().revision();
+    if least <= current {
+        return Ok(());
+    }
+    let message = format!("Timeout: Too large resource version: {least}, current: {current}");
+    let mut error = ApiError::new(504, "Timeout", message);
+    error.details = json!({
+        "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+        "retryAfterSeconds": 1,
+    });
+    Err(error)
+}
+
+/// Refuses options that contradict each other.
+pub fn validate(request: &Request<'_>) -> Result<(), ApiError> {
+    let text = |key| request.query.text(key).unwrap_or_default();
+    let matching = text("resourceVersionMatch");
+    let watch = request.query.is_set("watch");
+    let initial = request.query.text("sendInitialEvents").is_some();
+    let mut causes = Vec::new();
+    let mut forbid = |field: &str, why: &str| {
+        causes.push((
+            field.to_owned(),
+            "FieldValueForbidden",
+            format!("Forbidden: {why}"),
+        ));
+    };
+    if watch {
+        if initial && matching != "NotOlderThan" {
+            forbid(
+                "resourceVersionMatch",
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
+            );
+        }
+        if !initial && !matching.is_empty() {
+            forbid(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            );
+        }
+    } else {
+        if initial {
+            forbid(
+                "sendInitialEvents",
+                "sendInitialEvents is forbidden for list",
+            );
+        }
+        if !matching.is_empty() && text("resourceVersion").is_empty() {
+            forbid(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden unless resourceVersion is provided",
+            );
+        }
+        if matching == "Exact" && text("resourceVersion") == "0" {
+            forbid(
+                "resourceVersionMatch",
+                "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+            );
+        }
+    }
+    if !matching.is_empty() && !text("continue").is_empty() {
+        forbid(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden when continue is provided",
+        );
+    }
+    if !matches!(matching, "" | "Exact" | "NotOlderThan") {
+        let why = format!(
+            "Unsupported value: \"{matching}\": supported values: \"Exact\", \"NotOlderThan\", \"\""
+        );
+        causes.push((
+            "resourceVersionMatch".to_owned(),
+            "FieldValueNotSupported",
+            why,
+        ));
+    }
+    if causes.is_empty() {
+        Ok(())
+    } else {
+        Err(ApiError::invalid("ListOptions", "meta.k8s.io", "", &causes))
+    }
+}
+
+/// Where the next chunk begins, and of which picture: -1 of the newest.
+struct Continue {
+    rv: i64,
+    start: String,
+}
+
+impl Continue {
+    fn after(last: &Stored, revision: u64) -> Self {
+        let (namespace, name) = last.place();
+        Self {
+            rv: i64::try_from(revision).unwrap_or(i64::MAX),
+            start: format!("{namespace}/{name}\0"),
+        }
+    }
+
+    fn place(&self) -> Place {
+        let (namespace, name) = self.start.split_once('/').unwrap_or(("", &self.start));
+        (namespace.to_owned(), name.to_owned())
+    }
+
+    fn encode(&self) -> String {
+        let token = json!({"v": "meta.k8s.io/v1", "rv": self.rv, "start": self.start});
+        URL_SAFE_NO_PAD.encode(token.to_string())
+    }
+
+    fn decode(text: &str) -> Result<Self, ApiError> {
+        let refused = |why: &str| ApiError::bad_request(format!("continue key is not valid{why}"));
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| refused(""))?;
+        let token: Value = serde_json::from_slice(&bytes).map_err(|_| refused(""))?;
+        if token["v"] != "meta.k8s.io/v1" {
+            return Err(refused(": server does not recognize this encoded version"));
+        }
+        let start = token["start"].as_str().unwrap_or_default().to_owned();
+        match token["rv"].as_i64() {
+            Some(rv) if rv != 0 && !start.is_empty() => Ok(Self { rv, start }),
+            _ => Err(refused("")),
+        }
+    }
 }

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use http::request::Parts;
 use serde_json::Value;
 
+use super::access;
 use super::path::Target;
 use super::query::Query;
+use crate::authorization::User;
 use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::resource::{GroupResource, Resource, builtin};
@@ -22,6 +24,8 @@ pub struct Request<'a> {
     pub resource: Arc<Resource>,
     /// `apiVersion` of what is sent and answered.
     pub api_version: String,
+    /// Who asks; none inside the simulation.
+    pub user: Option<User>,
     /// The query.
     pub query: Query,
     /// Method, headers, extensions.
@@ -55,6 +59,7 @@ impl<'a> Request<'a> {
             target,
             api_version: served.api_version(&target.version),
             resource,
+            user: access::user(cluster, parts)?,
             query: Query::of(&parts.uri),
             parts,
             body,

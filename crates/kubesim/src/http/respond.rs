@@ -8,6 +8,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use serde_json::Value;
 
 use super::request::Request;
+use super::shape::Show;
 use crate::error::ApiError;
 use crate::store::Stored;
 
@@ -38,7 +39,17 @@ pub fn json(code: u16, value: &Value) -> Response<Body> {
 
 /// A refusal.
 pub fn refusal(error: &ApiError) -> Response<Body> {
-    json(error.code, &error.status())
+    let mut response = json(error.code, &error.status());
+    if let Some(seconds) = error.details["retryAfterSeconds"].as_u64() {
+        let value = header::HeaderValue::from(seconds);
+        response.headers_mut().insert(header::RETRY_AFTER, value);
+    }
+    response
+}
+
+/// A response in plain text.
+pub fn text(code: u16, text: String) -> Response<Body> {
+    bytes(code, "text/plain; charset=utf-8", Bytes::from(text))
 }
 
 /// A stored object as the request's client gets it.
@@ -50,10 +61,8 @@ pub fn stored(
     stored: &Stored,
     request: &Request<'_>,
 ) -> Result<Response<Body>, ApiError> {
-    if request.is_storage_version() {
-        return Ok(bytes(code, "application/json", stored.json()));
-    }
-    Ok(json(code, &request.served_form(stored.whole())?))
+    let body = Show::of(request)?.one(stored, true)?;
+    Ok(bytes(code, "application/json", body))
 }
 
 /// The object in a request's body.

@@ -28,7 +28,6 @@ pub(crate) struct Ended {
     pub started: Timestamp,
     pub finished: Timestamp,
     pub id: String,
-    pub said: Vec<(Timestamp, String)>,
 }
 
 /// When a run becomes what, worked out at its start: programs do not change their mind, so that no
@@ -89,6 +88,8 @@ pub(crate) struct Container {
     pub restarts: u32,
     pub run: Option<Run>,
     pub id: String,
+    /// How many lines of its present run are printed.
+    pub printed: usize,
     /// How often the image could not be pulled in a row.
     pub refused: u32,
     /// How often it failed without staying up in between.
@@ -108,6 +109,7 @@ impl Container {
             restarts: 0,
             run: None,
             id: String::new(),
+            printed: 0,
             refused: 0,
             failed: 0,
         }
@@ -158,15 +160,6 @@ impl Container {
         }
     }
 
-    /// What it has said in its present run.
-    pub fn said(&self, until: Timestamp) -> Vec<(Timestamp, String)> {
-        match (&self.state, &self.run) {
-            (State::Running { since, .. }, Some(run)) => said(run, *since, until),
-            (State::Ended(ended), _) => ended.said.clone(),
-            _ => Vec::new(),
-        }
-    }
-
     /// When its next change is due.
     pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let later = |at: Option<Timestamp>| at.filter(|at| *at > now);
@@ -178,9 +171,12 @@ impl Container {
             State::NoImage {
                 told_until, retry, ..
             } => later(Some(*told_until)).or(Some(*retry)),
-            State::Running { life, .. } => {
+            State::Running { since, life } => {
                 let killed = life.killed.map(|(at, _)| at);
+                let line = self.run.as_ref().and_then(|run| run.logs.get(self.printed));
+                let line = line.map(|(after, _)| plus(since.to_owned(), *after));
                 [
+                    line,
                     later(life.started),
                     later(life.ready),
                     killed,

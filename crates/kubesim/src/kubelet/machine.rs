@@ -53,7 +53,6 @@ pub(crate) struct Machine {
     pub address: String,
     pub version: String,
     pub runtime: String,
-    pub role: Role,
     /// Images that are there, by the reference they were pulled by.
     pub images: BTreeSet<String>,
     /// Manifests of static pods, by name without the node's.
@@ -97,6 +96,7 @@ pub(crate) struct State {
 /// The machines of one cluster.
 #[derive(Debug)]
 pub struct Machines {
+    cluster: String,
     state: Mutex<State>,
     faults: Faults,
     images: Images,
@@ -104,8 +104,9 @@ pub struct Machines {
 }
 
 impl Machines {
-    pub(crate) fn new(faults: Faults, images: Images, programs: Programs) -> Self {
+    pub(crate) fn new(cluster: &str, faults: Faults, images: Images, programs: Programs) -> Self {
         Self {
+            cluster: cluster.to_owned(),
             state: Mutex::default(),
             faults,
             images,
@@ -113,10 +114,10 @@ impl Machines {
         }
     }
 
-    /// What goes wrong in the simulation.
+    /// Whether something goes wrong in this cluster.
     #[must_use]
-    pub fn faults(&self) -> &Faults {
-        &self.faults
+    pub fn suffer(&self, fault: Fault) -> bool {
+        self.faults.is_on(fault, &self.cluster)
     }
 
     /// Which images can be pulled.
@@ -129,22 +130,6 @@ impl Machines {
     #[must_use]
     pub fn programs(&self) -> &Programs {
         &self.programs
-    }
-
-    /// What a container of a pod has said so far, with the times; `previous` for the run before its
-    /// last restart. None when the kubelet does not know the container.
-    #[must_use]
-    pub fn logs(
-        &self,
-        namespace: &str,
-        pod: &str,
-        container: &str,
-        previous: bool,
-        now: Timestamp,
-    ) -> Option<Vec<(Timestamp, String)>> {
-        let state = self.state();
-        let run = state.pods.get(&(namespace.to_owned(), pod.to_owned()))?;
-        run.logs(container, previous, now)
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {

@@ -157,30 +157,8 @@ impl PodRun {
         self.stopped
     }
 
-    /// What a container has said.
-    pub fn logs(
-        &self,
-        container: &str,
-        previous: bool,
-        now: Timestamp,
-    ) -> Option<Vec<(Timestamp, String)>> {
-        let container = self
-            .containers
-            .iter()
-            .find(|known| known.name == container)?;
-        if previous {
-            return container.last.as_ref().map(|ended| ended.said.clone());
-        }
-        match &container.state {
-            State::BackOff { .. } | State::Creating { .. } if container.last.is_some() => {
-                container.last.as_ref().map(|ended| ended.said.clone())
-            }
-            _ => Some(container.said(now)),
-        }
-    }
-
     /// Brings the pod to what it is now; when it will change next.
-    pub fn advance(&mut self, at: &mut At<'_>) -> Option<Timestamp> {
+    pub(super) fn advance(&mut self, at: &mut At<'_>) -> Option<Timestamp> {
         if is_deleting(at.pod) {
             return self.stop(at);
         }
@@ -210,6 +188,7 @@ impl PodRun {
         }
         loop {
             let mut moved = false;
+            self.print(at);
             for index in 0..self.containers.len() {
                 let turn = self.containers[..index]
                     .iter()
@@ -292,6 +271,25 @@ impl PodRun {
                 );
                 self.sandbox = Sandbox::Coming { at: time };
                 Some(time)
+            }
+        }
+    }
+
+    /// Hands what containers have said until now to the cluster's logs.
+    fn print(&mut self, at: &At<'_>) {
+        for container in &mut self.containers {
+            let (State::Running { since, .. }, Some(run)) = (&container.state, &container.run)
+            else {
+                continue;
+            };
+            let logs = at.cluster.logs();
+            while let Some((after, line)) = run.logs.get(container.printed) {
+                let time = plus(*since, *after);
+                if time > at.now {
+                    break;
+                }
+                logs.append(namespace(at.pod), name(at.pod), &container.name, time, line);
+                container.printed += 1;
             }
         }
     }
@@ -420,7 +418,7 @@ impl PodRun {
         let container = &mut self.containers[index];
         let machines = at.cluster.machines();
         let there = machines.has_image(&self.node, &container.image);
-        let fault = machines.faults().is(Fault::ImagePullFails) && !there;
+        let fault = machines.suffer(Fault::ImagePullFails) && !there;
         let refusal = if fault {
             Some(Images::unreachable(&container.image))
         } else {
@@ -505,6 +503,10 @@ impl PodRun {
             life: life(&spec, &run, at.now),
         };
         container.run = Some(run);
+        container.printed = 0;
+        at.cluster
+            .logs()
+            .restart(namespace(at.pod), name(at.pod), &container.name);
         if mounts_cni(at.pod) {
             at.cluster.machines().network_came(&self.node);
         }
@@ -549,11 +551,7 @@ impl PodRun {
         message: &str,
     ) {
         let container = &mut self.containers[index];
-        let said = container
-            .run
-            .take()
-            .map(|run| said(&run, since, time))
-            .unwrap_or_default();
+        container.run = None;
         if time.duration_since(since) >= STEADY {
             container.failed = 0;
         }
@@ -564,7 +562,6 @@ impl PodRun {
             started: since,
             finished: time,
             id: container.id.clone(),
-            said,
         });
     }
 

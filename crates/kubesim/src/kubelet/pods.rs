@@ -57,6 +57,7 @@ impl Controller for Pods {
         let machines = cx.cluster.machines();
         let Some(pod) = api.get(&PODS, &key.namespace, &key.name) else {
             machines.state().pods.remove(&place);
+            cx.cluster.logs().remove(&key.namespace, &key.name);
             return Ok(Next::Change);
         };
         let now = api.clock().now();

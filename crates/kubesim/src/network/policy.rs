@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::Party;
 use super::address::Range;
 use crate::cluster::Cluster;
+use crate::matching::selects;
 use crate::object::{int, list, namespace, text};
 use crate::resource::builtin::{NAMESPACES, NETWORK_POLICIES};
-use crate::selector::selects;
 
 /// Whether a party's policies let it send.
 pub(super) fn lets_out(

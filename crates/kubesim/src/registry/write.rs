@@ -229,6 +229,21 @@ impl Registry {
                 }
             });
         }
+        if let Some(grace) = grace_of(id, &old.value, deletion) {
+            let end = self
+                .clock()
+                .now()
+                .saturating_add(jiff::SignedDuration::from_secs(grace));
+            let stamp = crate::clock::stamp(end.unwrap_or(jiff::Timestamp::MAX));
+            return self.modify(id, namespace, name, "", |object| {
+                let metadata = &mut object["metadata"];
+                let left = metadata["deletionGracePeriodSeconds"].as_i64();
+                if left.is_none_or(|left| grace < left) {
+                    metadata["deletionTimestamp"] = json!(stamp);
+                    metadata["deletionGracePeriodSeconds"] = json!(grace);
+                }
+            });
+        }
         self.store()
             .remove(id, namespace, name, Some(old.revision))
             .map_err(|_| overtaken(id, name))
@@ -238,6 +253,18 @@ impl Registry {
     fn unwritten(&self, object: Value) -> Result<Arc<Stored>, ApiError> {
         Ok(Arc::new(Stored::unwritten(object)))
     }
+}
+
+/// For how many seconds a deleted object stays: a pod that has a node is stopped there first.
+fn grace_of(id: &GroupResource, object: &Value, deletion: &Deletion) -> Option<i64> {
+    let phase = object["status"]["phase"].as_str().unwrap_or_default();
+    let node = object["spec"]["nodeName"].as_str().unwrap_or_default();
+    if id.resource != "pods" || node.is_empty() || matches!(phase, "Succeeded" | "Failed") {
+        return None;
+    }
+    let own = object["spec"]["terminationGracePeriodSeconds"].as_i64();
+    let grace = deletion.grace.or(own).unwrap_or(30);
+    (grace > 0).then_some(grace)
 }
 
 fn overtaken(id: &GroupResource, name: &str) -> ApiError {

@@ -117,6 +117,14 @@ pub fn resources() -> Vec<Resource> {
         .collect()
 }
 
+/// Whether a resource is one of these.
+#[must_use]
+pub fn has(id: &GroupResource) -> bool {
+    TABLE
+        .iter()
+        .any(|line| line.0 == id.group && line.2 == id.resource)
+}
+
 /// Declares the resources that simulated controllers name.
 macro_rules! names {
     ($($constant:ident = $group:literal / $plural:literal;)*) => {

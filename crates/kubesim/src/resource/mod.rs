@@ -84,6 +84,12 @@ impl Resource {
         }
     }
 
+    /// Whether Kubernetes itself serves it, rather than a definition.
+    #[must_use]
+    pub fn is_built_in(&self) -> bool {
+        builtin::has(&self.id)
+    }
+
     /// Whether a version is served.
     #[must_use]
     pub fn serves(&self, version: &str) -> bool {

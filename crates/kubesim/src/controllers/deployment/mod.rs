@@ -411,6 +411,9 @@ impl Rollout<'_, '_> {
         let least = budget.replicas - budget.unavailable;
         let new_missing = new.wanted - new.available;
         let mut may_go = total - least - new_missing;
+        if may_go <= 0 {
+            return Ok(());
+        }
         // First those that are of no use anyway.
         for set in old.iter_mut() {
             let broken = (set.wanted - set.available).min(may_go);
@@ -420,7 +423,9 @@ impl Rollout<'_, '_> {
                 self.scale(set, target)?;
             }
         }
-        let mut may_go = new.available + sum(old, |set| set.available) - least;
+        // A set that was told to shrink may not have counted anew yet.
+        let left = |set: &Set| set.available.min(set.wanted);
+        let mut may_go = left(new) + sum(old, left) - least;
         for set in old.iter_mut() {
             let fewer = set.wanted.min(may_go);
             if fewer > 0 {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
+use crate::matching::{is_part, selects, selects_node, selects_node_by_term, toleration};
 use crate::object::{int, is_over, list, name, namespace, text, truth};
 use crate::resource::builtin::{NODES, PODS};
-use crate::selector::{is_part, selects, selects_node, selects_node_by_term, toleration};
 use crate::store::{Change, ChangeKind};
 
 /// So many nodes that take a pod are enough to choose from.

@@ -1,0 +1,160 @@
+//! What a cluster's API server is, beside its objects: its version, how it is, its kubelets' logs and
+//! configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use serde_json::{Value, json};
+
+use crate::authorization::User;
+use crate::logs::Logs;
+use crate::random::Random;
+use crate::store::lock;
+
+/// The version that a cluster has when nobody says otherwise.
+pub const VERSION: &str = "v1.35.0";
+
+#[derive(Debug)]
+struct State {
+    version: String,
+    /// Parts that are not well, and why.
+    ill: BTreeMap<String, String>,
+    kubelet: Value,
+    kubelets: BTreeMap<String, Value>,
+    tokens: BTreeMap<String, User>,
+}
+
+/// An API server beside its objects.
+#[derive(Debug)]
+pub struct Server {
+    state: Mutex<State>,
+    random: Mutex<Random>,
+    logs: Logs,
+}
+
+impl Server {
+    pub(crate) fn new(random: &Random) -> Self {
+        Self {
+            state: Mutex::new(State {
+                version: VERSION.to_owned(),
+                ill: BTreeMap::new(),
+                kubelet: kubelet_configuration(),
+                kubelets: BTreeMap::new(),
+                tokens: BTreeMap::new(),
+            }),
+            random: Mutex::new(random.fork("api-server")),
+            logs: Logs::default(),
+        }
+    }
+
+    /// Its version, e.g. `v1.35.0`.
+    #[must_use]
+    pub fn version(&self) -> String {
+        lock(&self.state).version.clone()
+    }
+
+    /// From now on it is of this version.
+    pub fn set_version(&self, version: &str) {
+        version.clone_into(&mut lock(&self.state).version);
+    }
+
+    /// From now on a part of `/readyz` and `/livez` is not well (with why), or well again (none).
+    pub fn set_part(&self, part: &str, ill: Option<&str>) {
+        let mut state = lock(&self.state);
+        match ill {
+            Some(why) => state.ill.insert(part.to_owned(), why.to_owned()),
+            None => state.ill.remove(part),
+        };
+    }
+
+    /// Why a part is not well.
+    #[must_use]
+    pub fn ill(&self, part: &str) -> Option<String> {
+        lock(&self.state).ill.get(part).cloned()
+    }
+
+    /// The kubelet's configuration on a node.
+    #[must_use]
+    pub fn kubelet_configuration(&self, node: &str) -> Value {
+        let state = lock(&self.state);
+        let own = state.kubelets.get(node);
+        own.unwrap_or(&state.kubelet).clone()
+    }
+
+    /// Sets the kubelet's configuration, on one node or wherever there is none of its own.
+    pub fn set_kubelet_configuration(&self, node: Option<&str>, configuration: Value) {
+        let mut state = lock(&self.state);
+        match node {
+            Some(node) => drop(state.kubelets.insert(node.to_owned(), configuration)),
+            None => state.kubelet = configuration,
+        }
+    }
+
+    /// From now on who bears this token is this user.
+    pub fn add_token(&self, token: &str, user: User) {
+        lock(&self.state).tokens.insert(token.to_owned(), user);
+    }
+
+    /// Whose token it is.
+    #[must_use]
+    pub fn user_of(&self, token: &str) -> Option<User> {
+        lock(&self.state).tokens.get(token).cloned()
+    }
+
+    /// What containers have printed.
+    #[must_use]
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
+    /// Draws from the server's own randomness.
+    pub(crate) fn draw<T>(&self, draw: impl FnOnce(&mut Random) -> T) -> T {
+        draw(&mut lock(&self.random))
+    }
+}
+
+/// What kubeadm writes, with the kubelet's defaults.
+fn kubelet_configuration() -> Value {
+    json!({
+        "kind": "KubeletConfiguration",
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "staticPodPath": "/etc/kubernetes/manifests",
+        "address": "0.0.0.0",
+        "port": 10250,
+        "readOnlyPort": 0,
+        "rotateCertificates": true,
+        "serverTLSBootstrap": false,
+        "protectKernelDefaults": false,
+        "authentication": {
+            "x509": {"clientCAFile": "/etc/kubernetes/pki/ca.crt"},
+            "webhook": {"enabled": true, "cacheTTL": "2m0s"},
+            "anonymous": {"enabled": false},
+        },
+        "authorization": {
+            "mode": "Webhook",
+            "webhook": {"cacheAuthorizedTTL": "5m0s", "cacheUnauthorizedTTL": "30s"},
+        },
+        "clusterDNS": ["10.96.0.10"],
+        "clusterDomain": "cluster.local",
+        "healthzBindAddress": "127.0.0.1",
+        "healthzPort": 10248,
+        "streamingConnectionIdleTimeout": "4h0m0s",
+        "nodeStatusUpdateFrequency": "10s",
+        "nodeLeaseDurationSeconds": 40,
+        "cgroupDriver": "systemd",
+        "maxPods": 110,
+        "podPidsLimit": -1,
+        "evictionHard": {
+            "imagefs.available": "15%", "memory.available": "100Mi",
+            "nodefs.available": "10%", "nodefs.inodesFree": "5%",
+        },
+        "containerLogMaxSize": "10Mi",
+        "containerLogMaxFiles": 5,
+        "makeIPTablesUtilChains": true,
+        "seccompDefault": false,
+        "tlsMinVersion": "VersionTLS12",
+        "enableServer": true,
+        "enableDebuggingHandlers": true,
+        "failSwapOn": true,
+    })
+}

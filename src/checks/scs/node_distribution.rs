@@ -1,0 +1,165 @@
+//! scs-0214-v2: nodes say in which region and zone they are, and the control plane is not one node.
+//!
+//! Whether the machines are physically apart cannot be seen through the API.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use kube::api::{Api, DynamicObject, ListParams};
+
+use crate::checks::judgement::{Judgement, problem};
+use crate::checks::{Answer, Native, Target};
+use crate::cluster::{Object, kinds};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Label of control-plane nodes (kubeadm).
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+const ZONE: &str = "topology.kubernetes.io/zone";
+const REGION: &str = "topology.kubernetes.io/region";
+
+/// Every node has the labels.
+pub const LABELS: Native = Native {
+    name: "scs-0214-node-labels",
+    timeout: TIMEOUT,
+    run: |target| Box::pin(run(target, labels)),
+};
+
+/// More than one control-plane node.
+pub const CONTROL_PLANE_NODES: Native = Native {
+    name: "scs-0214-control-plane-nodes",
+    timeout: TIMEOUT,
+    run: |target| Box::pin(run(target, control_plane)),
+};
+
+/// Control-plane nodes in more than one zone.
+pub const CONTROL_PLANE_ZONES: Native = Native {
+    name: "scs-0214-control-plane-zones",
+    timeout: TIMEOUT,
+    run: |target| Box::pin(run(target, zones)),
+};
+
+async fn run(target: &Target<'_>, judge: fn(&[Arc<Object>]) -> Judgement) -> Result<Answer> {
+    let nodes: Api<DynamicObject> = Api::all_with(target.workload.clone(), &kinds::NODE.resource());
+    let listed = nodes.list(&ListParams::default()).await;
+    let listed = listed.context("failed to list the nodes")?;
+    let mut nodes = Vec::new();
+    for node in listed.items {
+        let mut json = serde_json::to_value(node)?;
+        json["kind"] = "Node".into();
+        nodes.push(Arc::new(Object::new("workload", json)));
+    }
+    Ok(judge(&nodes).into())
+}
+
+fn labels(nodes: &[Arc<Object>]) -> Judgement {
+    if nodes.is_empty() {
+        return Judgement::Skip("there is no node".to_owned());
+    }
+    let mut problems = Vec::new();
+    for node in nodes {
+        for label in [REGION, ZONE] {
+            if node.label(label).unwrap_or_default().is_empty() {
+                problems.push(node.blocker(format!("has no label {label}")));
+            }
+        }
+    }
+    Judgement::unless(problems, || {
+        format!("all {} nodes have region and zone", nodes.len())
+    })
+}
+
+fn planes(nodes: &[Arc<Object>]) -> Vec<&Arc<Object>> {
+    nodes
+        .iter()
+        .filter(|node| node.label(CONTROL_PLANE).is_some())
+        .collect()
+}
+
+/// Nodes that cannot be seen (a managed control plane) cannot be counted.
+const UNSEEN: &str = "no control-plane node can be seen: the control plane runs elsewhere";
+
+fn control_plane(nodes: &[Arc<Object>]) -> Judgement {
+    match planes(nodes).as_slice() {
+        [] => Judgement::Skip(UNSEEN.to_owned()),
+        [only] => Judgement::Fail(vec![only.blocker("is the only control-plane node")]),
+        several => Judgement::Pass(format!(
+            "{} control-plane nodes; whether on as many machines cannot be seen",
+            several.len()
+        )),
+    }
+}
+
+fn zones(nodes: &[Arc<Object>]) -> Judgement {
+    let planes = planes(nodes);
+    if planes.is_empty() {
+        return Judgement::Skip(UNSEEN.to_owned());
+    }
+    let zones: BTreeSet<&str> = planes
+        .iter()
+        .filter_map(|node| node.label(ZONE))
+        .filter(|zone| !zone.is_empty())
+        .collect();
+    let told = Vec::from_iter(zones).join(", ");
+    match told.as_str() {
+        "" => Judgement::Fail(vec![problem(
+            "workload",
+            "Node",
+            "",
+            "(control plane)",
+            format!("has no label {ZONE}"),
+        )]),
+        one if !one.contains(", ") => Judgement::Fail(vec![problem(
+            "workload",
+            "Node",
+            "",
+            "(control plane)",
+            format!("all in zone {one}; several are recommended"),
+        )]),
+        several => Judgement::Pass(format!("control-plane nodes in zones {several}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::checks::health::fixtures::{node, problems, with};
+
+    fn placed(name: &str, zone: &str, plane: bool) -> Arc<Object> {
+        let mut labels = json!({REGION: "r1", ZONE: zone});
+        if plane {
+            labels[CONTROL_PLANE] = json!("");
+        }
+        with(&node(name, "v1.35.0"), "/metadata/labels", labels)
+    }
+
+    #[test]
+    fn every_node_has_to_say_where_it_is() {
+        let good = [placed("a", "z1", true), placed("b", "z1", false)];
+        assert_eq!(problems(&labels(&good)), "");
+        let told = problems(&labels(&[good[0].clone(), node("b", "v1.35.0")]));
+        assert!(
+            told.contains("Node b: has no label topology.kubernetes.io/region"),
+            "{told}"
+        );
+        assert!(problems(&labels(&[placed("a", "", true)])).contains(ZONE));
+    }
+
+    #[test]
+    fn one_control_plane_node_is_too_few_and_none_cannot_be_judged() {
+        let [one, two] = [placed("a", "z1", true), placed("b", "z2", true)];
+        let worker = placed("c", "z1", false);
+        assert!(problems(&control_plane(&[one.clone(), worker.clone()])).contains("the only"));
+        assert_eq!(problems(&control_plane(&[one.clone(), two.clone()])), "");
+        assert!(matches!(
+            control_plane(&[worker.clone()]),
+            Judgement::Skip(_)
+        ));
+        assert_eq!(problems(&zones(&[one.clone(), two])), "");
+        assert!(problems(&zones(&[one.clone(), one])).contains("all in zone z1"));
+        assert!(matches!(zones(&[worker]), Judgement::Skip(_)));
+    }
+}

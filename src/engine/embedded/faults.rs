@@ -1,0 +1,284 @@
+//! The catalogue of faults: what can be made to go wrong in a rehearsal, by name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use kubesim::Fault;
+
+use crate::record::Phase;
+
+/// What a fault must do to a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// It closes the gate, with its cause in the report.
+    Fatal,
+    /// It is an accident of the connection, and must not change the verdict.
+    Transport,
+}
+
+/// Where a fault is injected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// In the simulated cluster, which heeds it.
+    Simulated(Fault),
+    /// Between stackgate's own delivery of addons and the API server.
+    Addons(AddonFault),
+}
+
+/// What goes wrong with the addons that are delivered to the workload cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum AddonFault {
+    /// A workload that is there already stays as it is, though its update is answered with success.
+    LeftBehind,
+    /// What is not there yet is not created, though that is answered with success.
+    StageSkipped,
+    /// What is dropped stays, though its removal is answered with success.
+    NotPruned,
+    /// The first DaemonSet is deleted right after it was applied.
+    NetworkDeleted,
+}
+
+/// A fault as the catalogue has it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Its name, as it is given to `--fault`.
+    pub name: &'static str,
+    /// What happens, in one line.
+    pub description: &'static str,
+    /// In which phase it begins when none is given.
+    pub phase: Phase,
+    /// What it must do to a verdict.
+    pub class: Class,
+    pub(super) act: Act,
+}
+
+const fn simulated(fault: Fault, phase: Phase, class: Class) -> Known {
+    Known {
+        name: fault.name(),
+        description: fault.description(),
+        phase,
+        class,
+        act: Act::Simulated(fault),
+    }
+}
+
+const fn addons(name: &'static str, description: &'static str, fault: AddonFault) -> Known {
+    Known {
+        name,
+        description,
+        phase: Phase::Upgrade,
+        class: Class::Fatal,
+        act: Act::Addons(fault),
+    }
+}
+
+use Class::{Fatal, Transport};
+
+/// Every fault. Those of a room of its own, such as the operator's, are added as a further list.
+static CATALOGUE: [&[Known]; 3] = [&ADDONS, &CLUSTERS, &CONNECTIONS];
+
+static ADDONS: [Known; 4] = [
+    addons(
+        "addon-left-behind",
+        "an addon's workloads stay at the old version, and are Ready",
+        AddonFault::LeftBehind,
+    ),
+    addons(
+        "addon-stage-skipped",
+        "what the new release adds is not created, though its stage is reported as done",
+        AddonFault::StageSkipped,
+    ),
+    addons(
+        "addon-not-pruned",
+        "what the new release drops stays",
+        AddonFault::NotPruned,
+    ),
+    addons(
+        "cni-deleted",
+        "the DaemonSet of the network is deleted at the upgrade",
+        AddonFault::NetworkDeleted,
+    ),
+];
+
+static CLUSTERS: [Known; 10] = [
+    simulated(Fault::WorkerNeverReady, Phase::Upgrade, Fatal),
+    simulated(Fault::ControlPlaneJoinFails, Phase::Upgrade, Fatal),
+    simulated(Fault::ImagePullFails, Phase::Upgrade, Fatal),
+    simulated(Fault::DrainBlocked, Phase::Upgrade, Fatal),
+    simulated(Fault::VolumeLost, Phase::Upgrade, Fatal),
+    simulated(Fault::NodeLosesLabels, Phase::Upgrade, Fatal),
+    simulated(Fault::WebhookDown, Phase::Upgrade, Fatal),
+    simulated(Fault::CertificateExpired, Phase::Upgrade, Fatal),
+    simulated(Fault::PolicyGap, Phase::Upgrade, Fatal),
+    simulated(Fault::UnexpectedRollout, Phase::CheckAfter, Fatal),
+];
+
+static CONNECTIONS: [Known; 8] = [
+    simulated(Fault::ApiServerAway, Phase::Upgrade, Transport),
+    simulated(Fault::WatchCut, Phase::Management, Transport),
+    simulated(Fault::EventLost, Phase::Management, Transport),
+    simulated(Fault::Gone, Phase::Management, Transport),
+    simulated(Fault::Conflict, Phase::Management, Transport),
+    simulated(Fault::Throttled, Phase::Management, Transport),
+    simulated(Fault::Slow, Phase::Management, Transport),
+    simulated(Fault::ClockSkew, Phase::Create, Transport),
+];
+
+/// Every fault there is.
+pub fn catalogue() -> impl Iterator<Item = &'static Known> {
+    CATALOGUE.into_iter().flatten()
+}
+
+/// A fault that is to be injected, and when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Injected {
+    /// Which.
+    pub fault: &'static Known,
+    /// When the run enters this phase.
+    pub phase: Phase,
+}
+
+impl fmt::Display for Injected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.fault.name, slug(self.phase))
+    }
+}
+
+impl From<&'static Known> for Injected {
+    fn from(fault: &'static Known) -> Self {
+        let phase = fault.phase;
+        Self { fault, phase }
+    }
+}
+
+/// A phase as it is typed: without spaces.
+fn slug(phase: Phase) -> String {
+    phase.name().replace(' ', "-")
+}
+
+/// The text names no fault.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFault {
+    /// There is none of this name.
+    #[error(
+        "there is no fault '{name}'{}; `stackgate faults` lists them",
+        nearest.map(|nearest| format!("; did you mean '{nearest}'?")).unwrap_or_default()
+    )]
+    Unknown {
+        /// What was given.
+        name: String,
+        /// What may have been meant.
+        nearest: Option<&'static str>,
+    },
+    /// There is no such phase.
+    #[error("there is no phase '{0}'; expected one of {1}")]
+    Phase(String, String),
+}
+
+impl FromStr for Injected {
+    type Err = InvalidFault;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, phase) = match text.split_once('@') {
+            Some((name, phase)) => (name, Some(phase)),
+            None => (text, None),
+        };
+        let fault = catalogue().find(|known| known.name == name);
+        let fault = fault.ok_or_else(|| InvalidFault::Unknown {
+            name: name.to_owned(),
+            nearest: nearest(name),
+        })?;
+        let Some(given) = phase else {
+            return Ok(fault.into());
+        };
+        let phase = Phase::ALL.into_iter().find(|phase| slug(*phase) == given);
+        let phase = phase.ok_or_else(|| {
+            let all: Vec<String> = Phase::ALL.into_iter().map(slug).collect();
+            InvalidFault::Phase(given.to_owned(), all.join(", "))
+        })?;
+        Ok(Self { fault, phase })
+    }
+}
+
+/// The name that is most like the given one, if one is.
+fn nearest(given: &str) -> Option<&'static str> {
+    let like = |known: &&'static Known| distance(given, known.name);
+    let nearest = catalogue().min_by_key(like)?;
+    let close = like(&nearest) <= nearest.name.len().div_ceil(3);
+    let part = catalogue().find(|known| given.len() >= 4 && known.name.contains(given));
+    close.then_some(nearest).or(part).map(|known| known.name)
+}
+
+/// How many letters have to be put in, left out or changed to make one word of the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.bytes().enumerate() {
+            let change = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_name_is_there_once_and_reads_back() {
+        let names: BTreeSet<_> = catalogue().map(|known| known.name).collect();
+        assert_eq!(names.len(), catalogue().count());
+        for known in catalogue() {
+            let injected: Injected = known.name.parse().unwrap();
+            assert_eq!((injected.fault, injected.phase), (known, known.phase));
+            assert_eq!(injected.to_string().parse(), Ok(injected));
+            assert!(!known.description.contains('\n'));
+        }
+    }
+
+    #[test]
+    fn every_fault_that_a_simulated_cluster_knows_is_in_the_catalogue() {
+        for fault in Fault::ALL {
+            let act = Act::Simulated(*fault);
+            assert!(catalogue().any(|known| known.act == act), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_phase_is_given_after_the_name() {
+        let injected: Injected = "slow@check-after".parse().unwrap();
+        assert_eq!(injected.phase, Phase::CheckAfter);
+        let error = "slow@later".parse::<Injected>().unwrap_err().to_string();
+        assert!(
+            error.contains("'later'; expected one of preflight, management"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_name_that_is_nearly_right_is_answered_with_the_right_one() {
+        for (given, meant) in [
+            ("drain-bloked", "drain-blocked"),
+            ("cni-delete", "cni-deleted"),
+            ("webhook", "webhook-down"),
+            ("sloww", "slow"),
+        ] {
+            let error = given.parse::<Injected>().unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("did you mean '{meant}'?")),
+                "{error}"
+            );
+        }
+        let error = "zzz".parse::<Injected>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "there is no fault 'zzz'; `stackgate faults` lists them"
+        );
+    }
+}

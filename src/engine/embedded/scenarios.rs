@@ -1,0 +1,73 @@
+//! What some faults need to show: a workload that is harmed by them.
+
+use kubesim::registry::Write;
+use kubesim::{Cluster, Fault, GroupResource};
+use serde_json::{Value, json};
+
+/// Who writes, in managed fields.
+const MANAGER: &str = "scenario";
+/// Where it lives.
+const NAMESPACE: &str = "default";
+/// A container that does nothing.
+const IMAGE: &str = "registry.k8s.io/pause:3.10.1";
+
+/// Sets up what has to be there before a fault is injected, and be well.
+pub(super) fn prepare(fault: Fault, cluster: &Cluster) {
+    if fault == Fault::VolumeLost {
+        let name = "keeps-data";
+        let mut workload = workload("StatefulSet", name, 1);
+        workload["spec"]["serviceName"] = json!(name);
+        workload["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
+            json!([{"name": "data", "mountPath": "/data"}]);
+        workload["spec"]["volumeClaimTemplates"] = json!([{
+            "metadata": {"name": "data"},
+            "spec": {
+                "accessModes": ["ReadWriteOnce"],
+                "resources": {"requests": {"storage": "1Gi"}},
+            },
+        }]);
+        create(cluster, "apps", "statefulsets", workload);
+    }
+}
+
+/// Sets up what makes a fault happen.
+pub(super) fn begin(fault: Fault, cluster: &Cluster) {
+    if fault == Fault::DrainBlocked {
+        let name = "never-disrupted";
+        create(
+            cluster,
+            "apps",
+            "deployments",
+            workload("Deployment", name, 1),
+        );
+        let budget = json!({
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": name}}},
+        });
+        create(cluster, "policy", "poddisruptionbudgets", budget);
+    }
+}
+
+fn workload(kind: &str, name: &str, replicas: u32) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "main", "image": IMAGE}]},
+            },
+        },
+    })
+}
+
+/// What cannot be created shows by the fault's not closing the gate, which is what tests ask for.
+fn create(cluster: &Cluster, group: &'static str, plural: &'static str, object: Value) {
+    let id = GroupResource::new(group, plural);
+    let _ = cluster.api().create(&id, object, &Write::by(MANAGER));
+}

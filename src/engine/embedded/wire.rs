@@ -1,0 +1,153 @@
+//! The way from stackgate's clients to a simulated API server: tries again what a server asks to have
+//! tried again, and is where faults of the addons' delivery happen.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Method, Request, Response, StatusCode, header};
+use kube::Client;
+use kube::client::Body;
+use kubesim::Cluster;
+use tower_service::Service as _;
+
+use super::faults::AddonFault;
+
+/// kube's own policy, whose jitter comes from outside the run's seed: the first pause, the longest, and
+/// how often it is tried again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1000));
+const RETRIES: u32 = 15;
+
+type Answer = Response<kubesim::http::Body>;
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A client of a cluster in this process.
+pub(super) fn client(cluster: &Cluster, addons: &Addons) -> Client {
+    let wire = Wire {
+        service: cluster.service(),
+        addons: addons.clone(),
+    };
+    Client::new(wire, "default")
+}
+
+/// Which faults of the addons' delivery are in force; clones share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Addons(Arc<Mutex<BTreeSet<AddonFault>>>);
+
+impl Addons {
+    /// From now on these go wrong, and no others.
+    pub(super) fn set(&self, faults: BTreeSet<AddonFault>) {
+        *self.lock() = faults;
+    }
+
+    fn is(&self, fault: AddonFault) -> bool {
+        self.lock().contains(&fault)
+    }
+
+    /// Whether it is so now; from then on it is not any more.
+    fn once(&self, fault: AddonFault) -> bool {
+        self.lock().remove(&fault)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<AddonFault>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone)]
+struct Wire {
+    service: kubesim::http::Service,
+    addons: Addons,
+}
+
+impl tower_service::Service<Request<Body>> for Wire {
+    type Response = Answer;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, BoxError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let mut wire = self.clone();
+        Box::pin(async move {
+            let (parts, body) = request.into_parts();
+            let body = body.collect_bytes().await?;
+            let mut pause = PAUSE.0;
+            for _ in 0..RETRIES {
+                let again = Request::from_parts(parts.clone(), Body::from(body.clone()));
+                let answer = wire.ask(again).await?;
+                let Some(wanted) = retry(&answer) else {
+                    return Ok(answer);
+                };
+                tokio::time::sleep(wanted.unwrap_or(pause)).await;
+                pause = (pause * 2).min(PAUSE.1);
+            }
+            wire.ask(Request::from_parts(parts, Body::from(body))).await
+        })
+    }
+}
+
+/// Whether the server wants to be asked again, and after which pause when it says so.
+fn retry(answer: &Answer) -> Option<Option<Duration>> {
+    let again = [
+        StatusCode::TOO_MANY_REQUESTS,
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::GATEWAY_TIMEOUT,
+    ];
+    if !again.contains(&answer.status()) {
+        return None;
+    }
+    let seconds = answer.headers().get(header::RETRY_AFTER);
+    let seconds = seconds.and_then(|seconds| seconds.to_str().ok()?.parse().ok());
+    Some(seconds.map(Duration::from_secs))
+}
+
+impl Wire {
+    async fn ask(&mut self, request: Request<Body>) -> Result<Answer, BoxError> {
+        let path = request.uri().path().to_owned();
+        let applies = *request.method() == Method::PATCH;
+        let removes = *request.method() == Method::DELETE;
+        let workload = path.starts_with("/apis/apps/v1/namespaces/");
+        let pretends = (applies && workload && self.addons.is(AddonFault::LeftBehind))
+            || (applies && self.addons.is(AddonFault::StageSkipped))
+            || (removes && self.addons.is(AddonFault::NotPruned));
+        if pretends {
+            let live = self.service.call(bare(Method::GET, &path)?).await?;
+            let there = live.status().is_success();
+            if there && (workload && self.addons.is(AddonFault::LeftBehind) || removes) {
+                return Ok(live);
+            }
+            if !there && applies && self.addons.is(AddonFault::StageSkipped) {
+                let body = request.into_body().collect_bytes().await?;
+                return Ok(created(kubesim::http::body(body)));
+            }
+        }
+        let answer = self.service.call(request).await?;
+        if applies
+            && answer.status().is_success()
+            && path.contains("/daemonsets/")
+            && self.addons.once(AddonFault::NetworkDeleted)
+        {
+            self.service.call(bare(Method::DELETE, &path)?).await?;
+        }
+        Ok(answer)
+    }
+}
+
+fn bare(method: Method, path: &str) -> Result<Request<Body>, http::Error> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .body(Body::empty())
+}
+
+/// What an apply is answered with that was carried out.
+fn created(body: kubesim::http::Body) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = StatusCode::CREATED;
+    answer
+}

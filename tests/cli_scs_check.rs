@@ -1,0 +1,248 @@
+//! `stackgate scs-check`: its answers, its report and its exit codes.
+
+mod common;
+
+use std::os::unix::fs::PermissionsExt;
+
+use common::TestContext;
+
+const SCOPE: &str = "\
+name: Toy
+uuid: 1fffebe6-fd4b-44d3-a36c-fc58b4bb0180
+url: https://example.org/toy.yaml
+variables: [who]
+scripts:
+- executable: ./one.sh
+  args: '{who} {testcases}'
+  testcases:
+  - {id: a, section: light, description: Must do a., url: 'https://example.org/a'}
+  - {id: b, section: heavy}
+- testcases:
+  - {id: manual}
+modules:
+- {id: m, targets: {main: [a, b], preview: [manual]}}
+timeline:
+- {date: 2024-01-01, versions: {v1: effective}}
+versions:
+- {version: v1, include: [m]}
+";
+
+fn context(script: &str) -> TestContext {
+    let context = TestContext::new();
+    context.write("scope.yaml", SCOPE);
+    context.write("one.sh", &format!("#!/bin/sh\n{script}\n"));
+    let path = context.path().join("one.sh");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    context
+}
+
+fn code(script: &str, options: &str) -> i32 {
+    let shown = context(script).run(&format!("scs-check -s toy -a who=me {options} scope.yaml"));
+    let code = shown
+        .lines()
+        .next()
+        .unwrap()
+        .strip_prefix("exit code ")
+        .unwrap();
+    code.parse().unwrap()
+}
+
+#[test]
+fn verdicts_are_printed_by_version_and_target() {
+    let context = context("echo 'a: PASS'; echo 'b: FAIL'; echo 'z: PASS'; echo 'ERROR: b' >&2");
+    insta::assert_snapshot!(context.run("scs-check -s toy -a who=me scope.yaml"), @"
+    exit code 2
+    --- stdout
+    toy Toy v1:
+    - main: FAIL (1 passed, 1 failed)
+      - FAILED:
+        - b:
+    - preview: TENTATIVE pass (0 passed, 1 missing)
+      - MISSING:
+        - manual:
+    --- stderr
+    WARNING: ignoring invalid result id: z
+    ");
+    insta::assert_snapshot!(context.run("scs-check -v -s toy -a who=me -S light -t a scope.yaml"), @"
+    exit code 1
+    --- stdout
+    a: PASS
+    b: FAIL
+    z: PASS
+    ERROR: b
+    ********************************************************************************
+    toy Toy [sections: light] [tests: 'a'] v1:
+    - main: TENTATIVE pass (1 passed, 1 missing)
+      - PASSED:
+        - a:
+          > Must do a.
+          > https://example.org/a
+    - preview: TENTATIVE pass (0 passed, 1 missing)
+    --- stderr
+    WARNING: ignoring invalid result id: b
+    WARNING: ignoring invalid result id: z
+    ");
+}
+
+#[test]
+fn an_abort_or_a_missing_verdict_ends_in_0_under_strict_compat_only() {
+    let all = "echo 'a: PASS'; echo 'b: PASS'";
+    assert_eq!(code(all, ""), 0);
+    for script in [
+        "echo 'a: PASS'; echo 'b: ABORT'",
+        "echo 'a: PASS'",
+        "exit 9",
+    ] {
+        assert_eq!(code(script, ""), 1, "{script}");
+        assert_eq!(code(script, "-C"), 1, "{script}");
+        assert_eq!(code(script, "--strict-compat"), 0, "{script}");
+    }
+    assert_eq!(code(all, "-S nothing"), 4);
+    assert_eq!(code(all, "-S nothing --strict-compat"), 0);
+    let failed = "echo 'a: FAIL'; echo 'b: FAIL'; echo 'CRITICAL: x'; echo 'ERROR: y'";
+    assert_eq!(code(failed, ""), 4);
+    assert_eq!(code(failed, "-C"), 1);
+    assert_eq!(
+        code(
+            "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do echo 'error
+error
+error
+error
+error
+error
+error
+error
+error
+error
+error
+error'; done",
+            ""
+        ),
+        127
+    );
+}
+
+#[test]
+fn a_script_that_hangs_or_is_not_there_is_never_a_pass() {
+    assert_eq!(
+        code(
+            "echo 'a: PASS'; echo 'b: PASS'; sleep 600",
+            "--script-timeout 1s"
+        ),
+        1
+    );
+    let context = context("");
+    std::fs::remove_file(context.path().join("one.sh")).unwrap();
+    insta::assert_snapshot!(context.run("scs-check -s toy -a who=me -q scope.yaml"), @"
+    exit code 1
+    --- stdout
+    CRITICAL: [Errno 2] No such file or directory: '[folder]/one.sh'
+    --- stderr
+    ");
+}
+
+#[test]
+fn the_report_has_every_field() {
+    let context =
+        context("echo 'a: PASS'; echo '2024-01-01'; echo 'no'; echo 'warning: w' >&2; exit 3");
+    let shown = context.run("scs-check -s toy -a who=me -V v1 -t a -q -o r.yaml scope.yaml");
+    assert!(shown.starts_with("exit code 0"), "{shown}");
+    let report = std::fs::read_to_string(context.path().join("r.yaml")).unwrap();
+    let mut settings = insta::Settings::new();
+    settings.add_filter(
+        "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}",
+        "[uuid]",
+    );
+    settings.add_filter(r"20\d\d-\d\d-\d\d( [\d:.]+)?\n", "[time]\n");
+    settings.bind(|| {
+        insta::assert_snapshot!(report, @"
+        ---
+        spec:
+          uuid: '[uuid]'
+          name: 'Toy'
+          url: 'https://example.org/toy.yaml'
+        checked_at: [time]
+        reference_date: [time]
+        subject: 'toy'
+        run:
+          uuid: '[uuid]'
+          argv:
+          - '-s'
+          - 'toy'
+          - '-a'
+          - 'who=me'
+          - '-V'
+          - 'v1'
+          - '-t'
+          - 'a'
+          - '-q'
+          - '-o'
+          - 'r.yaml'
+          - 'scope.yaml'
+          assignment:
+            who: 'me'
+          sections: null
+          forced_version: 'v1'
+          forced_tests: 'a'
+          invocations:
+            [uuid]:
+              id: '[uuid]'
+              cmd: './one.sh me a'
+              results:
+                a: 1
+              rc: 3
+              stdout:
+              - 'a: PASS'
+              - '2024-01-01'
+              - 'no'
+              stderr:
+              - 'warning: w'
+              info: 0
+              warning: 1
+              error: 0
+              critical: 0
+        ");
+    });
+}
+
+#[test]
+fn wrong_usage_is_told_and_nothing_is_run() {
+    let context = context("touch ran");
+    insta::assert_snapshot!(context.run("scs-check -s toy scope.yaml"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: missing variable assignments (via -a) for: who
+    ");
+    insta::assert_snapshot!(context.run("scs-check -s toy -a who=1 -a who=2 scope.yaml"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: 'who' is assigned twice
+    ");
+    context.write("bad.yaml", &SCOPE.replace("id: b,", "id: a,"));
+    insta::assert_snapshot!(context.run("scs-check -s toy -a who=1 bad.yaml"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: invalid scope
+    bad.yaml:10:10: duplicate testcase `a`
+       |
+    10 |   - {id: a, section: heavy}
+       |          ^ expected an id of its own
+    ");
+    for wrong in [
+        "-a who",
+        "-d soon -a who=1",
+        "-t [ -a who=1",
+        "-V v9 -a who=1",
+    ] {
+        let shown = context.run(&format!("scs-check -s toy {wrong} scope.yaml"));
+        assert!(shown.starts_with("exit code 2"), "{wrong}: {shown}");
+        let shown = context.run(&format!(
+            "scs-check --strict-compat -s toy {wrong} scope.yaml"
+        ));
+        assert!(shown.starts_with("exit code 1"), "{wrong}: {shown}");
+    }
+    assert!(!context.path().join("ran").exists());
+}
