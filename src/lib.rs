@@ -11,5 +11,6 @@ pub mod engine;
 pub mod gate;
 pub mod record;
 pub mod report;
+pub mod simulate;
 pub mod stack;
 pub mod suite;

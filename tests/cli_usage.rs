@@ -20,6 +20,8 @@ fn help_is_an_answer() {
       run        Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
       doctor     Check the machine: every problem at once, each with its remedy
       clean      Remove what earlier runs left behind
+      simulate   Rehearse many random stacks with random accidents, and judge each run by what must
+                 always hold
       faults     List the faults that a rehearsal can be given with `run --fault`
       suites     The suites of checks that ship with stackgate
       scs-check  Check a subject against an SCS certificate scope, as scs-compliance-check.py does
@@ -63,6 +65,8 @@ fn each_command_has_its_own_help() {
           --seed <SEED>               What all randomness of a rehearsal comes from: the same seed gives
                                       the same run [default: random, told in the report]
           --real-time                 Let a rehearsal take as long as real clusters would, to watch it
+          --simulated                 Instead of a STACK: the random stack and the accidents that
+                                      `simulate` made from this seed
           --fault <NAME[@PHASE]>      Make something go wrong in a rehearsal, when it enters a phase;
                                       may be given again
           --timeout-scale <FACTOR>    Multiplies every deadline; from 0.1 to 100 [default: 1]

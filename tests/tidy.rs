@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room with those that it may import (ARCHITECTURE.md).
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("stack", &[]),
     ("record", &[]),
     ("cluster", &["record"]),
@@ -21,9 +21,16 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ),
     ("report", &["record"]),
     (
+        "simulate",
+        &[
+            "cluster", "engine", "gate", "record", "report", "stack", "suite",
+        ],
+    ),
+    (
         "cli",
         &[
-            "checks", "cluster", "delivery", "engine", "gate", "record", "report", "stack", "suite",
+            "checks", "cluster", "delivery", "engine", "gate", "record", "report", "simulate",
+            "stack", "suite",
         ],
     ),
 ];

@@ -1,5 +1,6 @@
 //! The command line as it is typed. Each command resolves its own part into what it needs.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Remove what earlier runs left behind
     Clean(CleanArgs),
+    /// Rehearse many random stacks with random accidents, and judge each run by what must always hold
+    Simulate(SimulateArgs),
     /// List the faults that a rehearsal can be given with `run --fault`
     Faults(FaultsArgs),
     /// The suites of checks that ship with stackgate
@@ -58,7 +61,7 @@ pub struct RunArgs {
     // Optional only for the parser: `--management fresh STACK` hands the name to the flag, and
     // resolving gives it back.
     /// The stack under test: a folder with stack.yaml, or the name of one in the stacks folder
-    #[arg(value_name = "STACK", required_unless_present = "management")]
+    #[arg(value_name = "STACK", required_unless_present_any = ["management", "simulated"])]
     pub stack: Option<PathBuf>,
     #[command(flatten)]
     pub engine: RunEngineArgs,
@@ -94,9 +97,37 @@ pub struct RehearsalArgs {
     /// Let a rehearsal take as long as real clusters would, to watch it
     #[arg(long)]
     pub real_time: bool,
+    /// Instead of a STACK: the random stack and the accidents that `simulate` made from this seed
+    #[arg(long, requires = "seed", conflicts_with_all = ["stack", "faults", "management"])]
+    pub simulated: bool,
     /// Make something go wrong in a rehearsal, when it enters a phase; may be given again
     #[arg(long = "fault", value_name = "NAME[@PHASE]")]
     pub faults: Vec<Injected>,
+}
+
+#[derive(Debug, Args)]
+pub struct SimulateArgs {
+    /// How many runs
+    #[arg(long, value_name = "COUNT", default_value_t = 100)]
+    pub runs: u64,
+    /// What every run's seed comes from [default: random, told at the end]
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// How many runs at a time [default: one for each processor]
+    #[arg(long, value_name = "COUNT")]
+    pub jobs: Option<NonZeroUsize>,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t = SummaryFormat::Plain)]
+    pub format: SummaryFormat,
+}
+
+/// How figures are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SummaryFormat {
+    /// For people
+    Plain,
+    /// For programs
+    Json,
 }
 
 #[derive(Debug, Args)]

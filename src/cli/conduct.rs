@@ -12,14 +12,11 @@ use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
 use crate::gate;
 use crate::record::{
-    Clock, Counts, History, Recorder, Rehearsal, ReleaseRef, RunId, Verdict, What,
+    Clock, Counts, FORMAT, History, Recorder, Rehearsal, ReleaseRef, RunId, Verdict, What,
 };
 use crate::report;
 use crate::report::overview::Overview;
 use crate::report::terminal::{Live, Screen};
-
-/// Version of the event format.
-const FORMAT: u32 = 1;
 
 /// What a run is told about itself before it starts.
 pub struct Conduct {

@@ -11,6 +11,7 @@ pub mod run;
 mod schema;
 mod scs_check;
 mod signals;
+mod simulate;
 mod stacks;
 mod suites;
 mod usage;
@@ -56,6 +57,7 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
         }
         Command::Doctor(args) => doctor::run(&args).map(done),
         Command::Clean(args) => clean::run(&args).map(done),
+        Command::Simulate(args) => simulate::run(&args),
         Command::ScsCheck(args) => {
             let argv = std::env::args_os().skip(2);
             let argv = argv.map(|word| word.to_string_lossy().into_owned());

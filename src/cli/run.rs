@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use tempfile::TempDir;
 
 use super::args::{EngineKind, RehearsalArgs, RunArgs};
 use super::conduct::Conduct;
@@ -12,6 +13,7 @@ use super::stacks;
 use crate::engine::kind::kept_name_problem;
 use crate::gate::{self, Keep, Plan};
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
+use crate::simulate::{self, Scenario};
 use crate::stack::{Pair, Release, Stack};
 use crate::suite::Suite;
 
@@ -28,6 +30,8 @@ pub struct Run {
     pub engine: Option<EngineKind>,
     /// What only simulated clusters can do.
     pub rehearsal: RehearsalArgs,
+    /// Where the stack was written that was made from the seed; it goes with this.
+    pub made: Option<TempDir>,
     /// Where the management cluster comes from, and whether it stays.
     pub management: Management,
     /// Whether clusters stay after the run.
@@ -191,6 +195,9 @@ impl RehearsalArgs {
 impl Run {
     /// The command that rehearses the same again.
     fn reproduce(&self, seed: u64) -> String {
+        if self.rehearsal.simulated {
+            return simulate::reproduce(seed);
+        }
         let mut words = vec![
             "stackgate run".to_owned(),
             quoted(&self.typed),
@@ -216,6 +223,19 @@ impl Run {
     /// # Errors
     /// When it contradicts itself, or there is no such stack.
     pub fn resolve(args: RunArgs) -> Result<Self, Failure> {
+        let mut args = args;
+        let mut made = None;
+        if let (true, Some(seed)) = (args.rehearsal.simulated, args.rehearsal.seed) {
+            let folder = tempfile::tempdir().map_err(Failure::infrastructure)?;
+            let scenario = Scenario::of_seed(seed);
+            let stack = scenario
+                .write(folder.path())
+                .map_err(Failure::infrastructure)?;
+            args.stacks.stacks = stack.parent().map(Path::to_owned);
+            args.stack = Some(stack);
+            args.rehearsal.faults = scenario.faults;
+            made = Some(folder);
+        }
         let (management, surplus) = Management::resolve(&args.management)?;
         let stack = match (args.stack, surplus) {
             (Some(stack), None) => stack,
@@ -246,6 +266,7 @@ impl Run {
             (engine, _) => engine,
         };
         Ok(Self {
+            made,
             typed: stack.to_string_lossy().into_owned(),
             rehearsal: args.rehearsal,
             stack: stacks::find(&stack, args.stacks.stacks.as_deref())?,

@@ -13,9 +13,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::finished::Goal;
-use crate::cluster::{Context, Investigate, Object, View, kinds};
+use super::named;
+use crate::cluster::{Context, Investigate, Object, View, blind, kinds};
 use crate::engine::Engine;
-use crate::record::{Blocker, Finding};
+use crate::record::{Blocker, Finding, ObjectRef};
 use crate::stack::ADDON_NAMESPACE;
 
 /// For how long an image has to be refused without a pause. Back-off grows to minutes, so a registry
@@ -26,6 +27,10 @@ const DRAIN_BLOCKED: Duration = Duration::from_secs(20);
 /// From how many restarts on a crash loop is taken for one, and for how long it has to last.
 const CRASHES: i64 = 5;
 const CRASHING: Duration = Duration::from_secs(60);
+
+/// For how long every connection has to be refused because of the certificate: a control plane that is
+/// being replaced may show an old one for a moment.
+const EXPIRED: Duration = Duration::from_secs(30);
 
 /// Looks at what blocks the arrival at a goal.
 pub struct Causes<'a> {
@@ -68,6 +73,7 @@ impl Causes<'_> {
             (DRAIN_BLOCKED, drains(&machines, &budgets, &pods)),
             (CRASHING, crash_loops(&pods)),
             (IMAGE_REFUSED, refused_images(&pods, self.moves_dns_yet())),
+            (EXPIRED, Vec::from_iter(expired(workload))),
         ];
         let evidence = found
             .into_iter()
@@ -173,6 +179,27 @@ fn refused_images(pods: &[Arc<Object>], dns_may_move: bool) -> Vec<Finding> {
             })
         })
         .collect()
+}
+
+/// An API server whose certificate has expired: nothing of the cluster can be seen any more.
+fn expired(workload: &View) -> Option<Finding> {
+    let blind = blind(workload);
+    let first = blind.first()?;
+    if !blind
+        .iter()
+        .all(|blocker| named::is_expired(&blocker.message))
+    {
+        return None;
+    }
+    Some(Finding {
+        cause: "certificate-expired".to_owned(),
+        message: format!(
+            "the API server of the workload cluster cannot be talked to, because its certificate has expired: {}",
+            first.message
+        ),
+        object: ObjectRef::new("workload", "APIServer", "", "kube-apiserver"),
+        evidence: blind.iter().map(ToString::to_string).collect(),
+    })
 }
 
 fn crash_loops(pods: &[Arc<Object>]) -> Vec<Finding> {

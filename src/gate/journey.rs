@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::causes::Causes;
 use super::finished::{self, Goal};
+use super::named;
 use super::phases::Done;
 use super::run::Run;
 use super::trouble::Trouble;
@@ -269,9 +270,11 @@ impl Run<'_> {
             };
             self.context.note(format!("had arrived, but then: {first}"));
             if self.phases.left() < period {
-                return Err(Trouble::stack(format!(
-                    "does not stay as it arrived: {first}"
-                )));
+                let message = format!("does not stay as it arrived: {first}");
+                return Err(Trouble::Stack {
+                    finding: named::cause(&message, &violated).map(Box::new),
+                    message,
+                });
             }
             self.arrive(
                 "settled again",

@@ -5,6 +5,7 @@ mod clusters;
 mod comparison;
 mod finished;
 mod journey;
+mod named;
 mod phases;
 mod plan;
 mod run;

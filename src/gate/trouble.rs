@@ -1,5 +1,6 @@
 //! Why a phase ended badly: the stack's fault, the surroundings', or somebody's wish.
 
+use super::named;
 use crate::cluster::{ApplyError, Interrupted, WaitError};
 use crate::delivery::DeliveryError;
 use crate::engine::EngineError;
@@ -72,8 +73,16 @@ impl From<WaitError> for Trouble {
                 message: finding.message.clone(),
                 finding: Some(finding),
             },
-            WaitError::Deadline { ref blind, .. } if blind.is_empty() => {
-                Self::stack(error.to_string())
+            WaitError::Deadline {
+                ref blind,
+                ref blockers,
+                ..
+            } if blind.is_empty() => {
+                let message = error.to_string();
+                Self::Stack {
+                    finding: named::cause(&message, blockers).map(Box::new),
+                    message,
+                }
             }
             // While the management cluster does not answer, nothing is said about the stack.
             WaitError::Deadline { .. } => Self::Infrastructure(anyhow::Error::new(error)),
@@ -91,7 +100,10 @@ impl From<ApplyError> for Trouble {
             // A kind that is never served, a webhook that never answers: the workload cluster is the
             // stack's own work.
             ApplyError::Deadline { ref object, .. } if object.cluster == "workload" => {
-                Self::stack(error.to_string())
+                Self::Stack {
+                    finding: named::refusal(&error).map(Box::new),
+                    message: error.to_string(),
+                }
             }
             ApplyError::Deadline { .. } => Self::Infrastructure(anyhow::Error::new(error)),
         }

@@ -17,3 +17,6 @@ pub use history::{History, Moment, read_history};
 pub use recorder::{Recorder, Sink, read};
 pub use rehearsal::Rehearsal;
 pub use run_id::{RunId, random_seed};
+
+/// Version of the event format.
+pub const FORMAT: u32 = 1;

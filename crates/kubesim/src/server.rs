@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+#[cfg(feature = "openapi")]
+use bytes::Bytes;
 use serde_json::{Value, json};
 
 use crate::authorization::User;
@@ -30,6 +32,8 @@ pub struct Server {
     state: Mutex<State>,
     random: Mutex<Random>,
     logs: Logs,
+    #[cfg(feature = "openapi")]
+    documents: Mutex<BTreeMap<String, (String, Bytes)>>,
 }
 
 impl Server {
@@ -44,6 +48,8 @@ impl Server {
             }),
             random: Mutex::new(random.fork("api-server")),
             logs: Logs::default(),
+            #[cfg(feature = "openapi")]
+            documents: Mutex::default(),
         }
     }
 
@@ -99,6 +105,20 @@ impl Server {
     #[must_use]
     pub fn user_of(&self, token: &str) -> Option<User> {
         lock(&self.state).tokens.get(token).cloned()
+    }
+
+    /// A document that was made for a state.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn document(&self, name: &str, state: &str) -> Option<Bytes> {
+        let documents = lock(&self.documents);
+        let (made_for, document) = documents.get(name)?;
+        (made_for == state).then(|| document.clone())
+    }
+
+    /// Keeps a document for as long as the state is the same.
+    #[cfg(feature = "openapi")]
+    pub(crate) fn keep_document(&self, name: &str, state: &str, document: Bytes) {
+        lock(&self.documents).insert(name.to_owned(), (state.to_owned(), document));
     }
 
     /// What containers have printed.

@@ -92,6 +92,7 @@ pub fn wants_aggregated_discovery(headers: &HeaderMap) -> bool {
 }
 
 /// Whether a client accepts JSON at all.
+#[cfg(feature = "openapi")]
 pub fn accepts_json(headers: &HeaderMap) -> bool {
     let ranges = ranges(headers);
     ranges.is_empty() || ranges.iter().any(Range::is_json)

@@ -7,6 +7,8 @@ mod faults;
 mod filter;
 mod health;
 mod logs;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod path;
 mod proxy;
 mod query;
@@ -156,6 +158,8 @@ fn about_the_server(
         ["version"] => Ok(health::version(cluster)),
         ["readyz" | "livez" | "healthz", ..] => health::answer(cluster, &words, &parts.uri),
         ["api" | "apis", ..] => discovery::answer(cluster, &words, &parts.headers),
+        #[cfg(feature = "openapi")]
+        ["openapi", ..] => openapi::answer(cluster, &words, &parts.headers),
         [] => Ok(discovery::root()),
         _ => Err(ApiError::no_such_path()),
     }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::request::Request;
 use super::shape::Show;
 use crate::error::ApiError;
+use crate::protobuf;
 use crate::store::Stored;
 
 /// The body of a response.
@@ -65,11 +66,14 @@ pub fn stored(
     Ok(bytes(code, "application/json", body))
 }
 
-/// The object in a request's body.
+/// The object in a request's body: JSON, or the protobuf that Go clients prefer.
 ///
 /// # Errors
 /// 400 when it is none.
 pub fn object(body: &Bytes) -> Result<Value, ApiError> {
+    if body.starts_with(protobuf::MAGIC) {
+        return protobuf::read(body);
+    }
     let value: Value = serde_json::from_slice(body)
         .map_err(|error| ApiError::bad_request(format!("failed to read the object: {error}")))?;
     if value.is_object() {

@@ -1,0 +1,205 @@
+//! A random stack and what goes wrong with it, by seed.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use kubesim::Random;
+
+use super::stack::{self, Addon, Release};
+use crate::engine::embedded::faults::{Class, Injected, Known, catalogue};
+
+/// Faults that no shipped check can see yet: a run with one of these would rightly be open.
+const UNSEEN: [&str; 3] = ["volume-lost", "policy-gap", "node-loses-labels"];
+
+/// How many of ten runs meet nothing, an accident of the connection, or something fatal.
+const CALM: usize = 3;
+const ACCIDENTS: usize = 4;
+
+/// The seed of the run at a position in a simulation.
+#[must_use]
+pub fn seed_of(simulation: u64, position: u64) -> u64 {
+    let mut random = Random::new(simulation ^ position.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    // Short enough to be typed again.
+    (random.below(1 << 16) as u64) << 16 | random.below(1 << 16) as u64
+}
+
+/// What a seed stands for.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// The seed.
+    pub seed: u64,
+    /// What goes wrong, and when.
+    pub faults: Vec<Injected>,
+    pub(super) from: Release,
+    pub(super) to: Release,
+    pub(super) control_planes: usize,
+    pub(super) workers: Vec<usize>,
+    pub(super) api_version: &'static str,
+    pub(super) names: Vec<String>,
+    pub(super) stable_seconds: usize,
+}
+
+impl Scenario {
+    /// The scenario of a seed.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        let mut random = Random::new(seed).fork("scenario");
+        let random = &mut random;
+        let (from, to) = releases(random);
+        let groups = random.below(4);
+        let mut workers: Vec<usize> = (0..groups).map(|_| random.below(3)).collect();
+        if workers.iter().sum::<usize>() == 0 {
+            // Without a worker there is no place for pods that are not the control plane's own.
+            workers = vec![1];
+        }
+        let mut scenario = Self {
+            seed,
+            faults: Vec::new(),
+            from,
+            to,
+            control_planes: if random.chance(0.5) { 1 } else { 3 },
+            workers,
+            api_version: if random.chance(0.5) {
+                "cluster.x-k8s.io/v1beta1"
+            } else {
+                "cluster.x-k8s.io/v1beta2"
+            },
+            names: (0..random.below(3))
+                .map(|_| format!("{}.example.org", random.suffix()))
+                .collect(),
+            stable_seconds: 15 + random.below(46),
+        };
+        scenario.faults = scenario.draw(random);
+        scenario
+    }
+
+    /// Writes the stack into a folder, its releases packed, and returns the stack's folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn write(&self, folder: &Path) -> Result<PathBuf> {
+        stack::write(self, folder)
+    }
+
+    /// What the injected faults must do to the verdict; nothing when there are none.
+    #[must_use]
+    pub fn class(&self) -> Option<Class> {
+        let classes: Vec<Class> = self.faults.iter().map(|one| one.fault.class).collect();
+        if classes.contains(&Class::Fatal) {
+            Some(Class::Fatal)
+        } else {
+            classes.first().copied()
+        }
+    }
+
+    fn draw(&self, random: &mut Random) -> Vec<Injected> {
+        let wanted = match random.below(10) {
+            calm if calm < CALM => return Vec::new(),
+            accident if accident < CALM + ACCIDENTS => Class::Transport,
+            _ => Class::Fatal,
+        };
+        let fitting: Vec<&'static Known> = catalogue()
+            .filter(|known| known.class == wanted && self.shows(known.name))
+            .collect();
+        let mut drawn = vec![Injected::from(fitting[random.below(fitting.len())])];
+        if random.chance(0.2) {
+            // An accident on top must change nothing.
+            let accidents: Vec<&'static Known> = catalogue()
+                .filter(|known| known.class == Class::Transport && *known != drawn[0].fault)
+                .collect();
+            drawn.push(accidents[random.below(accidents.len())].into());
+        }
+        drawn
+    }
+
+    /// Whether a fault can do harm to this stack.
+    fn shows(&self, fault: &str) -> bool {
+        let both = |of: fn(&Addon, &Addon) -> bool| {
+            let pairs = self.from.addons.iter().flat_map(|old| {
+                let new = self.to.addons.iter().filter(|new| new.name == old.name);
+                new.map(move |new| (old, new))
+            });
+            pairs.into_iter().any(|(old, new)| of(old, new))
+        };
+        let only = |one: &Release, other: &Release| {
+            let known = |addon: &Addon| other.addons.iter().any(|own| own.name == addon.name);
+            one.addons.iter().any(|addon| !known(addon))
+        };
+        match fault {
+            "addon-left-behind" => both(|old, new| old.version != new.version),
+            "addon-stage-skipped" => only(&self.to, &self.from),
+            "addon-not-pruned" => only(&self.from, &self.to),
+            _ => !UNSEEN.contains(&fault),
+        }
+    }
+}
+
+fn releases(random: &mut Random) -> (Release, Release) {
+    let minor = 34;
+    let patch = random.below(4);
+    // A minor or a patch of Kubernetes; the stack's own version goes on with the latter.
+    let (from, to) = if random.chance(0.5) {
+        (
+            Release::new(minor, patch, 1),
+            Release::new(minor + 1, random.below(4), 1),
+        )
+    } else {
+        (
+            Release::new(minor, patch, 1),
+            Release::new(minor, patch + 1 + random.below(2), 2),
+        )
+    };
+    let mut pair = (from, to);
+    for number in 0..=random.below(4) {
+        let name = format!("app-{number}");
+        let old = Addon::random(&name, random);
+        let (in_old, in_new) = match random.below(5) {
+            0 => (true, false),
+            1 => (false, true),
+            _ => (true, true),
+        };
+        let new = if random.chance(0.6) {
+            old.next()
+        } else {
+            old.clone()
+        };
+        pair.0.addons.extend(in_old.then_some(old));
+        pair.1.addons.extend(in_new.then_some(new));
+    }
+    pair
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_seed_stands_for_one_scenario_and_another_seed_for_another() {
+        let shown = |seed| format!("{:?}", Scenario::of_seed(seed));
+        assert_eq!(shown(7), shown(7));
+        let all: BTreeSet<String> = (0..100).map(shown).collect();
+        assert_eq!(all.len(), 100);
+    }
+
+    #[test]
+    fn every_fault_that_can_be_seen_is_drawn_sooner_or_later() {
+        let drawn: BTreeSet<&str> = (0..2000)
+            .flat_map(|seed| Scenario::of_seed(seed).faults)
+            .map(|injected| injected.fault.name)
+            .collect();
+        let all: BTreeSet<&str> = catalogue()
+            .map(|known| known.name)
+            .filter(|name| !UNSEEN.contains(name))
+            .collect();
+        assert_eq!(drawn, all);
+    }
+
+    #[test]
+    fn the_seeds_of_a_simulation_hardly_ever_repeat() {
+        let seeds: BTreeSet<u64> = (0..1000).map(|position| seed_of(1, position)).collect();
+        assert!(seeds.len() > 995, "{}", seeds.len());
+        assert_ne!(seed_of(1, 0), seed_of(2, 0));
+    }
+}
