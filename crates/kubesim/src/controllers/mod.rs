@@ -3,6 +3,7 @@
 
 mod daemon_set;
 mod deployment;
+mod job;
 mod nodes;
 mod pace;
 mod replica_set;
@@ -10,6 +11,7 @@ mod revisions;
 mod scheduler;
 mod service_account;
 mod services;
+mod stateful_set;
 mod template;
 mod volumes;
 
@@ -28,6 +30,8 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::<deployment::Deployments>::default(),
         Box::<replica_set::ReplicaSets>::default(),
         Box::<daemon_set::DaemonSets>::default(),
+        Box::<stateful_set::StatefulSets>::default(),
+        Box::<job::Jobs>::default(),
         Box::<volumes::Claims>::default(),
         Box::<volumes::Volumes>::default(),
         Box::<services::Services>::default(),

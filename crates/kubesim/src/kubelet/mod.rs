@@ -9,4 +9,5 @@ pub(crate) mod pod;
 pub(crate) mod pods;
 pub mod program;
 mod status;
+mod steps;
 mod volume;

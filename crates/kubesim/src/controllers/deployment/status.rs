@@ -5,7 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Budget, Deployments, NAME, Rollout, Set, sum};
+use super::rollout::Rollout;
+use super::{Budget, Deployments, NAME, Set, sum};
 use crate::controller::Next;
 use crate::controllers::replica_set::counted;
 use crate::controllers::template::replicas;

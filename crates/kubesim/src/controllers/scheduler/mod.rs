@@ -1,6 +1,7 @@
 //! The scheduler: which node a pod goes to.
 
 mod fit;
+mod nodes;
 
 pub(super) use fit::quantity;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use self::fit::{Nodes, Refusals};
+use self::nodes::{Nodes, Refusals};
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
