@@ -1,11 +1,13 @@
 //! What everything that waits or acts in a run is given: the run's id, the recorder, the time
 //! scale, and the wish to stop.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::record::{History, Phase, Recorder, RunId, What};
@@ -59,6 +61,7 @@ pub struct Context {
     phase: Arc<Mutex<Phase>>,
     reactions: Arc<Mutex<Vec<f64>>>,
     drawn: Arc<AtomicU64>,
+    memory: Arc<Mutex<BTreeMap<&'static str, Value>>>,
 }
 
 impl Context {
@@ -74,6 +77,7 @@ impl Context {
             phase: Arc::new(Mutex::new(Phase::Preflight)),
             reactions: Arc::default(),
             drawn: Arc::default(),
+            memory: Arc::default(),
         }
     }
 
@@ -108,6 +112,17 @@ impl Context {
     #[must_use]
     pub fn fresh_id(&self) -> RunId {
         self.run.derived(self.drawn.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Keeps something for later in the run: what a check saw before the upgrade, to be compared.
+    pub fn remember(&self, name: &'static str, what: Value) {
+        lock(&self.memory).insert(name, what);
+    }
+
+    /// What was kept under a name.
+    #[must_use]
+    pub fn remembered(&self, name: &'static str) -> Option<Value> {
+        lock(&self.memory).get(name).cloned()
     }
 
     /// The phase that the run is in.

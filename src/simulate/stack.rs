@@ -182,7 +182,8 @@ fn write_sources(release: &Release, folder: &Path) -> Result<()> {
             json!({
                 "nodeImage": release.node_image(),
                 "coreDNSImageTag": kubeadm::versions::core_dns(&release.kubernetes),
-                "kubeletExtraArgs": {},
+                // A label that a node can lose.
+                "kubeletExtraArgs": {"node-labels": "example.org/pool=simulated"},
             }),
         ),
         (

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::task::AbortHandle;
 
+use crate::admission::{Admission, Unanswering};
 use crate::clock::Clock;
 use crate::controller::{Key, Manager};
 use crate::error::ApiError;
@@ -50,12 +51,15 @@ impl Cluster {
         faults: Faults,
         machines: Machines,
     ) -> Self {
+        let registry = Registry::new(clock, random.clone());
+        let unanswering = Unanswering::new(name, faults.clone());
+        registry.admissions().add(Arc::new(unanswering));
         Self(Arc::new(Inner {
             name: name.to_owned(),
             server: Server::new(&random),
             faults,
             transport: Mutex::new(Transport::new(&random)),
-            registry: Registry::new(clock, random),
+            registry,
             machines,
             task: Mutex::default(),
             failures: Mutex::default(),
@@ -72,6 +76,11 @@ impl Cluster {
     #[must_use]
     pub fn api(&self) -> &Registry {
         &self.0.registry
+    }
+
+    /// Asks this about every write from now on, after those that are asked already.
+    pub fn admission(&self, admission: Arc<dyn Admission>) {
+        self.0.registry.admissions().add(admission);
     }
 
     /// What goes wrong, with this cluster among others.

@@ -68,6 +68,12 @@ pub trait Controller: Send {
     /// The resources whose changes wake it.
     fn wakes(&self) -> Vec<GroupResource>;
 
+    /// Whether changes of every resource wake it, of those too that definitions add later; then
+    /// [`Controller::keys`] has to be cheap.
+    fn wakes_by_all(&self) -> bool {
+        false
+    }
+
     /// What to reconcile because of a change; by default the changed object itself, which is right for
     /// a controller that is woken by its own kind alone.
     fn keys(&self, _cluster: &Cluster, change: &Change) -> Vec<Key> {
@@ -89,6 +95,7 @@ pub trait Controller: Send {
 struct Running {
     controller: Box<dyn Controller>,
     wakes: Vec<GroupResource>,
+    wakes_by_all: bool,
     random: Random,
     failures: BTreeMap<Key, u32>,
 }
@@ -118,6 +125,7 @@ impl Manager {
             .map(|controller| Running {
                 random: root.fork(controller.name()),
                 wakes: controller.wakes(),
+                wakes_by_all: controller.wakes_by_all(),
                 controller,
                 failures: BTreeMap::new(),
             })
@@ -159,7 +167,12 @@ impl Manager {
     fn start(&mut self) {
         let mut seen = BTreeSet::new();
         for index in 0..self.running.len() {
-            for resource in self.running[index].controller.wakes() {
+            let mut wakes = self.running[index].wakes.clone();
+            if self.running[index].wakes_by_all {
+                let all = self.cluster.api().catalogue().all();
+                wakes = all.iter().map(|resource| resource.id.clone()).collect();
+            }
+            for resource in wakes {
                 for stored in self.cluster.store().list(&resource, None).0 {
                     let change = Change {
                         kind: crate::store::ChangeKind::Added,
@@ -184,7 +197,8 @@ impl Manager {
 
     fn notice(&mut self, change: &Change) {
         for index in 0..self.running.len() {
-            if self.running[index].wakes.contains(&change.resource) {
+            let running = &self.running[index];
+            if running.wakes_by_all || running.wakes.contains(&change.resource) {
                 for (index, key) in self.keys(index, change) {
                     self.wake(index, key);
                 }

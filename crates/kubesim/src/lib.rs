@@ -5,6 +5,7 @@
 //! are small [`Controller`]s over the same [`Store`], and everything that waits does so on tokio's
 //! clock: paused, a rollout of minutes takes the time of its computation, the same for the same seed.
 
+pub mod admission;
 pub mod authorization;
 pub mod clock;
 pub mod cluster;
@@ -32,6 +33,7 @@ pub mod server;
 pub mod simulation;
 pub mod store;
 
+pub use admission::{Admission, AdmissionRequest};
 pub use authorization::User;
 pub use clock::Clock;
 pub use cluster::Cluster;

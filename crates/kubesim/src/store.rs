@@ -232,32 +232,6 @@ impl Store {
         (objects, inner.revision)
     }
 
-    /// The objects of a resource that name an owner, by its uid.
-    #[must_use]
-    pub fn owned(&self, resource: &GroupResource, uid: &str) -> Vec<Arc<Stored>> {
-        let inner = lock(&self.inner);
-        let Some(bucket) = inner.buckets.get(resource) else {
-            return Vec::new();
-        };
-        let places = inner.index.owned(resource, uid);
-        places
-            .filter_map(|place| bucket.objects.get(place).cloned())
-            .collect()
-    }
-
-    /// The pods that are bound to a node; with an empty name, those that are bound to none.
-    #[must_use]
-    pub fn on_node(&self, node: &str) -> Vec<Arc<Stored>> {
-        let inner = lock(&self.inner);
-        let Some(bucket) = inner.buckets.get(&PODS) else {
-            return Vec::new();
-        };
-        let places = inner.index.on_node(node);
-        places
-            .filter_map(|place| bucket.objects.get(place).cloned())
-            .collect()
-    }
-
     /// All objects of a resource, in a namespace or in all, as they were at a revision.
     ///
     /// # Errors
@@ -287,6 +261,44 @@ impl Store {
             };
         }
         Ok(objects.into_values().collect())
+    }
+
+    /// The objects of a resource that name an owner, by its uid.
+    #[must_use]
+    pub fn owned(&self, resource: &GroupResource, uid: &str) -> Vec<Arc<Stored>> {
+        let inner = lock(&self.inner);
+        let Some(bucket) = inner.buckets.get(resource) else {
+            return Vec::new();
+        };
+        let places = inner.index.owned(resource, uid);
+        places
+            .filter_map(|place| bucket.objects.get(place).cloned())
+            .collect()
+    }
+
+    /// Every object that names an owner, by its uid, with its resource.
+    #[must_use]
+    pub fn dependents(&self, uid: &str) -> Vec<(GroupResource, Arc<Stored>)> {
+        let inner = lock(&self.inner);
+        let places = inner.index.dependents(uid);
+        let found = places.filter_map(|(resource, place)| {
+            let stored = inner.buckets.get(resource)?.objects.get(place)?;
+            Some((resource.clone(), stored.clone()))
+        });
+        found.collect()
+    }
+
+    /// The pods that are bound to a node; with an empty name, those that are bound to none.
+    #[must_use]
+    pub fn on_node(&self, node: &str) -> Vec<Arc<Stored>> {
+        let inner = lock(&self.inner);
+        let Some(bucket) = inner.buckets.get(&PODS) else {
+            return Vec::new();
+        };
+        let places = inner.index.on_node(node);
+        places
+            .filter_map(|place| bucket.objects.get(place).cloned())
+            .collect()
     }
 
     /// How many objects of a resource there are.

@@ -2,6 +2,7 @@
 
 mod addons_live;
 mod api_ready_endpoints;
+mod claims_bound;
 mod control_plane_pods;
 mod coredns_version;
 mod dns_resolves;
@@ -9,6 +10,7 @@ mod kube_proxy_version;
 mod machines_settled;
 mod no_blocking_events;
 mod no_restarting_pods;
+mod node_labels_kept;
 mod nodes_ready;
 mod workloads_rolled_out;
 
@@ -27,6 +29,8 @@ pub const ALL: &[Native] = &[
     addons_live::CHECK,
     machines_settled::CHECK,
     no_blocking_events::CHECK,
+    claims_bound::CHECK,
+    node_labels_kept::CHECK,
 ];
 
 /// A number of things in words: `1 node`, `2 nodes`.

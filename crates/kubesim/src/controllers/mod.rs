@@ -3,7 +3,9 @@
 
 mod daemon_set;
 mod deployment;
+mod garbage_collector;
 mod job;
+mod namespaces;
 mod nodes;
 mod pace;
 mod replica_set;
@@ -38,5 +40,7 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::<scheduler::Scheduler>::default(),
         Box::<kubelet::node::Nodes>::default(),
         Box::<kubelet::pods::Pods>::default(),
+        Box::new(garbage_collector::GarbageCollector),
+        Box::new(namespaces::Namespaces),
     ]
 }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::query::Query;
 use super::respond::{self, Body};
+use crate::admission::Unanswering;
 use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::fault::Fault;
@@ -157,11 +158,7 @@ fn refusal(cluster: &Cluster, asked: &Asked<'_>) -> Option<Response<Body>> {
         return None;
     }
     if is(cluster, Fault::WebhookDown) {
-        let error = ApiError::new(
-            500,
-            "InternalError",
-            "Internal error occurred: failed calling webhook \"validate.policy.example.org\": failed to call webhook: Post \"https://policy-webhook.kube-system.svc:443/validate?timeout=10s\": dial tcp 10.96.0.99:443: connect: connection refused",
-        );
+        let error = Unanswering::error();
         return Some(respond::refusal(&error));
     }
     let updates = asked.method == Method::PUT || asked.method == Method::PATCH;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response, header};
 use serde_json::{Value, json};
 
 use super::request::Request;
 use super::respond::{self, Body};
 use crate::error::ApiError;
-use crate::registry::{Deletion, Write};
+use crate::registry::{Deletion, Warnings, Write};
 use crate::store::Stored;
 
 /// Answers a request that writes.
@@ -17,10 +17,7 @@ use crate::store::Stored;
 /// # Errors
 /// What the registry refuses, and methods that there are not.
 pub fn answer(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
-    let api = request.cluster.api();
     let target = request.target;
-    let id = &request.resource.id;
-    let (namespace, name) = (request.namespace(), request.name());
     let write = Write {
         manager: request
             .query
@@ -29,27 +26,46 @@ pub fn answer(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
             .to_owned(),
         dry_run: request.query.text("dryRun") == Some("All"),
         subresource: target.subresource.clone().unwrap_or_default(),
+        user: request.user.clone(),
+        warnings: Warnings::kept(),
     };
+    let mut response = written(request, &write)?;
+    for warning in write.warnings.told() {
+        // Quoted as in RFC 7234; what cannot stand in a header is left out.
+        let text: String = warning.chars().filter(|c| !c.is_control()).collect();
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+    Ok(response)
+}
+
+fn written(request: &Request<'_>, write: &Write) -> Result<Response<Body>, ApiError> {
+    let api = request.cluster.api();
+    let target = request.target;
+    let id = &request.resource.id;
+    let (namespace, name) = (request.namespace(), request.name());
     match (&request.parts.method, target.name.is_some()) {
         (&Method::POST, false) => {
             let mut object = request.stored_form(respond::object(request.body)?)?;
             if request.resource.namespaced {
                 object["metadata"]["namespace"] = json!(namespace);
             }
-            let stored = api.create(id, object, &write)?;
+            let stored = api.create(id, object, write)?;
             respond::stored(201, &stored, request)
         }
         (&Method::PUT, true) => {
             let object = request.stored_form(respond::object(request.body)?)?;
-            let stored = api.update(id, object, &write)?;
+            let stored = api.update(id, object, write)?;
             respond::stored(200, &stored, request)
         }
         (&Method::PATCH, true) => {
-            let stored = merge_patch(request, request.body, &write)?;
+            let stored = merge_patch(request, request.body, write)?;
             respond::stored(200, &stored, request)
         }
         (&Method::DELETE, true) => {
-            let stored = api.delete(id, namespace, name, &Deletion::default())?;
+            let stored = api.delete(id, namespace, name, &deletion(request, write)?)?;
             respond::stored(200, &stored, request)
         }
         _ => Err(ApiError::new(
@@ -58,6 +74,43 @@ pub fn answer(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
             "the server does not allow this method on the requested resource",
         )),
     }
+}
+
+/// The options of a deletion, in the body or the query.
+fn deletion(request: &Request<'_>, write: &Write) -> Result<Deletion, ApiError> {
+    let options = if request.body.is_empty() {
+        Value::Null
+    } else {
+        respond::object(request.body)?
+    };
+    let text = |pointer: &str, key: &str| {
+        let told = options.pointer(pointer).and_then(Value::as_str);
+        told.or_else(|| request.query.text(key)).map(str::to_owned)
+    };
+    let orphans = match options["orphanDependents"].as_bool() {
+        Some(true) => Some("Orphan".to_owned()),
+        Some(false) => Some("Background".to_owned()),
+        None => None,
+    };
+    let propagation = text("/propagationPolicy", "propagationPolicy").or(orphans);
+    if let Some(other) = propagation.as_deref()
+        && !matches!(other, "Orphan" | "Background" | "Foreground")
+    {
+        let message = format!(
+            "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"{other}\": supported values: \"Background\", \"Foreground\", \"Orphan\""
+        );
+        return Err(ApiError::new(422, "Invalid", message));
+    }
+    let grace = request.query.text("gracePeriodSeconds");
+    let grace = grace.and_then(|grace| grace.parse().ok());
+    Ok(Deletion {
+        propagation,
+        grace: options["gracePeriodSeconds"].as_i64().or(grace),
+        uid: text("/preconditions/uid", ""),
+        revision: text("/preconditions/resourceVersion", ""),
+        dry_run: write.dry_run || options["dryRun"] == json!(["All"]),
+        write: write.clone(),
+    })
 }
 
 fn merge_patch(

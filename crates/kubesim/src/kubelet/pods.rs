@@ -1,16 +1,17 @@
 //! The kubelets of all nodes, as far as pods go.
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use super::pod::{At, PodRun};
 use super::status;
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
-use crate::object::{annotation, is_deleting, is_over, text, uid};
+use crate::object::{annotation, condition, is_deleting, is_over, name, text, uid};
 use crate::registry::Deletion;
 use crate::resource::GroupResource;
-use crate::resource::builtin::PODS;
+use crate::resource::builtin::{NODES, PODS};
 use crate::store::{Change, ChangeKind};
 
 const NAME: &str = "kubelet";
@@ -29,11 +30,27 @@ impl Controller for Pods {
     }
 
     fn wakes(&self) -> Vec<GroupResource> {
-        vec![PODS]
+        vec![PODS, NODES]
     }
 
-    fn keys(&self, _: &Cluster, change: &Change) -> Vec<Key> {
+    fn keys(&self, cluster: &Cluster, change: &Change) -> Vec<Key> {
         let pod = &change.object.value;
+        if change.resource == NODES {
+            // A kubelet that was lost tells of its pods again: they were marked as not ready.
+            let lost = |node: &Value| {
+                condition(node, "Ready").is_some_and(|ready| ready["status"] == "Unknown")
+            };
+            let back = change.previous.as_ref().is_some_and(|old| lost(&old.value)) && !lost(pod);
+            if !back || change.kind == ChangeKind::Deleted {
+                return Vec::new();
+            }
+            let pods = cluster.store().on_node(name(pod));
+            return pods
+                .iter()
+                .map(|pod| pod.place())
+                .map(|(namespace, name)| Key { namespace, name })
+                .collect();
+        }
         if text(pod, "/spec/nodeName").is_empty() {
             return Vec::new();
         }

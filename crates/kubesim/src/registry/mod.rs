@@ -1,12 +1,15 @@
 //! The API's rules over the store: what a create, an update, a delete mean. Called by the HTTP side
 //! with what clients send, and directly by controllers.
 
+mod deletion;
+mod namespaces;
 mod write;
 
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
+use crate::admission::Admissions;
 use crate::clock::Clock;
 use crate::error::ApiError;
 use crate::random::Random;
@@ -14,13 +17,16 @@ use crate::resource::catalogue::Catalogue;
 use crate::resource::{GroupResource, Resource};
 use crate::store::{Store, Stored, lock};
 
-pub use write::{Deletion, Write};
+pub use deletion::Deletion;
+pub(crate) use deletion::{FOREGROUND, ORPHAN};
+pub use write::{Warnings, Write};
 
 /// The API of one cluster, without HTTP; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Registry {
     store: Store,
     catalogue: Catalogue,
+    admissions: Admissions,
     clock: Clock,
     random: Arc<Mutex<Random>>,
 }
@@ -30,6 +36,7 @@ impl Registry {
         Self {
             store: Store::default(),
             catalogue: Catalogue::default(),
+            admissions: Admissions::default(),
             clock,
             random: Arc::new(Mutex::new(random)),
         }
@@ -45,6 +52,12 @@ impl Registry {
     #[must_use]
     pub fn catalogue(&self) -> &Catalogue {
         &self.catalogue
+    }
+
+    /// What is asked about writes.
+    #[must_use]
+    pub fn admissions(&self) -> &Admissions {
+        &self.admissions
     }
 
     /// The cluster's clock.

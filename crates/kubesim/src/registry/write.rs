@@ -1,16 +1,53 @@
 //! Create, update, delete: what the server adds to an object, and what it refuses.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::Registry;
+use super::{Registry, namespaces};
+use crate::admission::Operation;
+use crate::authorization::User;
 use crate::error::ApiError;
+use crate::object::{is_deleting, list};
+use crate::resource::builtin::NAMESPACES;
 use crate::resource::{GroupResource, Resource};
-use crate::store::Stored;
+use crate::store::{Stored, lock};
 
 /// How often a change of a controller's is tried again when another write overtakes it.
-const RETRIES: usize = 5;
+pub(super) const RETRIES: usize = 5;
+
+/// What a client is warned of besides the answer; clones collect into the same place, and the default
+/// into none.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings(Option<Arc<Mutex<Vec<String>>>>);
+
+impl Warnings {
+    /// A place for warnings.
+    #[must_use]
+    pub fn kept() -> Self {
+        Self(Some(Arc::default()))
+    }
+
+    /// Adds warnings; each is told once.
+    pub fn add(&self, warnings: Vec<String>) {
+        let Some(kept) = &self.0 else {
+            return;
+        };
+        let mut kept = lock(kept);
+        for warning in warnings {
+            if !kept.contains(&warning) {
+                kept.push(warning);
+            }
+        }
+    }
+
+    /// What was added.
+    #[must_use]
+    pub fn told(&self) -> Vec<String> {
+        let kept = self.0.as_ref();
+        kept.map(|kept| lock(kept).clone()).unwrap_or_default()
+    }
+}
 
 /// How a write is meant.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +56,12 @@ pub struct Write {
     pub manager: String,
     /// Judge, but do not write.
     pub dry_run: bool,
-    /// Which part: empty for the object, else `status` or `scale`.
+    /// Which part: empty for the object, else `status`, `scale` or `finalize`.
     pub subresource: String,
+    /// Who asks; none inside the simulation.
+    pub user: Option<User>,
+    /// Where warnings go.
+    pub warnings: Warnings,
 }
 
 impl Write {
@@ -32,21 +73,6 @@ impl Write {
             ..Self::default()
         }
     }
-}
-
-/// How a deletion is meant.
-#[derive(Clone, Debug, Default)]
-pub struct Deletion {
-    /// `Background`, `Foreground` or `Orphan`; by default the resource's own.
-    pub propagation: Option<String>,
-    /// Seconds that a pod gets.
-    pub grace: Option<i64>,
-    /// Only an object with this uid.
-    pub uid: Option<String>,
-    /// Only an object at this revision.
-    pub revision: Option<String>,
-    /// Judge, but do not delete.
-    pub dry_run: bool,
 }
 
 impl Registry {
@@ -63,6 +89,11 @@ impl Registry {
     ) -> Result<Arc<Stored>, ApiError> {
         let resource = self.resource(id)?;
         let name = self.name_of(&mut object, &resource)?;
+        self.refuse_new_content(&resource, &object)?;
+        self.ask(Operation::Create, &resource, &mut object, None, write)?;
+        if *id == NAMESPACES {
+            namespaces::prepare(&mut object);
+        }
         let metadata = &mut object["metadata"];
         metadata["uid"] = json!(self.uid());
         metadata["creationTimestamp"] = json!(self.clock().stamp());
@@ -148,18 +179,22 @@ impl Registry {
         if object == *old.value {
             return Ok(old);
         }
+        self.ask(
+            Operation::Update,
+            &resource,
+            &mut object,
+            Some(&old.value),
+            write,
+        )?;
         if write.dry_run {
             return self.unwritten(object);
         }
-        let gone = object["metadata"]["deletionTimestamp"].is_string()
-            && object["metadata"]["finalizers"]
-                .as_array()
-                .is_none_or(Vec::is_empty);
+        let gone = is_gone(&object);
         let written = self
             .store()
             .put(id, object, old.managed.clone(), Some(old.revision))
             .map_err(|_| overtaken(id, &name))?;
-        if gone && resource.id.resource != "pods" {
+        if gone {
             let removed = self
                 .store()
                 .remove(id, &namespace, &name, Some(written.revision));
@@ -200,81 +235,34 @@ impl Registry {
         Err(overtaken(id, name))
     }
 
-    /// Deletes an object: at once, or, where finalizers or a grace period hold it, by marking it.
-    ///
-    /// # Errors
-    /// When it does not exist, or a precondition does not hold.
-    pub fn delete(
-        &self,
-        id: &GroupResource,
-        namespace: &str,
-        name: &str,
-        deletion: &Deletion,
-    ) -> Result<Arc<Stored>, ApiError> {
-        let old = self
-            .stored(id, namespace, name)
-            .ok_or_else(|| ApiError::not_found(id, name))?;
-        if deletion.dry_run {
-            return Ok(old);
-        }
-        let held = old.value["metadata"]["finalizers"]
-            .as_array()
-            .is_some_and(|held| !held.is_empty());
-        if held {
-            let stamp = self.clock().stamp();
-            return self.modify(id, namespace, name, "", |object| {
-                if !object["metadata"]["deletionTimestamp"].is_string() {
-                    object["metadata"]["deletionTimestamp"] = json!(stamp);
-                    object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-                }
-            });
-        }
-        if let Some(grace) = grace_of(id, &old.value, deletion) {
-            let end = self
-                .clock()
-                .now()
-                .saturating_add(jiff::SignedDuration::from_secs(grace));
-            let stamp = crate::clock::stamp(end.unwrap_or(jiff::Timestamp::MAX));
-            return self.modify(id, namespace, name, "", |object| {
-                let metadata = &mut object["metadata"];
-                let left = metadata["deletionGracePeriodSeconds"].as_i64();
-                if left.is_none_or(|left| grace < left) {
-                    metadata["deletionTimestamp"] = json!(stamp);
-                    metadata["deletionGracePeriodSeconds"] = json!(grace);
-                }
-            });
-        }
-        self.store()
-            .remove(id, namespace, name, Some(old.revision))
-            .map_err(|_| overtaken(id, name))
-    }
-
     /// What a dry run answers with.
     fn unwritten(&self, object: Value) -> Result<Arc<Stored>, ApiError> {
         Ok(Arc::new(Stored::unwritten(object)))
     }
 }
 
-/// For how many seconds a deleted object stays: a pod that has a node is stopped there first.
-fn grace_of(id: &GroupResource, object: &Value, deletion: &Deletion) -> Option<i64> {
-    let phase = object["status"]["phase"].as_str().unwrap_or_default();
-    let node = object["spec"]["nodeName"].as_str().unwrap_or_default();
-    if id.resource != "pods" || node.is_empty() || matches!(phase, "Succeeded" | "Failed") {
-        return None;
-    }
-    let own = object["spec"]["terminationGracePeriodSeconds"].as_i64();
-    let grace = deletion.grace.or(own).unwrap_or(30);
-    (grace > 0).then_some(grace)
+/// Whether nothing holds an object any more that is on its way out.
+fn is_gone(object: &Value) -> bool {
+    let none = |pointer: &str| list(object, pointer).is_empty();
+    is_deleting(object)
+        && none("/metadata/finalizers")
+        && (object["kind"] != "Namespace" || none("/spec/finalizers"))
+        // A pod goes when its kubelet says that it has stopped.
+        && (object["kind"] != "Pod" || object["metadata"]["deletionGracePeriodSeconds"] == 0)
 }
 
-fn overtaken(id: &GroupResource, name: &str) -> ApiError {
+pub(super) fn overtaken(id: &GroupResource, name: &str) -> ApiError {
     let why = "the object has been modified; please apply your changes to the latest version and try again";
     ApiError::conflict(id, name, why)
 }
 
 /// What a client cannot change by an update: identity, the other part of the object, the generation.
 fn keep_what_is_the_servers(object: &mut Value, old: &Value, resource: &Resource, write: &Write) {
-    if write.subresource == "status" {
+    if write.subresource == "finalize" {
+        let finalizers = object["spec"]["finalizers"].take();
+        *object = old.clone();
+        object["spec"]["finalizers"] = finalizers;
+    } else if write.subresource == "status" {
         let status = object["status"].take();
         let revision = object["metadata"]["resourceVersion"].take();
         *object = old.clone();

@@ -80,6 +80,11 @@ impl Index {
             .map(|(_, place)| place)
     }
 
+    /// Where the objects of every resource are that name an owner.
+    pub(super) fn dependents(&self, uid: &str) -> impl Iterator<Item = &(GroupResource, Place)> {
+        self.owned.get(uid).into_iter().flatten()
+    }
+
     /// Where the pods of a node are; those of no node by the empty name.
     pub(super) fn on_node(&self, node: &str) -> impl Iterator<Item = &Place> {
         self.on_node.get(node).into_iter().flatten()
