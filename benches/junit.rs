@@ -119,6 +119,7 @@ fn write_stream(folder: &Path, cases: usize) -> Result<()> {
                 seconds: 0.1,
                 accepted: None,
                 standard: None,
+                excluded: false,
             }))?;
         }
         let (outcome, message) = (PhaseOutcome::Passed, None);

@@ -119,7 +119,10 @@ fn each_command_has_its_own_help() {
     Usage: stackgate suites <COMMAND>
 
     Commands:
-      list  List the suites and their checks
+      list     List the suites and their checks
+      show     Show a suite: each of its checks, as `explain` does
+      explain  Explain a check: what is judged, who demands it, what a failure does to the gate
+      lint     Say whether suite files are right, with the line of what is not
 
     Options:
       -h, --help  Print help

@@ -3,6 +3,7 @@
 mod health;
 mod images;
 mod judgement;
+mod parameters;
 mod pods;
 pub mod sandbox;
 pub mod scs;
@@ -10,6 +11,10 @@ mod tool_pod;
 #[cfg(test)]
 pub(crate) mod world;
 
+pub use judgement::{Judgement, problem, settle};
+pub use parameters::{Parameters, WrongParameter};
+
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -22,7 +27,8 @@ use crate::record::Outcome;
 /// The image of check pods: Kubernetes' own test tool, which its conformance tests use as well.
 pub const TOOLS_IMAGE: &str = "registry.k8s.io/e2e-test-images/agnhost:2.53";
 
-/// What a check may look at. A check reads; what it has to create lives in a namespace of its own.
+/// What a check may look at; copies are the same target. A check reads; what it has to create lives in a namespace of its own.
+#[derive(Clone, Copy)]
 pub struct Target<'a> {
     /// The run.
     pub context: &'a Context,
@@ -41,9 +47,22 @@ pub struct Target<'a> {
     pub dropped: &'a [Value],
     /// An image with a shell and DNS tools for check pods.
     pub tools_image: &'a str,
+    /// What the suite sets for the check that is run, by name.
+    pub parameters: &'a Value,
+}
+
+impl Target<'_> {
+    /// What the suite sets for the check that is run; what it does not set is the default.
+    ///
+    /// # Errors
+    /// When it is not what the check takes; suites are validated, so this is a fault of ours.
+    pub fn parameters<T: serde::de::DeserializeOwned>(&self) -> anyhow::Result<T> {
+        parameters::read(self.parameters)
+    }
 }
 
 /// The management side of a target.
+#[derive(Clone, Copy)]
 pub struct ManagementTarget<'a> {
     /// Talks to the management cluster.
     pub client: &'a Client,
@@ -65,17 +84,21 @@ pub struct Answer {
 }
 
 /// A check written in Rust, by the name under which suite files call it.
+#[derive(Clone, Copy)]
 pub struct Native {
     /// The name in suite files.
     pub name: &'static str,
     /// How long it may take unless the suite says otherwise.
     pub timeout: Duration,
+    /// What suites may set.
+    pub parameters: Parameters,
     /// Asks.
     pub run: for<'a> fn(&'a Target<'a>) -> BoxFuture<'a, anyhow::Result<Answer>>,
 }
 
 /// Every check that there is, in the order in which they are told.
 #[must_use]
-pub const fn all() -> &'static [Native] {
-    health::ALL
+pub fn all() -> &'static [Native] {
+    static ALL: LazyLock<Vec<Native>> = LazyLock::new(|| [health::ALL, scs::ALL].concat());
+    &ALL
 }

@@ -173,6 +173,24 @@ pub struct CleanArgs {
 pub enum SuitesCommand {
     /// List the suites and their checks
     List,
+    /// Show a suite: each of its checks, as `explain` does
+    Show {
+        /// The suite
+        #[arg(value_name = "SUITE")]
+        name: String,
+    },
+    /// Explain a check: what is judged, who demands it, what a failure does to the gate
+    Explain {
+        /// The check's id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Say whether suite files are right, with the line of what is not
+    Lint {
+        /// The files; every suite that can be found when not given
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -64,7 +64,13 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
             scs_check::ending(&args, argv.collect())
         }
         Command::Faults(args) => faults::run(args.format).map(done),
-        Command::Suites(SuitesCommand::List) => suites::list().map(done),
+        Command::Suites(command) => match command {
+            SuitesCommand::List => suites::list(),
+            SuitesCommand::Show { name } => suites::show(&name),
+            SuitesCommand::Explain { id } => suites::explain(&id),
+            SuitesCommand::Lint { files } => suites::lint(&files),
+        }
+        .map(done),
         Command::Version => print(&format!("stackgate {}\n", env!("CARGO_PKG_VERSION")))
             .map(done)
             .map_err(Failure::infrastructure),

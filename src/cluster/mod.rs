@@ -18,6 +18,7 @@ mod wait;
 pub use apply::{Applier, Apply, ApplyError, FIELD_MANAGER};
 pub use context::{Context, Interrupt, Interrupted};
 pub use object::{Condition, Object};
+pub use resolve::kind_of;
 pub use rollout::rollout_blocker;
 pub use view::{Kind, View, blind};
 pub use wait::{Investigate, Progress, WaitError, stay, wait};

@@ -65,6 +65,15 @@ pub trait Engine: Send + Sync {
     /// The engine's name, as in `--engine`.
     fn name(&self) -> &'static str;
 
+    /// The infrastructure provider's name, e.g. `docker`.
+    fn provider(&self) -> &'static str;
+
+    /// A kubeconfig file of the workload cluster, for programs; none where it is in reach of this
+    /// process alone, or not connected yet.
+    fn workload_kubeconfig(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Every problem at once; creates nothing.
     fn preflight(&self) -> BoxFuture<'_, Vec<Problem>>;
 

@@ -15,6 +15,15 @@ pub struct Compared<'a> {
     pub change: Change,
 }
 
+impl<'a> Compared<'a> {
+    /// The result that counts: the one after, or the one before where the check is meant for that
+    /// side alone.
+    fn judged(&self) -> Option<&'a CheckResult> {
+        let after = self.after.filter(|after| !after.excluded);
+        after.or(self.before).or(self.after)
+    }
+}
+
 /// Puts the results side by side, in the order of the checks after the upgrade; what was asked only
 /// before comes last.
 #[must_use]
@@ -82,21 +91,21 @@ pub fn counts(compared: &[Compared<'_>]) -> Counts {
 #[must_use]
 pub fn verdict(compared: &[Compared<'_>]) -> (Verdict, String) {
     let must = |one: &&Compared<'_>| {
-        one.after
-            .is_some_and(|after| after.effect() == Effect::Closes && after.accepted.is_none())
+        one.judged()
+            .is_some_and(|result| result.effect() == Effect::Closes && result.accepted.is_none())
     };
     let failed = |wanted: Outcome| {
         compared
             .iter()
             .filter(must)
-            .filter(|one| one.after.is_some_and(|after| after.outcome == wanted))
+            .filter(|one| one.judged().is_some_and(|result| result.outcome == wanted))
             // What got worse says more about the upgrade than what was never right.
             .min_by_key(|one| one.change != Change::Regressed)
     };
     let told = |one: &Compared<'_>| {
         let message = one
-            .after
-            .map(|after| after.message.as_str())
+            .judged()
+            .map(|result| result.message.as_str())
             .unwrap_or_default();
         format!("{}: {message}", one.id)
     };
@@ -115,6 +124,14 @@ pub fn verdict(compared: &[Compared<'_>]) -> (Verdict, String) {
     }
     // An answer that is missing on one side leaves the upgrade unjudged, too.
     let half = |one: &&Compared<'_>| {
+        // What is not meant for one side is judged on the other.
+        if [one.before, one.after]
+            .iter()
+            .flatten()
+            .any(|result| result.excluded)
+        {
+            return false;
+        }
         let outcomes = [one.before, one.after].map(|result| result.map(|result| result.outcome));
         matches!(
             outcomes,
@@ -166,6 +183,7 @@ mod tests {
             seconds: 0.0,
             accepted: None,
             standard: None,
+            excluded: false,
         }
     }
 
@@ -235,6 +253,28 @@ mod tests {
         draft.standard = None;
         let after = [must("ok", Outcome::Flaky), draft];
         assert_eq!(verdict(&compare(&[], &after)).0, Verdict::Closed);
+    }
+
+    #[test]
+    fn a_check_that_is_meant_for_one_side_is_judged_on_that_side() {
+        use Outcome::{Abort, Fail, Pass, Skip};
+        for (before, after, wanted) in [
+            ((Pass, false), (Skip, true), Verdict::Open),
+            ((Fail, false), (Skip, true), Verdict::Closed),
+            ((Abort, false), (Skip, true), Verdict::None),
+            ((Skip, true), (Pass, false), Verdict::Open),
+            ((Skip, true), (Fail, false), Verdict::Closed),
+            ((Skip, true), (Skip, true), Verdict::Open),
+            ((Pass, false), (Skip, false), Verdict::None),
+        ] {
+            let side = |(outcome, excluded)| {
+                let mut result = must("side", outcome);
+                result.excluded = excluded;
+                [result, must("ok", Pass)]
+            };
+            let (before, after) = (side(before), side(after));
+            assert_eq!(verdict(&compare(&before, &after)).0, wanted, "{before:?}");
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::delivery;
 use crate::engine::{Engine, Kept, Management};
 use crate::record::{CheckResult, Counts, Phase, Verdict, What};
 use crate::stack::Release;
-use crate::suite;
+use crate::suite::{self, Acceptance, Memory, Place, Round};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending 
         context,
         engine,
         phases: &phases,
+        memory: Memory::default(),
     };
     let judged = AssertUnwindSafe(async {
         let outcome = run.up_to_the_checks().await;
@@ -100,6 +101,8 @@ pub(super) struct Run<'a> {
     pub(super) context: &'a Context,
     pub(super) engine: &'a dyn Engine,
     pub(super) phases: &'a Phases<'a>,
+    /// What the checks before the upgrade saw, for those after it.
+    memory: Memory,
 }
 
 impl Run<'_> {
@@ -219,10 +222,25 @@ impl Run<'_> {
             addons: &addons,
             dropped,
             tools_image: TOOLS_IMAGE,
+            parameters: &Value::Null,
         };
-        let accepted = &self.plan.stack.spec.accepted;
+        let place = Place {
+            engine: self.engine.name().to_owned(),
+            provider: self.engine.provider().to_owned(),
+            kubeconfig: self.engine.workload_kubeconfig(),
+        };
+        let round = Round {
+            suites: &self.plan.suites,
+            accepted: Acceptance {
+                entries: &self.plan.stack.spec.accepted,
+                ok_to_fail: &self.plan.stack.ok_to_fail,
+            },
+            phase,
+            place: &place,
+            memory: &self.memory,
+        };
         // It heeds an interruption by itself, and removes what its checks had created.
-        let results = suite::run(&target, &self.plan.suites, accepted, phase).await;
+        let results = suite::run(&target, round).await;
         if self.context.interrupt.is_raised() {
             return Err(Trouble::Interrupted);
         }

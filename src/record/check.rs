@@ -88,6 +88,9 @@ pub struct CheckResult {
     /// The standard that demands it, where one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standard: Option<Standard>,
+    /// It is not meant for this cluster or this side of the upgrade, which is why it is skipped.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub excluded: bool,
 }
 
 impl CheckResult {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::ok_to_fail::{self, OkToFail};
 use super::problem::Problems;
 use super::release::ReleaseError;
 use super::spec::{Spec, StackFile};
@@ -22,6 +23,8 @@ pub struct Stack {
     /// kind's own Cluster file for the management cluster; it exists.
     pub kind_config: PathBuf,
     pub spec: Spec,
+    /// Failures that are accepted by the names of what fails, from the stack's `okToFail` file.
+    pub ok_to_fail: Vec<OkToFail>,
     pub(super) source: Source,
 }
 
@@ -70,12 +73,20 @@ impl Stack {
                     )),
             );
         }
+        let mut ok_to_fail = Vec::new();
+        if let Some(file) = &parsed.spec.ok_to_fail {
+            match ok_to_fail::read(&folder.join(file)) {
+                Ok(entries) => ok_to_fail = entries,
+                Err(found) => problems.0.extend(found.0),
+            }
+        }
         problems.into_result()?;
         Ok(Self {
             name: parsed.metadata.name,
             folder,
             kind_config: kind_config.unwrap_or_default(),
             spec: parsed.spec,
+            ok_to_fail,
             source,
         })
     }

@@ -3,6 +3,7 @@
 pub mod archive;
 pub mod chart;
 mod load;
+mod ok_to_fail;
 mod pair;
 mod problem;
 mod release;
@@ -13,6 +14,7 @@ mod values;
 mod yaml;
 
 pub use load::{STACK_FILE, Stack, StackError, stack_names};
+pub use ok_to_fail::OkToFail;
 pub use pair::Pair;
 pub use problem::{Place, Problem, Problems};
 pub use release::{
@@ -26,8 +28,8 @@ pub use spec::{
 };
 pub use validate::CLUSTER_SUFFIX;
 pub use values::{
-    Cidr, Day, ImageReference, Label, ReleaseTag, ReleaseVersion, Subdomain, Timeout, ValueError,
-    Version,
+    Cidr, Day, ImageReference, Label, Pattern, ReleaseTag, ReleaseVersion, Subdomain, Timeout,
+    ValueError, Version, VersionRange,
 };
 
 pub(crate) use yaml::Source;

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{Cidr, Day, ImageReference, Label, ReleaseTag, Subdomain, Timeout, Version};
+use super::values::{
+    Cidr, Day, ImageReference, Label, Pattern, ReleaseTag, Subdomain, Timeout, Version,
+    VersionRange,
+};
 
 /// A stack under test: which pair of releases is tested, on which cluster, and how.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -59,6 +62,10 @@ pub struct Spec {
     /// Failures that do not close the gate, each with its reason.
     #[serde(default)]
     pub accepted: Vec<Accepted>,
+    /// A file with more of them in the form of the SCS tests (`okToFail`), relative to the stack's
+    /// folder: expressions that match a check's id or title.
+    #[serde(default)]
+    pub ok_to_fail: Option<String>,
 }
 
 fn default_suites() -> Vec<Label> {
@@ -280,7 +287,13 @@ pub struct Accepted {
     pub check: String,
     /// Why it is accepted.
     pub reason: String,
+    /// Only a failure whose message or evidence this matches; any without it.
+    #[serde(default, rename = "match")]
+    pub matches: Option<Pattern>,
     /// Last day on which it is accepted (YYYY-MM-DD); without it, for ever.
     #[serde(default)]
     pub expires: Option<Day>,
+    /// Only with these versions of Kubernetes; with all without it.
+    #[serde(default)]
+    pub versions: Option<VersionRange>,
 }

@@ -260,7 +260,11 @@ impl Findings<'_> {
                     "the id of a check",
                 );
             }
-            if !seen.insert(&accepted.check) {
+            let meant = [
+                accepted.matches.as_ref().map(ToString::to_string),
+                accepted.versions.as_ref().map(ToString::to_string),
+            ];
+            if !seen.insert((&accepted.check, meant)) {
                 self.add(
                     &["spec", "accepted", &index, "check"],
                     format!("check `{}` is accepted twice", accepted.check),

@@ -57,7 +57,33 @@ impl Source {
         Problem::new(&self.path, message).at(self.place_of(path))
     }
 
-    fn place_of(&self, path: &[&str]) -> Option<Place> {
+    /// A problem in a text of several words or lines, such as an expression, at the node that `path`
+    /// leads to: `line` is the text's own line there, `column` counts its characters from 1.
+    pub(crate) fn problem_within(
+        &self,
+        path: &[&str],
+        line: &str,
+        column: usize,
+        message: impl Into<String>,
+    ) -> Problem {
+        let problem = self.problem(path, message);
+        let Some(start) = self.node(path).and_then(|node| self.start(node.referenced)) else {
+            return problem;
+        };
+        // Quotes, folds and indents may stand in between, so the line is searched for.
+        let line = line.trim_end();
+        let Some(at) = self.text.get(start..).and_then(|rest| rest.find(line)) else {
+            return problem;
+        };
+        let before: usize = line
+            .chars()
+            .take(column.saturating_sub(1))
+            .map(char::len_utf8)
+            .sum();
+        problem.at(Some(Place::new(&self.text, start + at + before, 1)))
+    }
+
+    fn node(&self, path: &[&str]) -> Option<&Spanned<Node>> {
         let mut node = self.root.as_ref()?;
         for key in path {
             match node.value.child(key) {
@@ -65,7 +91,19 @@ impl Source {
                 None => break,
             }
         }
-        self.place(node.referenced)
+        Some(node)
+    }
+
+    fn place_of(&self, path: &[&str]) -> Option<Place> {
+        self.place(self.node(path)?.referenced)
+    }
+
+    fn start(&self, location: Location) -> Option<usize> {
+        match location.span().byte_offset() {
+            Some(offset) => usize::try_from(offset).ok(),
+            // The parser's own errors know line and column alone.
+            None => self.offset(location.line(), location.column()),
+        }
     }
 
     fn place(&self, location: Location) -> Option<Place> {
@@ -74,12 +112,7 @@ impl Source {
         }
         let span = location.span();
         let length = usize::try_from(span.byte_len().unwrap_or(1)).ok()?;
-        let offset = match span.byte_offset() {
-            Some(offset) => usize::try_from(offset).ok()?,
-            // The parser's own errors know line and column alone.
-            None => self.offset(location.line(), location.column())?,
-        };
-        Some(Place::new(&self.text, offset, length))
+        Some(Place::new(&self.text, self.start(location)?, length))
     }
 
     fn offset(&self, line: u64, column: u64) -> Option<usize> {
@@ -280,6 +313,20 @@ mod tests {
             .unwrap_err();
         let text = problems.to_string();
         assert!(text.starts_with("x.yaml:2:6: `a.b`: "), "{text}");
+    }
+
+    #[test]
+    fn a_place_within_a_text_is_found_whatever_its_style() {
+        for (text, place) in [
+            ("e: a && b\n", "x.yaml:1:9: "),
+            ("e: 'a && b'\n", "x.yaml:1:10: "),
+            ("f: a && b\ne: |\n  x\n  a && b\n", "x.yaml:4:8: "),
+        ] {
+            let problem = source(text).problem_within(&["e"], "a && b", 6, "wrong");
+            assert!(problem.to_string().starts_with(place), "{problem}");
+        }
+        let problem = source("e: a\n").problem_within(&["e"], "gone", 2, "wrong");
+        assert!(problem.to_string().starts_with("x.yaml:1:4: "), "{problem}");
     }
 
     #[test]

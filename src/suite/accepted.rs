@@ -3,41 +3,122 @@
 use jiff::civil::Date;
 
 use crate::record::{CheckResult, Outcome};
-use crate::stack::Accepted;
+use crate::stack::{Accepted, OkToFail, Version};
 
-/// The reason why a failure of `check` is accepted today; none when it is not.
-pub(super) fn reason<'a>(accepted: &'a [Accepted], check: &str, today: Date) -> Option<&'a str> {
-    accepted
-        .iter()
-        .find(|entry| entry.check == check && !is_expired(entry, today))
-        .map(|entry| entry.reason.as_str())
+/// What a stack accepts: entries of its own file, and those of a file in the form of the SCS tests.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Acceptance<'a> {
+    /// By check.
+    pub entries: &'a [Accepted],
+    /// By the names of tests.
+    pub ok_to_fail: &'a [OkToFail],
+}
+
+impl Acceptance<'_> {
+    /// The reason why a failure is accepted today; none when it is not.
+    pub(super) fn reason(
+        self,
+        failure: &CheckResult,
+        today: Date,
+        kubernetes: &str,
+    ) -> Option<String> {
+        let entry = self.entries.iter().find(|entry| {
+            entry.check == failure.id
+                && !is_expired(entry, today)
+                && is_for(entry, kubernetes)
+                && describes(entry, failure)
+        });
+        let entry = entry.map(|entry| entry.reason.clone());
+        entry.or_else(|| {
+            let found = self.ok_to_fail.iter().find(|one| names(one, failure));
+            found.map(|one| one.reason.clone())
+        })
+    }
+
+    /// What the reader should know about entries that had no effect.
+    pub(super) fn notes(
+        self,
+        results: &[CheckResult],
+        today: Date,
+        kubernetes: &str,
+    ) -> Vec<String> {
+        let by_check = self
+            .entries
+            .iter()
+            .filter(|entry| is_for(entry, kubernetes))
+            .filter_map(|entry| idle(entry, results, today));
+        let by_name = self
+            .ok_to_fail
+            .iter()
+            .filter_map(|one| idle_pattern(one, results));
+        by_check.chain(by_name).collect()
+    }
 }
 
 fn is_expired(entry: &Accepted, today: Date) -> bool {
     entry.expires.is_some_and(|last_day| today > last_day.get())
 }
 
-/// What the reader should know about entries that had no effect.
-pub(super) fn notes(accepted: &[Accepted], results: &[CheckResult], today: Date) -> Vec<String> {
-    accepted
+/// Whether the entry is meant for this version of Kubernetes.
+fn is_for(entry: &Accepted, kubernetes: &str) -> bool {
+    let Some(range) = &entry.versions else {
+        return true;
+    };
+    let version = kubernetes.parse::<Version>();
+    version.is_ok_and(|version| range.contains(version))
+}
+
+/// Whether the failure is the one that the entry means.
+fn describes(entry: &Accepted, failure: &CheckResult) -> bool {
+    let Some(pattern) = &entry.matches else {
+        return true;
+    };
+    let mut told = std::iter::once(&failure.message).chain(&failure.evidence);
+    told.any(|line| pattern.is_match(line))
+}
+
+fn names(one: &OkToFail, result: &CheckResult) -> bool {
+    one.regex.is_match(&result.id) || one.regex.is_match(&result.title)
+}
+
+fn idle(entry: &Accepted, results: &[CheckResult], today: Date) -> Option<String> {
+    let Accepted { check, reason, .. } = entry;
+    let Some(result) = results.iter().find(|result| result.id == *check) else {
+        return Some(format!(
+            "a failure of `{check}` is accepted ({reason}), but no suite of this run has this check: remove the entry or correct its id"
+        ));
+    };
+    if let Some(last_day) = entry.expires.filter(|_| is_expired(entry, today)) {
+        return Some(format!(
+            "the acceptance of `{check}` ({reason}) expired on {last_day}: its failure counts again"
+        ));
+    }
+    match (result.outcome, &entry.matches) {
+        (Outcome::Pass | Outcome::Flaky, _) => Some(format!(
+            "a failure of `{check}` is accepted ({reason}), but it passes: remove the entry"
+        )),
+        (Outcome::Fail, Some(pattern)) if !describes(entry, result) => Some(format!(
+            "a failure of `{check}` is accepted ({reason}), but it fails for another reason than `{pattern}`: it counts"
+        )),
+        _ => None,
+    }
+}
+
+fn idle_pattern(one: &OkToFail, results: &[CheckResult]) -> Option<String> {
+    let OkToFail { regex, reason } = one;
+    let mut named = results
         .iter()
-        .filter_map(|entry| {
-            let Accepted { check, reason, expires } = entry;
-            let result = results.iter().find(|result| result.id == *check);
-            match (result, expires) {
-                (None, _) => Some(format!(
-                    "a failure of `{check}` is accepted ({reason}), but no suite of this run has this check: remove the entry or correct its id"
-                )),
-                (Some(_), Some(last_day)) if is_expired(entry, today) => Some(format!(
-                    "the acceptance of `{check}` ({reason}) expired on {last_day}: its failure counts again"
-                )),
-                (Some(result), _) if result.outcome == Outcome::Pass => Some(format!(
-                    "a failure of `{check}` is accepted ({reason}), but it passes: remove the entry"
-                )),
-                _ => None,
-            }
-        })
-        .collect()
+        .filter(|result| names(one, result))
+        .peekable();
+    if named.peek().is_none() {
+        return Some(format!(
+            "okToFail: no check of this run is named by `{regex}` ({reason})"
+        ));
+    }
+    let all_pass = named.all(|result| matches!(result.outcome, Outcome::Pass | Outcome::Flaky));
+    all_pass.then(|| {
+        format!("okToFail: every check that `{regex}` names ({reason}) passes: remove the entry")
+    })
 }
 
 #[cfg(test)]
@@ -50,7 +131,9 @@ mod tests {
         Accepted {
             check: check.to_owned(),
             reason: "known".to_owned(),
+            matches: None,
             expires: expires.map(Into::into),
+            versions: None,
         }
     }
 
@@ -58,41 +141,98 @@ mod tests {
         CheckResult {
             phase: Phase::CheckBefore,
             id: "a".to_owned(),
-            title: String::new(),
+            title: "Is a well?".to_owned(),
             suite: String::new(),
             severity: Severity::Must,
             outcome,
-            message: String::new(),
-            evidence: vec![],
+            message: "no zone".to_owned(),
+            evidence: vec!["Node n1".to_owned()],
             seconds: 0.0,
             accepted: None,
             standard: None,
+            excluded: false,
+        }
+    }
+
+    fn pattern(regex: &str) -> OkToFail {
+        OkToFail {
+            regex: regex.parse().unwrap(),
+            reason: "upstream".to_owned(),
         }
     }
 
     const TODAY: Date = date(2026, 5, 1);
 
+    fn reason(entries: &[Accepted], ok_to_fail: &[OkToFail]) -> Option<String> {
+        let acceptance = Acceptance {
+            entries,
+            ok_to_fail,
+        };
+        acceptance.reason(&result(Outcome::Fail), TODAY, "v1.35.0")
+    }
+
+    fn told(entries: &[Accepted], ok_to_fail: &[OkToFail], outcome: Outcome) -> String {
+        let acceptance = Acceptance {
+            entries,
+            ok_to_fail,
+        };
+        acceptance
+            .notes(&[result(outcome)], TODAY, "v1.35.0")
+            .join("\n")
+    }
+
     #[test]
     fn an_entry_counts_for_its_check_up_to_its_last_day() {
-        assert_eq!(reason(&[entry("a", None)], "a", TODAY), Some("known"));
-        assert_eq!(
-            reason(&[entry("a", Some(TODAY))], "a", TODAY),
-            Some("known")
-        );
-        assert_eq!(
-            reason(&[entry("a", Some(date(2026, 4, 30)))], "a", TODAY),
-            None
-        );
-        assert_eq!(reason(&[entry("b", None)], "a", TODAY), None);
+        assert_eq!(reason(&[entry("a", None)], &[]).as_deref(), Some("known"));
+        assert!(reason(&[entry("a", Some(TODAY))], &[]).is_some());
+        assert!(reason(&[entry("a", Some(date(2026, 4, 30)))], &[]).is_none());
+        assert!(reason(&[entry("b", None)], &[]).is_none());
+    }
+
+    #[test]
+    fn an_entry_counts_for_the_failure_and_the_versions_that_it_means() {
+        for (matches, versions, counts) in [
+            (Some("zone$"), None, true),
+            (Some("^Node n1"), Some("<1.36"), true),
+            (Some("region"), None, false),
+            (None, Some(">=1.36"), false),
+        ] {
+            let entry = Accepted {
+                matches: matches.map(|pattern| pattern.parse().unwrap()),
+                versions: versions.map(|range| range.parse().unwrap()),
+                ..entry("a", None)
+            };
+            assert_eq!(
+                reason(&[entry], &[]).is_some(),
+                counts,
+                "{matches:?} {versions:?}"
+            );
+        }
+        let other = Accepted {
+            matches: Some("region".parse().unwrap()),
+            ..entry("a", None)
+        };
+        assert!(told(&[other], &[], Outcome::Fail).contains("for another reason than `region`"));
     }
 
     #[test]
     fn an_entry_without_effect_is_told() {
-        let told = |entry: Accepted, outcome| notes(&[entry], &[result(outcome)], TODAY).join("");
-        assert_eq!(told(entry("a", None), Outcome::Fail), "");
-        assert!(told(entry("a", None), Outcome::Pass).contains("but it passes"));
-        assert!(told(entry("b", None), Outcome::Fail).contains("no suite of this run"));
+        assert_eq!(told(&[entry("a", None)], &[], Outcome::Fail), "");
+        for outcome in [Outcome::Pass, Outcome::Flaky] {
+            assert!(told(&[entry("a", None)], &[], outcome).contains("but it passes"));
+        }
+        assert!(told(&[entry("b", None)], &[], Outcome::Fail).contains("no suite of this run"));
         let expired = entry("a", Some(date(2026, 4, 30)));
-        assert!(told(expired, Outcome::Fail).contains("expired on 2026-04-30"));
+        assert!(told(&[expired], &[], Outcome::Fail).contains("expired on 2026-04-30"));
+    }
+
+    #[test]
+    fn a_pattern_of_the_scs_form_names_checks_by_id_or_title() {
+        for (regex, counts) in [("^a$", true), ("a well", true), ("sctp", false)] {
+            assert_eq!(reason(&[], &[pattern(regex)]).is_some(), counts, "{regex}");
+        }
+        assert_eq!(told(&[], &[pattern("^a$")], Outcome::Fail), "");
+        assert!(told(&[], &[pattern("^a$")], Outcome::Pass).contains("remove the entry"));
+        assert!(told(&[], &[pattern("sctp")], Outcome::Fail).contains("no check of this run"));
     }
 }

@@ -1,14 +1,16 @@
 //! Finds, reads and validates suites: those that ship, and those beside a stack, which go first.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::file::{Check, SuiteFile};
-use crate::checks::{self, Native};
-use crate::stack::{Label, Problem, Problems, Source, Timeout};
+use super::validate::{at, validate};
+use crate::stack::{Label, Problem, Problems, Source};
 
 /// The suites that ship, by name.
-const BUILT_IN: &[(&str, &str)] = &[("health", include_str!("../../suites/health.yaml"))];
+const BUILT_IN: &[(&str, &str)] = &[
+    ("health", include_str!("../../suites/health.yaml")),
+    ("scs", include_str!("../../suites/scs.yaml")),
+];
 
 /// A valid suite.
 #[derive(Debug, Clone)]
@@ -17,8 +19,10 @@ pub struct Suite {
     pub name: Label,
     /// What it is for, in one line.
     pub description: String,
-    /// The checks, in the order of the report; each names a check that there is.
+    /// The checks, in the order of the report; each can be asked.
     pub checks: Vec<Check>,
+    /// The folder of its file, to which paths are relative; none for what ships.
+    pub folder: Option<PathBuf>,
 }
 
 /// Why a suite cannot be run: always the input's fault.
@@ -103,7 +107,9 @@ fn open(name: &str, dir: &Path) -> Result<(Suite, Source), SuiteError> {
     let file = format!("{name}.yaml");
     let path = dir.join(&file);
     // Only a name can be a file of the folder: nothing outside is meant.
+    let mut folder = None;
     let source = if name.parse::<Label>().is_ok() && path.is_file() {
+        folder = Some(dir.to_owned());
         Source::read(&path)?
     } else {
         let shipped = BUILT_IN.iter().find(|(known, _)| *known == name);
@@ -115,8 +121,9 @@ fn open(name: &str, dir: &Path) -> Result<(Suite, Source), SuiteError> {
         Source::new(&Path::new("suites").join(&file), text)
     };
     let parsed: SuiteFile = source.parse()?;
-    validate(name, &parsed, &source, checks::all()).into_result()?;
+    validate(name, &parsed, &source, folder.as_deref()).into_result()?;
     let suite = Suite {
+        folder,
         name: parsed.metadata.name,
         description: parsed.spec.description,
         checks: parsed.spec.checks,
@@ -124,65 +131,33 @@ fn open(name: &str, dir: &Path) -> Result<(Suite, Source), SuiteError> {
     Ok((suite, source))
 }
 
-fn at(source: &Source, check: usize, field: &str, message: impl Into<String>) -> Problem {
-    source.problem(&["spec", "checks", &check.to_string(), field], message)
-}
-
-/// What must hold between the fields, beyond the form of each.
-fn validate(name: &str, file: &SuiteFile, source: &Source, natives: &[Native]) -> Problems {
-    let mut problems = Problems::default();
-    if *file.metadata.name != *name {
-        problems.push(
-            source
-                .problem(
-                    &["metadata", "name"],
-                    format!("the suite is called `{}`", file.metadata.name),
-                )
-                .expected(format!("`{name}`, as its file")),
-        );
-    }
-    if file.spec.checks.is_empty() {
-        problems.push(
-            source
-                .problem(&["spec", "checks"], "there is no check")
-                .expected("at least one, or nothing would be judged"),
-        );
-    }
-    let mut first = BTreeMap::new();
-    for (index, check) in file.spec.checks.iter().enumerate() {
-        if let Some(earlier) = first.insert(&*check.id, index) {
-            let message = format!("check `{}` is number {} already", check.id, earlier + 1);
-            problems.push(at(source, index, "id", message).expected("an id of its own"));
-        }
-        if check.title.trim().is_empty() {
-            let problem = at(source, index, "title", "the title is empty");
-            problems.push(problem.expected("what is asked, in one line"));
-        }
-        let Some(native) = natives.iter().find(|native| native.name == &*check.native) else {
-            let known: Vec<&str> = natives.iter().map(|native| native.name).collect();
-            let message = format!("there is no check `{}`", check.native);
-            problems.push(
-                at(source, index, "native", message)
-                    .expected(format!("one of {}", known.join(", "))),
-            );
-            continue;
+impl Suite {
+    /// Reads a suite from a file of any name.
+    ///
+    /// # Errors
+    /// When it is wrong, with every finding's line.
+    pub fn read(path: &Path) -> Result<Self, SuiteError> {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
         };
-        if let Some(timeout) = check
-            .timeout
-            .filter(|timeout| timeout.get() < native.timeout)
-        {
-            let least = Timeout::from_secs(native.timeout.as_secs());
-            let message = format!("{timeout} is too short for `{}`", native.name);
-            problems
-                .push(at(source, index, "timeout", message).expected(format!("at least {least}")));
-        }
+        let source = Source::read(path)?;
+        let parsed: SuiteFile = source.parse()?;
+        validate(&stem, &parsed, &source, Some(folder)).into_result()?;
+        Ok(Self {
+            name: parsed.metadata.name,
+            description: parsed.spec.description,
+            checks: parsed.spec.checks,
+            folder: Some(folder.to_owned()),
+        })
     }
-    problems
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::checks;
 
     fn file(checks: &str) -> String {
         format!(
@@ -218,7 +193,7 @@ mod tests {
                 suite
                     .checks
                     .iter()
-                    .any(|check| *check.native == *native.name)
+                    .any(|check| check.native.as_deref() == Some(native.name))
             });
             assert!(asked, "{}", native.name);
         }
@@ -230,14 +205,14 @@ mod tests {
         let own = file(NODES).replace("name: own", "name: health");
         std::fs::write(dir.path().join("health.yaml"), own).unwrap();
         assert_eq!(Suite::load("health", dir.path()).unwrap().checks.len(), 1);
-        assert_eq!(names(dir.path()), ["health"]);
+        assert_eq!(names(dir.path()), ["health", "scs"]);
     }
 
     #[test]
     fn an_unknown_suite_is_told_with_those_that_there_are() {
         for name in ["nope", "../health", ""] {
             let error = Suite::load(name, Path::new("DIR")).unwrap_err().to_string();
-            assert!(error.contains("expected one of health"), "{error}");
+            assert!(error.contains("expected one of health, scs"), "{error}");
         }
     }
 
@@ -257,7 +232,6 @@ mod tests {
                 "id: No_des",
                 "own.yaml:8:10: `spec.checks.0.id`",
             ),
-            (", native: nodes-ready", "", "native"),
             (
                 "native: nodes-ready",
                 "native: nodes-ready, timeout: soon",

@@ -1,6 +1,8 @@
 //! Suites: which checks are asked with which force, and how they are run.
 
 mod accepted;
+mod cel;
+mod exec;
 mod file;
 mod load;
 mod process;
@@ -8,9 +10,15 @@ mod run;
 mod schema;
 pub mod scs;
 mod tally;
+mod validate;
 
-pub use file::{Check, Spec, SuiteFile};
+pub use accepted::Acceptance;
+pub use cel::Memory;
+pub use file::{
+    CelCheck, Check, ExecCheck, Lifetime, Rule, Selector, Side, Spec, SuiteFile, Weight, When,
+    WhichCluster,
+};
 pub use load::{Suite, SuiteError, names};
-pub use run::run;
+pub use run::{Place, Round, run};
 pub use schema::suite_schema;
 pub use tally::tally;

@@ -1,9 +1,9 @@
 //! Runs somebody else's program: bounded in time and in what it prints, and ended with all it started.
 
-use std::cell::Cell;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::try_join;
@@ -115,7 +115,7 @@ async fn follow(
     stderr: &mut Vec<u8>,
 ) -> io::Result<End> {
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let budget = Cell::new(limit);
+    let budget = Mutex::new(limit);
     let reading = try_join(read(out, stdout, &budget), read(err, stderr, &budget));
     let mut reading = std::pin::pin!(reading);
     let mut status = None;
@@ -147,7 +147,7 @@ async fn follow(
 async fn read(
     stream: Option<impl AsyncRead + Unpin>,
     into: &mut Vec<u8>,
-    budget: &Cell<usize>,
+    budget: &Mutex<usize>,
 ) -> Result<(), Stop> {
     let Some(mut stream) = stream else {
         return Ok(());
@@ -158,9 +158,13 @@ async fn read(
         if count == 0 {
             return Ok(());
         }
-        let fits = count.min(budget.get());
+        let fits = {
+            let mut left = budget.lock().unwrap_or_else(PoisonError::into_inner);
+            let fits = count.min(*left);
+            *left -= fits;
+            fits
+        };
         into.extend_from_slice(&chunk[..fits]);
-        budget.set(budget.get() - fits);
         if fits < count {
             return Err(Stop::Flooded);
         }

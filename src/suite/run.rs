@@ -2,49 +2,79 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
+use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Check, Suite, accepted};
+use super::accepted::Acceptance;
+use super::cel::Memory;
+use super::exec::Given;
+use super::file::{Side, When};
+use super::{Check, Suite};
 use crate::checks::{self, Answer, Native, Target, sandbox};
 use crate::record::{CheckResult, Outcome, Phase, What};
-use crate::stack::{Accepted, Label};
 
+/// How long a check may take that says nothing of it.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// How much longer than its program an executable's check may take.
+const GRACE: Duration = Duration::from_secs(10);
 /// How many checks run at the same time: enough to overlap their waits, few enough to leave a small
 /// control plane its processor.
 const SIDE_BY_SIDE: usize = 4;
 
+/// What is asked, and what it is asked with.
+#[derive(Clone, Copy)]
+pub struct Round<'a> {
+    /// The suites.
+    pub suites: &'a [Suite],
+    /// Failures that are accepted.
+    pub accepted: Acceptance<'a>,
+    /// Before or after the upgrade.
+    pub phase: Phase,
+    /// Where the clusters come from.
+    pub place: &'a Place,
+    /// What was seen in the round before.
+    pub memory: &'a Memory,
+}
+
+/// Where the clusters come from.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// The engine's name.
+    pub engine: String,
+    /// The infrastructure provider's.
+    pub provider: String,
+    /// A kubeconfig file of the workload cluster, where there is one.
+    pub kubeconfig: Option<PathBuf>,
+}
+
 /// Runs the checks of all suites against a cluster, and returns their results in the suites' order.
 ///
 /// A check that fails to judge, panics, exceeds its deadline or is interrupted is an `Abort`. Each
-/// result is emitted as soon as it is there; entries of `accepted` without effect are noted at the end.
-pub async fn run(
-    target: &Target<'_>,
-    suites: &[Suite],
-    accepted: &[Accepted],
-    phase: Phase,
-) -> Vec<CheckResult> {
+/// result is emitted as soon as it is there; acceptances without effect are noted at the end.
+pub async fn run(target: &Target<'_>, round: Round<'_>) -> Vec<CheckResult> {
     let today = target.context.now().to_zoned(TimeZone::UTC).date();
     let runner = Runner {
         target,
         natives: checks::all(),
-        accepted,
+        round,
         today,
-        phase,
     };
-    runner.run(suites).await
+    runner.run(round.suites).await
 }
 
 struct Runner<'a> {
     target: &'a Target<'a>,
     natives: &'a [Native],
-    accepted: &'a [Accepted],
+    round: Round<'a>,
     today: Date,
-    phase: Phase,
 }
 
 /// How the asking ended.
@@ -59,7 +89,7 @@ impl Runner<'_> {
     async fn run(&self, suites: &[Suite]) -> Vec<CheckResult> {
         let checks = suites
             .iter()
-            .flat_map(|suite| suite.checks.iter().map(move |check| (&suite.name, check)));
+            .flat_map(|suite| suite.checks.iter().map(move |check| (suite, check)));
         let mut ended: Vec<(usize, CheckResult, bool)> = stream::iter(checks.enumerate())
             .map(|(index, (suite, check))| async move {
                 let (result, orderly) = self.one(suite, check).await;
@@ -74,54 +104,112 @@ impl Runner<'_> {
         }
         ended.sort_by_key(|(index, ..)| *index);
         let results: Vec<_> = ended.into_iter().map(|(_, result, _)| result).collect();
-        for note in accepted::notes(self.accepted, &results, self.today) {
+        for note in self
+            .round
+            .accepted
+            .notes(&results, self.today, self.target.kubernetes)
+        {
             self.target.context.note(note);
         }
         results
     }
 
     /// One check's result, and whether it came to its own end.
-    async fn one(&self, suite: &Label, check: &Check) -> (CheckResult, bool) {
+    async fn one(&self, suite: &Suite, check: &Check) -> (CheckResult, bool) {
         let context = self.target.context;
         let started = Instant::now();
-        let end = match self
-            .natives
-            .iter()
-            .find(|native| *native.name == *check.native)
-        {
-            Some(native) => self.ask(native, check).await,
-            // Suites are validated when they are loaded; one made by hand may still be wrong.
-            None => End::Answered(Err(anyhow::anyhow!("there is no check `{}`", check.native))),
+        let why_not = self.why_not(check);
+        let excluded = why_not.is_some();
+        let (answer, orderly) = match why_not {
+            Some(why) => (skip(why), true),
+            None => self.attempts(suite, check).await,
         };
-        let orderly = matches!(end, End::Answered(_));
-        let answer = self.answer(end, started);
-        let reason = accepted::reason(self.accepted, &check.id, self.today);
-        let result = CheckResult {
-            phase: self.phase,
+        let mut result = CheckResult {
+            phase: self.round.phase,
             id: check.id.to_string(),
             title: check.title.clone(),
-            suite: suite.to_string(),
+            suite: suite.name.to_string(),
             severity: check.severity,
-            accepted: reason
-                .filter(|_| answer.outcome == Outcome::Fail)
-                .map(str::to_owned),
+            accepted: None,
             outcome: answer.outcome,
             message: answer.message,
             evidence: answer.evidence,
             seconds: started.elapsed().as_secs_f64(),
-            standard: None,
+            standard: check.standard.clone(),
+            excluded,
         };
+        if result.outcome == Outcome::Fail {
+            let accepted = self.round.accepted;
+            result.accepted = accepted.reason(&result, self.today, self.target.kubernetes);
+        }
         context.emit(What::Check(result.clone()));
         (result, orderly)
     }
 
-    async fn ask(&self, native: &Native, check: &Check) -> End {
+    /// Why a check is not meant for this cluster or this side of the upgrade; none when it is.
+    fn why_not(&self, check: &Check) -> Option<String> {
+        let When {
+            engine,
+            provider,
+            kubernetes,
+            phase,
+        } = &check.when;
+        let place = self.round.place;
+        for (what, wanted, is) in [
+            ("engine", engine, &place.engine),
+            ("provider", provider, &place.provider),
+        ] {
+            if !wanted.is_empty() && !wanted.iter().any(|one| **one == **is) {
+                let wanted: Vec<&str> = wanted.iter().map(|one| &**one).collect();
+                let wanted = wanted.join(", ");
+                return Some(format!("asked only with {what} {wanted}; this is {is}"));
+            }
+        }
+        let is = self.target.kubernetes;
+        if let Some(range) = kubernetes
+            && !is.parse().is_ok_and(|version| range.contains(version))
+        {
+            return Some(format!("asked only of Kubernetes {range}; this is {is}"));
+        }
+        match (phase, self.round.phase < Phase::Upgrade) {
+            (Some(Side::Before), false) => Some("asked only before the upgrade".to_owned()),
+            (Some(Side::After), true) => Some("asked only after the upgrade".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Asks until it passes, at most as often as the check says.
+    async fn attempts(&self, suite: &Suite, check: &Check) -> (Answer, bool) {
+        let most = u32::from(check.retries) + 1;
+        let mut first: Option<Answer> = None;
+        let mut all_orderly = true;
+        for attempt in 1.. {
+            let started = Instant::now();
+            let end = self.ask(suite, check).await;
+            all_orderly &= matches!(end, End::Answered(_));
+            let stopped = matches!(end, End::Interrupted);
+            let answer = self.answer(end, started);
+            let passed = answer.outcome == Outcome::Pass;
+            if let Some(first) = first.filter(|_| passed) {
+                return (flaky(attempt, most, answer, first), all_orderly);
+            }
+            let again = matches!(answer.outcome, Outcome::Fail | Outcome::Abort);
+            if !again || stopped || attempt == most {
+                return (answer, all_orderly);
+            }
+            first = Some(answer);
+        }
+        unreachable!("the loop ends at the last attempt")
+    }
+
+    async fn ask(&self, suite: &Suite, check: &Check) -> End {
         let context = self.target.context;
-        let timeout = check
-            .timeout
-            .map_or(native.timeout, |timeout| timeout.get());
+        let (timeout, asking) = match self.question(suite, check) {
+            Ok(question) => question,
+            Err(answer) => return End::Answered(answer),
+        };
         // The call itself may panic, too, so it belongs inside.
-        let asking = AssertUnwindSafe(async { (native.run)(self.target).await }).catch_unwind();
+        let asking = AssertUnwindSafe(asking).catch_unwind();
         tokio::select! {
             biased;
             () = context.interrupt.raised() => End::Interrupted,
@@ -131,6 +219,58 @@ impl Runner<'_> {
                 Err(_) => End::Late,
             },
         }
+    }
+
+    /// How long the asking may take, and the asking; or the answer, where nothing has to be asked.
+    fn question<'q>(
+        &'q self,
+        suite: &'q Suite,
+        check: &'q Check,
+    ) -> Result<(Duration, BoxFuture<'q, Result<Answer>>), Result<Answer>> {
+        let set = check.timeout.map(|timeout| timeout.get());
+        if let Some(cel) = &check.cel {
+            let (phase, memory) = (self.round.phase, self.round.memory);
+            let asking = super::cel::run(self.target, &check.id, cel, phase, memory);
+            return Ok((set.unwrap_or(DEADLINE), Box::pin(asking)));
+        }
+        if let Some(exec) = &check.exec {
+            let time = self.target.context.scaled(set.unwrap_or(DEADLINE));
+            let Some(kubeconfig) = &self.round.place.kubeconfig else {
+                let engine = &self.round.place.engine;
+                return Err(Ok(skip(format!(
+                    "an executable needs a kubeconfig file, and the engine {engine} has none"
+                ))));
+            };
+            let Some(folder) = &suite.folder else {
+                return Err(Err(anyhow!("the suite has no folder with executables")));
+            };
+            let asking = async move {
+                let given = Given {
+                    id: &check.id,
+                    folder,
+                    kubeconfig,
+                    time,
+                };
+                super::exec::run(exec, &given).await
+            };
+            // It ends what it runs by itself; the deadline from outside is for what cannot be ended.
+            let patience = set.unwrap_or(DEADLINE) + GRACE;
+            return Ok((patience, Box::pin(asking)));
+        }
+        let name = check.native.as_deref().unwrap_or_default();
+        // Suites are validated when they are loaded; one made by hand may still be wrong.
+        let native = self.natives.iter().find(|native| native.name == name);
+        let native = native.ok_or_else(|| Err(anyhow!("there is no check `{name}`")))?;
+        let timeout = set.unwrap_or(native.timeout);
+        let asking = async move {
+            let parameters = Value::Object(check.parameters.clone());
+            let target = Target {
+                parameters: &parameters,
+                ..*self.target
+            };
+            (native.run)(&target).await
+        };
+        Ok((timeout, Box::pin(asking)))
     }
 
     fn answer(&self, end: End, started: Instant) -> Answer {
@@ -151,6 +291,28 @@ impl Runner<'_> {
             )),
             End::Interrupted => abort("could not be judged: interrupted".to_owned()),
         }
+    }
+}
+
+fn skip(message: String) -> Answer {
+    Answer {
+        outcome: Outcome::Skip,
+        message,
+        evidence: Vec::new(),
+    }
+}
+
+/// A pass that took more than one asking, with what was said before.
+fn flaky(attempt: u32, most: u32, passed: Answer, before: Answer) -> Answer {
+    let mut evidence = vec![format!("before: {} {}", before.outcome, before.message)];
+    evidence.extend(before.evidence);
+    Answer {
+        outcome: Outcome::Flaky,
+        message: format!(
+            "passed at attempt {attempt} of {most}; before: {}, {}",
+            before.outcome, before.message
+        ),
+        evidence: [evidence, passed.evidence].concat(),
     }
 }
 

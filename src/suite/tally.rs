@@ -44,6 +44,7 @@ mod tests {
             seconds: 0.0,
             accepted: accepted.map(str::to_owned),
             standard: None,
+            excluded: false,
         }
     }
 

@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 
 use crate::resource::GroupResource;
 
+/// The one detail that belongs into the Status' metadata: how a list whose picture is gone can go on
+/// nevertheless.
+pub(crate) const CONTINUE: &str = "continue";
+
 /// A refusal: becomes a `Status` with its HTTP code.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
@@ -16,8 +20,6 @@ pub struct ApiError {
     pub message: String,
     /// `details` of the Status; null when there are none.
     pub details: Value,
-    /// `metadata.continue` of the Status: how a list whose picture is gone can go on nevertheless.
-    pub continuation: Option<String>,
 }
 
 impl ApiError {
@@ -29,7 +31,6 @@ impl ApiError {
             reason,
             message: message.into(),
             details: Value::Null,
-            continuation: None,
         }
     }
 
@@ -134,10 +135,9 @@ impl ApiError {
             "kind": "Status", "apiVersion": "v1", "metadata": {},
             "status": "Failure", "message": self.message, "reason": self.reason, "code": self.code,
         });
-        if let Some(continuation) = &self.continuation {
-            status["metadata"]["continue"] = json!(continuation);
-        }
-        if !self.details.is_null() {
+        if let Some(token) = self.details.get(CONTINUE) {
+            status["metadata"]["continue"] = token.clone();
+        } else if !self.details.is_null() {
             status["details"] = self.details.clone();
         }
         status

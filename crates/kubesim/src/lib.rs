@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod authorization;
+pub mod capi;
 pub mod clock;
 pub mod cluster;
 pub mod controller;

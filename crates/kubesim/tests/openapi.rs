@@ -57,8 +57,8 @@ async fn every_group_has_a_whole_document() {
     let refused = ask(
         &cluster,
         "GET",
-        "/openapi/v2",
-        "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+        "/openapi/v3/api/v1",
+        "application/yaml",
         Value::Null,
     );
     assert_eq!(refused.await.code, 406);

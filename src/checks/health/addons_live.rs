@@ -16,7 +16,7 @@ use kube::discovery::{ApiCapabilities, Scope, pinned_group};
 use serde_json::Value;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Target};
+use crate::checks::{Answer, Native, Parameters, Target};
 use crate::cluster::compare::compare;
 use crate::cluster::{Kind, Object, View};
 use crate::record::Blocker;
@@ -27,6 +27,7 @@ const NAME: &str = "addons-live";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use kube::Client;
 
 use crate::checks::judgement::{Judgement, problem};
-use crate::checks::{Answer, Native, Target};
+use crate::checks::{Answer, Native, Parameters, Target};
 use crate::record::Blocker;
 
 const NAME: &str = "api-ready-endpoints";
@@ -16,6 +16,7 @@ const NAME: &str = "api-ready-endpoints";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(30),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Target, sandbox};
+use crate::checks::{Answer, Native, Parameters, Target, sandbox};
 use crate::cluster::{Kind, Object, View};
 use crate::record::Blocker;
 
@@ -17,6 +17,7 @@ const NAME: &str = "claims-bound";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

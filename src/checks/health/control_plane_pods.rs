@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::checks::judgement::{Judgement, problem, settle};
-use crate::checks::{Answer, Native, Target, images, pods};
+use crate::checks::{Answer, Native, Parameters, Target, images, pods};
 use crate::cluster::{Object, View, kinds};
 use crate::record::Blocker;
 
@@ -17,6 +17,7 @@ const NAME: &str = "control-plane-pods";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::workloads_rolled_out::unfinished;
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Target, images};
+use crate::checks::{Answer, Native, Parameters, Target, images};
 use crate::cluster::{Object, View, kinds};
 
 const NAME: &str = "coredns-version";
@@ -16,6 +16,7 @@ const NAME: &str = "coredns-version";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::checks::judgement::{Judgement, problem, unread};
 use crate::checks::sandbox::{self, SERVICE_ACCOUNT, Sandbox};
-use crate::checks::{Answer, Native, Target, pods};
+use crate::checks::{Answer, Native, Parameters, Target, pods};
 use crate::cluster::{Object, Progress, View, WaitError, kinds, wait};
 use crate::record::Blocker;
 
@@ -26,6 +26,7 @@ const NAME: &str = "dns-resolves";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(120),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Target, images};
+use crate::checks::{Answer, Native, Parameters, Target, images};
 use crate::cluster::{Object, View, kinds, rollout_blocker};
 
 const NAME: &str = "kube-proxy-version";
@@ -14,6 +14,7 @@ const NAME: &str = "kube-proxy-version";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checks::judgement::{Judgement, problem, settle};
-use crate::checks::{Answer, Native, Target};
+use crate::checks::{Answer, Native, Parameters, Target};
 use crate::cluster::kinds::{CLUSTER_NAME, PENDING_HOOKS};
 use crate::cluster::{Object, View, kinds};
 use crate::record::Blocker;
@@ -21,6 +21,7 @@ const NAME: &str = "machines-settled";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

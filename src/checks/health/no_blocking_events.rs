@@ -11,7 +11,7 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Target, pods, sandbox};
+use crate::checks::{Answer, Native, Parameters, Target, pods, sandbox};
 use crate::cluster::{Kind, Object, View, kinds, rollout_blocker};
 
 const NAME: &str = "no-blocking-events";
@@ -20,6 +20,7 @@ const NAME: &str = "no-blocking-events";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(75),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Target, pods};
+use crate::checks::{Answer, Native, Parameters, Target, pods};
 use crate::cluster::{Object, View, kinds};
 use crate::record::Blocker;
 
@@ -27,6 +27,7 @@ const NAME: &str = "no-restarting-pods";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(75),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

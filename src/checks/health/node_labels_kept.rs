@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Target};
+use crate::checks::{Answer, Native, Parameters, Target};
 use crate::cluster::{Object, View, kinds};
 use crate::record::Blocker;
 
@@ -18,6 +18,7 @@ const NAME: &str = "node-labels-kept";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checks::judgement::{Judgement, problem, settle};
-use crate::checks::{Answer, Native, Target};
+use crate::checks::{Answer, Native, Parameters, Target};
 use crate::cluster::kinds::CLUSTER_NAME;
 use crate::cluster::{Object, View, kinds};
 use crate::record::Blocker;
@@ -17,6 +17,7 @@ const NAME: &str = "nodes-ready";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Target, pods};
+use crate::checks::{Answer, Native, Parameters, Target, pods};
 use crate::cluster::{Object, View, kinds, rollout_blocker};
 use crate::record::Blocker;
 
@@ -16,6 +16,7 @@ const NAME: &str = "workloads-rolled-out";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

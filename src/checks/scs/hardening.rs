@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::components::{Component, Rule, judge_each};
-use crate::checks::Native;
+use crate::checks::{Native, Parameters};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const API_SERVER: &str = "kube-apiserver";
@@ -13,6 +13,7 @@ const API_SERVER: &str = "kube-apiserver";
 pub const NODE_RESTRICTION: Native = Native {
     name: "scs-0217-node-restriction",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(node_restriction))),
 };
 
@@ -20,6 +21,7 @@ pub const NODE_RESTRICTION: Native = Native {
 pub const AUTHORIZATION_METHODS: Native = Native {
     name: "scs-0217-authorization-methods",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, API_SERVER, MODES)),
 };
 
@@ -27,6 +29,7 @@ pub const AUTHORIZATION_METHODS: Native = Native {
 pub const AUTHENTICATION_METHODS: Native = Native {
     name: "scs-0217-authentication-methods",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(authentication))),
 };
 
@@ -34,6 +37,7 @@ pub const AUTHENTICATION_METHODS: Native = Native {
 pub const ETCD_CLIENT_TLS: Native = Native {
     name: "scs-0217-etcd-client-tls",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(etcd_client))),
 };
 
@@ -41,6 +45,7 @@ pub const ETCD_CLIENT_TLS: Native = Native {
 pub const ETCD_TLS: Native = Native {
     name: "scs-0217-etcd-tls",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, "etcd", Rule::of(etcd_server))),
 };
 
@@ -48,6 +53,7 @@ pub const ETCD_TLS: Native = Native {
 pub const ETCD_ISOLATION: Native = Native {
     name: "scs-0217-etcd-isolation",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(etcd_apart))),
 };
 

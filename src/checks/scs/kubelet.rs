@@ -12,7 +12,7 @@ use kube::api::{Api, DynamicObject, ListParams};
 use serde_json::Value;
 
 use crate::checks::judgement::{Judgement, problem};
-use crate::checks::{Answer, Native, Target};
+use crate::checks::{Answer, Native, Parameters, Target};
 use crate::cluster::kinds;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -23,6 +23,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub const READ_ONLY_PORT: Native = Native {
     name: "scs-0217-kubelet-read-only-port",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, read_only_port)),
 };
 
@@ -30,6 +31,7 @@ pub const READ_ONLY_PORT: Native = Native {
 pub const ANONYMOUS: Native = Native {
     name: "scs-0217-kubelet-anonymous-auth",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, anonymous)),
 };
 
@@ -37,6 +39,7 @@ pub const ANONYMOUS: Native = Native {
 pub const WEBHOOK: Native = Native {
     name: "scs-0217-kubelet-webhook-authorization",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, webhook)),
 };
 
@@ -44,6 +47,7 @@ pub const WEBHOOK: Native = Native {
 pub const ROTATION: Native = Native {
     name: "scs-0215-kubelet-certificate-rotation",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, rotation)),
 };
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::checks::judgement::{Judgement, problem};
 use crate::checks::sandbox::{self, Sandbox};
 use crate::checks::tool_pod::{Ended, ToolPod};
-use crate::checks::{Answer, Native, Target};
+use crate::checks::{Answer, Native, Parameters, Target};
 
 const NAME: &str = "scs-0219-network-policy";
 
@@ -22,6 +22,7 @@ const NAME: &str = "scs-0219-network-policy";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(300),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

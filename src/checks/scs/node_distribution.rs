@@ -3,14 +3,17 @@
 //! Whether the machines are physically apart cannot be seen through the API.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use kube::api::{Api, DynamicObject, ListParams};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::checks::judgement::{Judgement, problem};
-use crate::checks::{Answer, Native, Target};
+use crate::checks::{Answer, Native, Parameters, Target};
 use crate::cluster::{Object, kinds};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -23,24 +26,46 @@ const REGION: &str = "topology.kubernetes.io/region";
 pub const LABELS: Native = Native {
     name: "scs-0214-node-labels",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target, labels)),
 };
 
-/// More than one control-plane node.
+/// Enough control-plane nodes.
 pub const CONTROL_PLANE_NODES: Native = Native {
     name: "scs-0214-control-plane-nodes",
     timeout: TIMEOUT,
-    run: |target| Box::pin(run(target, control_plane)),
+    parameters: Parameters::of::<ControlPlaneNodes>(),
+    run: |target| {
+        Box::pin(async {
+            let wanted: ControlPlaneNodes = target.parameters()?;
+            run(target, |nodes| control_plane(nodes, wanted.minimum)).await
+        })
+    },
 };
+
+/// How many control-plane nodes are enough.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ControlPlaneNodes {
+    /// At least so many; the standard demands several.
+    #[serde(default = "several")]
+    #[schemars(range(min = 1))]
+    minimum: NonZeroUsize,
+}
+
+const fn several() -> NonZeroUsize {
+    NonZeroUsize::MIN.saturating_add(1)
+}
 
 /// Control-plane nodes in more than one zone.
 pub const CONTROL_PLANE_ZONES: Native = Native {
     name: "scs-0214-control-plane-zones",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target, zones)),
 };
 
-async fn run(target: &Target<'_>, judge: fn(&[Arc<Object>]) -> Judgement) -> Result<Answer> {
+async fn run(target: &Target<'_>, judge: impl Fn(&[Arc<Object>]) -> Judgement) -> Result<Answer> {
     let nodes: Api<DynamicObject> = Api::all_with(target.workload.clone(), &kinds::NODE.resource());
     let listed = nodes.list(&ListParams::default()).await;
     let listed = listed.context("failed to list the nodes")?;
@@ -80,10 +105,16 @@ fn planes(nodes: &[Arc<Object>]) -> Vec<&Arc<Object>> {
 /// Nodes that cannot be seen (a managed control plane) cannot be counted.
 const UNSEEN: &str = "no control-plane node can be seen: the control plane runs elsewhere";
 
-fn control_plane(nodes: &[Arc<Object>]) -> Judgement {
+fn control_plane(nodes: &[Arc<Object>], minimum: NonZeroUsize) -> Judgement {
     match planes(nodes).as_slice() {
         [] => Judgement::Skip(UNSEEN.to_owned()),
-        [only] => Judgement::Fail(vec![only.blocker("is the only control-plane node")]),
+        [only] if minimum.get() > 1 => {
+            Judgement::Fail(vec![only.blocker("is the only control-plane node")])
+        }
+        few if few.len() < minimum.get() => Judgement::Fail(vec![few[0].blocker(format!(
+            "is one of {} control-plane nodes, fewer than {minimum}",
+            few.len()
+        ))]),
         several => Judgement::Pass(format!(
             "{} control-plane nodes; whether on as many machines cannot be seen",
             several.len()
@@ -152,10 +183,16 @@ mod tests {
     fn one_control_plane_node_is_too_few_and_none_cannot_be_judged() {
         let [one, two] = [placed("a", "z1", true), placed("b", "z2", true)];
         let worker = placed("c", "z1", false);
-        assert!(problems(&control_plane(&[one.clone(), worker.clone()])).contains("the only"));
-        assert_eq!(problems(&control_plane(&[one.clone(), two.clone()])), "");
+        assert!(
+            problems(&control_plane(&[one.clone(), worker.clone()], several()))
+                .contains("the only")
+        );
+        assert_eq!(
+            problems(&control_plane(&[one.clone(), two.clone()], several())),
+            ""
+        );
         assert!(matches!(
-            control_plane(&[worker.clone()]),
+            control_plane(&[worker.clone()], several()),
             Judgement::Skip(_)
         ));
         assert_eq!(problems(&zones(&[one.clone(), two])), "");

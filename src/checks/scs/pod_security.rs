@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::checks::judgement::{Judgement, problem};
 use crate::checks::sandbox::Sandbox;
-use crate::checks::{Answer, Native, Target};
+use crate::checks::{Answer, Native, Parameters, Target};
 
 const NAME: &str = "scs-0217-pod-security";
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
@@ -20,6 +20,7 @@ const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(run(target)),
 };
 

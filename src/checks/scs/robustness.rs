@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::components::{Component, Rule, judge_each};
-use crate::checks::Native;
+use crate::checks::{Native, Parameters};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -11,6 +11,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub const REQUEST_LIMITS: Native = Native {
     name: "scs-0215-request-limits",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| {
         Box::pin(judge_each(
             target,
@@ -24,6 +25,7 @@ pub const REQUEST_LIMITS: Native = Native {
 pub const EVENT_RATE_LIMIT: Native = Native {
     name: "scs-0215-event-rate-limit",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| {
         Box::pin(judge_each(
             target,
@@ -37,6 +39,7 @@ pub const EVENT_RATE_LIMIT: Native = Native {
 pub const ETCD_COMPACTION: Native = Native {
     name: "scs-0215-etcd-compaction",
     timeout: TIMEOUT,
+    parameters: Parameters::NONE,
     run: |target| Box::pin(judge_each(target, "etcd", Rule::of(etcd_compaction))),
 };
 

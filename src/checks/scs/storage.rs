@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::checks::judgement::{Judgement, problem};
 use crate::checks::sandbox::{self, Sandbox};
 use crate::checks::tool_pod::ToolPod;
-use crate::checks::{Answer, Native, Target};
+use crate::checks::{Answer, Native, Parameters, Target};
 use crate::record::Blocker;
 
 const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
@@ -33,6 +33,7 @@ const LOCAL: [&str; 5] = [
 pub const DEFAULT_CLASS: Native = Native {
     name: "scs-0211-default-storage-class",
     timeout: Duration::from_secs(30),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(async move { Ok(default_class(&classes(target).await?).into()) }),
 };
 
@@ -40,6 +41,7 @@ pub const DEFAULT_CLASS: Native = Native {
 pub const VOLUME_KEEPS_DATA: Native = Native {
     name: "scs-0211-volume-keeps-data",
     timeout: Duration::from_secs(300),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(volume(target, "scs-0211-volume-keeps-data")),
 };
 
@@ -47,6 +49,7 @@ pub const VOLUME_KEEPS_DATA: Native = Native {
 pub const FAILURE_SAFE: Native = Native {
     name: "scs-0211-failure-safe",
     timeout: Duration::from_secs(60),
+    parameters: Parameters::NONE,
     run: |target| Box::pin(failure_safe(target)),
 };
 

@@ -310,6 +310,15 @@ impl Engine for KindEngine {
         })
     }
 
+    fn provider(&self) -> &'static str {
+        "docker"
+    }
+
+    fn workload_kubeconfig(&self) -> Option<PathBuf> {
+        let file = self.folder.file(WORKLOAD_KUBECONFIG);
+        file.is_file().then_some(file)
+    }
+
     fn properties(&self) -> BoxFuture<'_, Vec<(String, String)>> {
         Box::pin(async {
             match self.docker().await {

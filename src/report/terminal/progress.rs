@@ -278,6 +278,7 @@ mod tests {
             seconds: 0.1,
             accepted: accepted.map(str::to_owned),
             standard: None,
+            excluded: false,
         })
     }
 

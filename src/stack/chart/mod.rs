@@ -13,7 +13,7 @@ mod load;
 mod manifest;
 mod metadata;
 mod render;
-mod semver;
+pub(in crate::stack) mod semver;
 mod template;
 mod values;
 mod yaml;

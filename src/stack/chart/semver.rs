@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 /// A semantic version; minor and patch may be left out, a leading `v` is allowed.
 #[derive(Debug, Clone)]
-pub(super) struct Version {
+pub(in crate::stack) struct Version {
     pub major: u64,
     pub minor: u64,
     pub patch: u64,
@@ -98,7 +98,7 @@ fn compare_pre(a: &str, b: &str) -> Ordering {
 }
 
 /// A constraint such as `>=1.24.0-0 <2 || ^3.1`.
-pub(super) struct Constraint {
+pub(in crate::stack) struct Constraint {
     alternatives: Vec<Vec<Comparison>>,
 }
 

@@ -5,6 +5,8 @@ mod duration;
 mod image;
 mod name;
 mod network;
+mod pattern;
+mod range;
 mod tag;
 mod version;
 
@@ -13,6 +15,8 @@ pub use duration::Timeout;
 pub use image::ImageReference;
 pub use name::{Label, Subdomain};
 pub use network::Cidr;
+pub use pattern::Pattern;
+pub use range::VersionRange;
 pub use tag::ReleaseTag;
 pub use version::{ReleaseVersion, Version};
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::checks::world::{self, World};
+use crate::stack::Accepted;
+use crate::suite::{Lifetime, Weight};
 
 const fn native(
     name: &'static str,
@@ -13,6 +15,7 @@ const fn native(
     Native {
         name,
         timeout: Duration::from_secs(60),
+        parameters: checks::Parameters::NONE,
         run,
     }
 }
@@ -48,13 +51,23 @@ fn suite(checks: &[&str]) -> Suite {
         id: name.parse().unwrap(),
         title: format!("Does it {name}?"),
         severity: crate::record::Severity::Must,
-        native: name.parse().unwrap(),
+        standard: None,
+        weight: Weight::default(),
+        lifetime: Lifetime::default(),
         timeout: None,
+        retries: 0,
+        when: When::default(),
+        not_testable: None,
+        native: Some(name.parse().unwrap()),
+        parameters: serde_json::Map::new(),
+        cel: None,
+        exec: None,
     };
     Suite {
         name: "own".parse().unwrap(),
         description: String::new(),
         checks: checks.iter().map(check).collect(),
+        folder: None,
     }
 }
 
@@ -62,7 +75,9 @@ fn accept(check: &str) -> Accepted {
     Accepted {
         check: check.to_owned(),
         reason: "known".to_owned(),
+        matches: None,
         expires: None,
+        versions: None,
     }
 }
 
@@ -87,9 +102,17 @@ async fn ran(checks: &[&str], accepted: &[Accepted], interrupted: bool) -> Ran {
     let runner = Runner {
         target: &world.target(),
         natives: NATIVES,
-        accepted,
+        round: Round {
+            suites: &[],
+            accepted: Acceptance {
+                entries: accepted,
+                ok_to_fail: &[],
+            },
+            phase: Phase::CheckBefore,
+            place: &Place::default(),
+            memory: &Memory::default(),
+        },
         today: jiff::civil::date(2026, 5, 1),
-        phase: Phase::CheckBefore,
     };
     let results = runner.run(&[suite(checks)]).await;
     let events = world.events();
@@ -229,4 +252,105 @@ async fn at_most_four_run_at_a_time() {
         .fold(0.0, f64::max);
     assert!(longest < 6.0);
     assert_eq!(ran.results.len(), 8);
+}
+
+/// Passes at its third asking, by the clock: each asking of it takes a second.
+async fn third_time(target: &Target<'_>) -> Result<Answer> {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let passed = target.context.recorder.clock().elapsed() > Duration::from_millis(2500);
+    Ok(answer(if passed { Outcome::Pass } else { Outcome::Fail }))
+}
+
+async fn asked(adjust: impl Fn(&mut Check), phase: Phase) -> CheckResult {
+    const THIRD: &[Native] = &[native("third-time", |target| Box::pin(third_time(target)))];
+    let world = World::new(|_, path| panic!("{path} is not asked for"));
+    let mut suite = suite(&["third-time"]);
+    adjust(&mut suite.checks[0]);
+    let place = Place {
+        engine: "kind".to_owned(),
+        provider: "docker".to_owned(),
+        kubeconfig: None,
+    };
+    let runner = Runner {
+        target: &world.target(),
+        natives: THIRD,
+        round: Round {
+            suites: &[],
+            accepted: Acceptance::default(),
+            phase,
+            place: &place,
+            memory: &Memory::default(),
+        },
+        today: jiff::civil::date(2026, 5, 1),
+    };
+    runner.run(&[suite]).await.remove(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_after_a_retry_is_flaky_and_tells_what_was_before() {
+    let result = asked(|check| check.retries = 3, Phase::CheckBefore).await;
+    assert_eq!(result.outcome, Outcome::Flaky);
+    assert_eq!(
+        result.message,
+        "passed at attempt 3 of 4; before: FAIL, said so"
+    );
+    assert_eq!(result.evidence, ["before: FAIL said so", "line", "line"]);
+    let result = asked(|check| check.retries = 1, Phase::CheckBefore).await;
+    assert_eq!(result.outcome, Outcome::Fail);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_is_not_meant_for_this_cluster_is_skipped_with_the_reason() {
+    for (when, phase, told) in [
+        (
+            "engine: [embedded, existing]",
+            Phase::CheckBefore,
+            "asked only with engine embedded, existing; this is kind",
+        ),
+        (
+            "provider: [openstack]",
+            Phase::CheckBefore,
+            "asked only with provider openstack; this is docker",
+        ),
+        (
+            "kubernetes: '>=1.36'",
+            Phase::CheckBefore,
+            "asked only of Kubernetes >=1.36; this is v1.35.0",
+        ),
+        (
+            "phase: after",
+            Phase::CheckBefore,
+            "asked only after the upgrade",
+        ),
+        (
+            "phase: before",
+            Phase::CheckAfter,
+            "asked only before the upgrade",
+        ),
+    ] {
+        let adjust = |check: &mut Check| check.when = serde_saphyr::from_str(when).unwrap();
+        let result = asked(adjust, phase).await;
+        assert_eq!(
+            (result.outcome, result.message.as_str()),
+            (Outcome::Skip, told)
+        );
+        assert!(result.excluded);
+    }
+    let meant = "{engine: [kind], provider: [docker], kubernetes: '>=1.35', phase: before}";
+    let adjust = |check: &mut Check| check.when = serde_saphyr::from_str(meant).unwrap();
+    assert!(!asked(adjust, Phase::CheckBefore).await.excluded);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_executable_is_skipped_where_there_is_no_kubeconfig() {
+    let adjust = |check: &mut Check| {
+        check.native = None;
+        check.exec = Some(serde_saphyr::from_str("command: x.sh").unwrap());
+    };
+    let result = asked(adjust, Phase::CheckBefore).await;
+    let told = "an executable needs a kubeconfig file, and the engine kind has none";
+    assert_eq!(
+        (result.outcome, result.message.as_str()),
+        (Outcome::Skip, told)
+    );
 }

@@ -6,6 +6,6 @@ mod run;
 mod scope;
 mod words;
 
-pub use protocol::{Levels, Word, verdict};
+pub use protocol::{Levels, Word, lines, verdict};
 pub use run::{Choice, ChoiceError, Invocation, Job, Means, Order, Substitute};
 pub use scope::{Form, Scope, Script, Testcase, Version};

@@ -98,6 +98,12 @@ pub fn accepts_json(headers: &HeaderMap) -> bool {
     ranges.is_empty() || ranges.iter().any(Range::is_json)
 }
 
+/// Whether a client names a form.
+#[cfg(feature = "openapi")]
+pub fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+    ranges(headers).iter().any(|range| range.kind == kind)
+}
+
 /// 406.
 pub fn not_acceptable(served: &str) -> ApiError {
     ApiError::new(

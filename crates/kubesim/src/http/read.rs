@@ -11,7 +11,7 @@ use super::filter::Filter;
 use super::request::Request;
 use super::respond::{self, Body};
 use super::shape::Show;
-use crate::error::ApiError;
+use crate::error::{ApiError, CONTINUE};
 use crate::store::{Place, Stored};
 
 /// What the server says when a chunked list's picture is gone.
@@ -107,7 +107,7 @@ fn picture(request: &Request<'_>, filter: &Filter, limit: usize) -> Result<Pictu
         };
         let objects = store.list_at(id, namespace, revision).map_err(|_| {
             let mut gone = ApiError::expired(INCONSISTENT);
-            gone.continuation = Some(Continue { rv: -1, ..token }.encode());
+            gone.details = json!({CONTINUE: Continue { rv: -1, ..token }.encode()});
             gone
         })?;
         return Ok(Picture {

@@ -56,7 +56,11 @@ fn written(request: &Request<'_>, write: &Write) -> Result<Response<Body>, ApiEr
             respond::stored(201, &stored, request)
         }
         (&Method::PUT, true) => {
-            let object = request.stored_form(respond::object(request.body)?)?;
+            let mut object = request.stored_form(respond::object(request.body)?)?;
+            // Helm leaves it to the path.
+            if request.resource.namespaced && object["metadata"]["namespace"].is_null() {
+                object["metadata"]["namespace"] = json!(namespace);
+            }
             let stored = api.update(id, object, write)?;
             respond::stored(200, &stored, request)
         }
@@ -118,12 +122,29 @@ fn merge_patch(
     body: &Bytes,
     write: &Write,
 ) -> Result<Arc<Stored>, ApiError> {
-    let patch = respond::object(body)?;
+    let kind = request.parts.headers.get(http::header::CONTENT_TYPE);
+    let steps = kind.is_some_and(|kind| kind.as_bytes() == b"application/json-patch+json");
     let api = request.cluster.api();
     let id = &request.resource.id;
     let old = api.stored(id, request.namespace(), request.name());
     let old = old.ok_or_else(|| ApiError::not_found(id, request.name()))?;
     let mut object: Value = request.served_form((*old.value).clone())?;
-    json_patch::merge(&mut object, &patch);
+    if steps {
+        let steps: json_patch::Patch = serde_json::from_slice(body)
+            .map_err(|error| ApiError::bad_request(format!("failed to read the patch: {error}")))?;
+        for step in steps.0 {
+            // To a real server what is not there is null; kube's finalizers are added by that.
+            if let json_patch::PatchOperation::Test(test) = &step
+                && test.value.is_null()
+                && object.pointer(test.path.as_str()).is_none()
+            {
+                continue;
+            }
+            json_patch::patch(&mut object, &[step])
+                .map_err(|error| ApiError::new(422, "Invalid", error.to_string()))?;
+        }
+    } else {
+        json_patch::merge(&mut object, &respond::object(body)?);
+    }
     api.update(id, request.stored_form(object)?, write)
 }

@@ -102,7 +102,7 @@ impl Fields {
             let equal = match found {
                 Some(Value::String(text)) => *text == term.value,
                 None | Some(Value::Null) => absent(&term.label) == term.value,
-                Some(other) => other.to_string() == term.value,
+                Some(other) => said(other) == term.value,
             };
             equal == term.equal
         })
@@ -123,6 +123,11 @@ impl Fields {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
+}
+
+/// A number or truth value as text.
+fn said(value: &Value) -> String {
+    value.to_string()
 }
 
 /// The core group's name of a field of `events.k8s.io`.

@@ -2,6 +2,7 @@
 
 mod builtin;
 mod paths;
+mod protobuf;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,19 +18,31 @@ use crate::error::ApiError;
 use crate::resource::Resource;
 use crate::resource::builtin::CUSTOM_RESOURCE_DEFINITIONS;
 
+/// What older clients call the form of [`protobuf`].
+const OLDER_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
 /// Answers `/openapi/v2`, `/openapi/v3` and what is below.
 ///
 /// # Errors
-/// 404 for a group that is not served, 406 for what is not JSON.
+/// 404 for a group that is not served, 406 for a form that there is not.
 pub fn answer(
     cluster: &Cluster,
     words: &[&str],
     headers: &HeaderMap,
 ) -> Result<Response<Body>, ApiError> {
-    if !accept::accepts_json(headers) {
-        return Err(accept::not_acceptable("application/json"));
-    }
     let state = state(cluster);
+    if !accept::accepts_json(headers) {
+        if words != ["openapi", "v2"] || !accept::accepts(headers, OLDER_PROTOBUF) {
+            return Err(accept::not_acceptable("application/json"));
+        }
+        let binary = || Bytes::from(protobuf::document(&v2(cluster)));
+        let document = kept(cluster, &state, "v2.pb", || Some(binary()));
+        return Ok(respond::bytes(
+            200,
+            protobuf::KIND,
+            document.unwrap_or_default(),
+        ));
+    }
     let document = match words {
         ["openapi", "v2"] => made(cluster, &state, "v2", || Some(v2(cluster))),
         ["openapi", "v3"] => made(cluster, &state, "v3", || Some(root(cluster, &state))),
@@ -73,10 +86,21 @@ fn made(
     name: &str,
     make: impl FnOnce() -> Option<Value>,
 ) -> Option<Bytes> {
+    kept(cluster, state, name, || {
+        Some(Bytes::from(make()?.to_string()))
+    })
+}
+
+fn kept(
+    cluster: &Cluster,
+    state: &str,
+    name: &str,
+    make: impl FnOnce() -> Option<Bytes>,
+) -> Option<Bytes> {
     if let Some(document) = cluster.server().document(name, state) {
         return Some(document);
     }
-    let document = Bytes::from(make()?.to_string());
+    let document = make()?;
     cluster
         .server()
         .keep_document(name, state, document.clone());

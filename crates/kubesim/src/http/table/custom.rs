@@ -110,13 +110,18 @@ impl Step {
                     let found = path.iter().try_fold(*item, |item, field| item.get(field));
                     match found {
                         Some(Value::String(text)) => text == wanted,
-                        Some(other) => other.to_string() == *wanted,
+                        Some(other) => said(other) == *wanted,
                         None => false,
                     }
                 })
                 .collect(),
         }
     }
+}
+
+/// A number or truth value as text.
+fn said(value: &Value) -> String {
+    value.to_string()
 }
 
 /// Takes the JSONPath of a definition apart: fields, `\.` in names, `['name']`, indices, `[*]`, and

@@ -1,0 +1,399 @@
+//! Clusters: what their infrastructure, control plane and workers say, summed up; and their deletion.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::access::{hold, machines, referred, release, resource_of, unless_gone, workload_name};
+use super::conditions::{self, State, aggregate};
+use super::kinds::{
+    CLUSTER_NAME, CLUSTERS, CONTROL_PLANE_LABEL, CONTROL_PLANES, INFRASTRUCTURE,
+    MACHINE_DEPLOYMENTS, MACHINES,
+};
+use crate::cluster::Cluster;
+use crate::controller::{Controller, Cx, Key, Next};
+use crate::error::ApiError;
+use crate::object::{condition, is_deleting, is_true, label, name, namespace, text, truth};
+use crate::registry::Deletion;
+use crate::resource::GroupResource;
+use crate::store::Change;
+
+const MANAGER: &str = "capi-cluster";
+const FINALIZER: &str = "cluster.cluster.x-k8s.io";
+const LOOK: Duration = Duration::from_secs(10);
+
+/// The controller.
+pub struct Clusters;
+
+impl Controller for Clusters {
+    fn name(&self) -> &'static str {
+        MANAGER
+    }
+
+    fn wakes(&self) -> Vec<GroupResource> {
+        vec![
+            CLUSTERS,
+            CONTROL_PLANES,
+            MACHINE_DEPLOYMENTS,
+            MACHINES,
+            GroupResource::new(INFRASTRUCTURE, "dockerclusters"),
+        ]
+    }
+
+    fn keys(&self, _: &Cluster, change: &Change) -> Vec<Key> {
+        if change.resource == CLUSTERS {
+            return vec![Key::of(change)];
+        }
+        let object = &change.object.value;
+        label(object, CLUSTER_NAME)
+            .map(|owner| Key::new(namespace(object), owner))
+            .into_iter()
+            .collect()
+    }
+
+    fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
+        let Some(cluster) = cx.cluster.api().get(&CLUSTERS, &key.namespace, &key.name) else {
+            return Ok(Next::Change);
+        };
+        if is_deleting(&cluster) {
+            return delete(cx, &cluster);
+        }
+        hold(cx.cluster, &CLUSTERS, &cluster, FINALIZER)?;
+        let parts = Parts::of(cx, &cluster);
+        let now = cx.cluster.api().clock().stamp();
+        cx.cluster
+            .api()
+            .modify(&CLUSTERS, &key.namespace, &key.name, MANAGER, |cluster| {
+                parts.report(cluster, &now);
+            })?;
+        let young = parts.workload.is_none() || !is_true(&cluster, "RemoteConnectionProbe");
+        Ok(if young {
+            Next::After(Duration::from_secs(2))
+        } else {
+            Next::After(LOOK)
+        })
+    }
+}
+
+struct Parts {
+    infrastructure: Option<std::sync::Arc<Value>>,
+    plane: Option<std::sync::Arc<Value>>,
+    deployments: Vec<std::sync::Arc<Value>>,
+    machines: Vec<std::sync::Arc<Value>>,
+    workload: Option<Cluster>,
+}
+
+impl Parts {
+    fn of(cx: &Cx<'_>, cluster: &Value) -> Self {
+        let (space, own) = (namespace(cluster), name(cluster));
+        let deployments =
+            cx.cluster
+                .api()
+                .labelled(&MACHINE_DEPLOYMENTS, Some(space), &[(CLUSTER_NAME, own)]);
+        Self {
+            infrastructure: referred(cx.cluster, space, &cluster["spec"]["infrastructureRef"]),
+            plane: referred(cx.cluster, space, &cluster["spec"]["controlPlaneRef"]),
+            deployments,
+            machines: machines(cx.cluster, space, own, |_| true),
+            workload: cx.simulation.cluster(&workload_name(space, own)),
+        }
+    }
+
+    fn report(&self, cluster: &mut Value, now: &str) {
+        cluster["status"]["observedGeneration"] = cluster["metadata"]["generation"].clone();
+        let provisioned = self
+            .infrastructure
+            .as_ref()
+            .is_some_and(|object| truth(object, "/status/initialization/provisioned"));
+        if provisioned && let Some(object) = &self.infrastructure {
+            cluster["status"]["initialization"]["infrastructureProvisioned"] = json!(true);
+            if cluster["spec"]["controlPlaneEndpoint"].is_null() {
+                cluster["spec"]["controlPlaneEndpoint"] =
+                    object["spec"]["controlPlaneEndpoint"].clone();
+            }
+        }
+        let plane = self.plane.as_deref();
+        let initialized = plane
+            .is_some_and(|plane| truth(plane, "/status/initialization/controlPlaneInitialized"));
+        if initialized {
+            cluster["status"]["initialization"]["controlPlaneInitialized"] = json!(true);
+        }
+        let referred = cluster["spec"]["infrastructureRef"].is_object();
+        cluster["status"]["phase"] = json!(match (
+            referred,
+            provisioned && cluster["spec"]["controlPlaneEndpoint"].is_object()
+        ) {
+            (_, true) => "Provisioned",
+            (true, false) => "Provisioning",
+            (false, false) => "Pending",
+        });
+        self.replicas(cluster);
+        let states = self.states(cluster, initialized);
+        for (kind, state) in &states {
+            conditions::set(cluster, kind, state, now);
+            if matches!(*kind, "InfrastructureReady" | "ControlPlaneInitialized") {
+                conditions::set_older(cluster, kind, state, now);
+            }
+        }
+        let plane_ready = plane.map_or_else(
+            || State::no("WaitingForControlPlane", ""),
+            |plane| State::either(is_true(plane, "Available"), "Available", "NotAvailable"),
+        );
+        conditions::set_older(cluster, "ControlPlaneReady", &plane_ready, now);
+        let available = self.available(cluster);
+        conditions::set(cluster, "Available", &available, now);
+        conditions::set_older(
+            cluster,
+            "Ready",
+            &State::either(
+                provisioned && plane_ready.status == "True",
+                "Ready",
+                "NotReady",
+            ),
+            now,
+        );
+    }
+
+    fn replicas(&self, cluster: &mut Value) {
+        let sum = |objects: &[&Value], field: &str| -> i64 {
+            objects
+                .iter()
+                .map(|object| object["status"][field].as_i64().unwrap_or(0))
+                .sum()
+        };
+        let planes: Vec<&Value> = self.plane.iter().map(AsRef::as_ref).collect();
+        let workers: Vec<&Value> = self.deployments.iter().map(AsRef::as_ref).collect();
+        for (part, objects) in [("controlPlane", planes), ("workers", workers)] {
+            let desired: i64 = objects
+                .iter()
+                .map(|object| object["spec"]["replicas"].as_i64().unwrap_or(1))
+                .sum();
+            let status = &mut cluster["status"][part];
+            status["desiredReplicas"] = json!(desired);
+            for field in [
+                "replicas",
+                "readyReplicas",
+                "availableReplicas",
+                "upToDateReplicas",
+            ] {
+                status[field] = json!(sum(&objects, field));
+            }
+        }
+    }
+
+    fn states(&self, cluster: &Value, initialized: bool) -> Vec<(&'static str, State)> {
+        let kind = text(cluster, "/spec/infrastructureRef/kind");
+        let infrastructure = match &self.infrastructure {
+            None => State::no("ObjectDoesNotExist", format!("{kind} does not exist")),
+            Some(object) if super::infrastructure::is_ready(object) => State::yes("Ready"),
+            Some(_) => State::no(
+                "NotReady",
+                format!("{kind} status.initialization.provisioned is false"),
+            ),
+        };
+        let answers = initialized && self.workload.as_ref().is_some_and(Cluster::is_running);
+        let probe = if answers {
+            State::yes("ProbeSucceeded")
+        } else {
+            State::no("ProbeFailed", "Remote connection not established yet")
+        };
+        let plane_kind = text(cluster, "/spec/controlPlaneRef/kind");
+        let (first, up) = match &self.plane {
+            None => {
+                let gone =
+                    State::unknown("ObjectDoesNotExist", format!("{plane_kind} does not exist"));
+                (
+                    gone.clone(),
+                    State {
+                        status: "False",
+                        ..gone
+                    },
+                )
+            }
+            Some(plane) => (
+                if initialized {
+                    State::yes("Initialized")
+                } else {
+                    State::no("NotInitialized", "Control plane not yet initialized")
+                },
+                mirrored(plane, "Available", "NotAvailable"),
+            ),
+        };
+        let (planes, workers): (Vec<&Value>, Vec<&Value>) = self
+            .machines
+            .iter()
+            .map(AsRef::as_ref)
+            .partition(|machine| label(machine, CONTROL_PLANE_LABEL).is_some());
+        let deployments: Vec<&Value> = self.deployments.iter().map(AsRef::as_ref).collect();
+        let mut states = vec![
+            ("RemoteConnectionProbe", probe),
+            ("InfrastructureReady", infrastructure),
+            ("ControlPlaneInitialized", first),
+            ("ControlPlaneAvailable", up),
+            (
+                "WorkersAvailable",
+                aggregate(
+                    &deployments,
+                    "Available",
+                    "Available",
+                    "NotAvailable",
+                    "NoWorkers",
+                ),
+            ),
+            (
+                "ControlPlaneMachinesReady",
+                aggregate(&planes, "Ready", "Ready", "NotReady", "NoReplicas"),
+            ),
+            (
+                "WorkerMachinesReady",
+                aggregate(&workers, "Ready", "Ready", "NotReady", "NoReplicas"),
+            ),
+            (
+                "ControlPlaneMachinesUpToDate",
+                aggregate(&planes, "UpToDate", "UpToDate", "NotUpToDate", "NoReplicas"),
+            ),
+            (
+                "WorkerMachinesUpToDate",
+                aggregate(
+                    &workers,
+                    "UpToDate",
+                    "UpToDate",
+                    "NotUpToDate",
+                    "NoReplicas",
+                ),
+            ),
+        ];
+        for going in ["RollingOut", "ScalingUp", "ScalingDown"] {
+            states.push((going, self.any(going)));
+        }
+        states.push(("Remediating", State::no("NotRemediating", "")));
+        states.push(("Paused", State::no("NotPaused", "")));
+        states.push(("Deleting", State::no("NotDeleting", "")));
+        states
+    }
+
+    /// A condition that holds when it does for any part.
+    fn any(&self, kind: &str) -> State {
+        let parts = self.plane.iter().chain(&self.deployments);
+        let mut lines = Vec::new();
+        let mut unknown = self.plane.is_none();
+        for part in parts {
+            match conditions::get(part, kind) {
+                Some(("True", _, message)) => lines.push(format!(
+                    "* {} {}: {message}",
+                    text(part, "/kind"),
+                    name(part)
+                )),
+                Some(_) => {}
+                None => unknown = true,
+            }
+        }
+        if !lines.is_empty() {
+            State {
+                status: "True",
+                reason: kind.to_owned(),
+                message: lines.join("\n"),
+            }
+        } else if unknown {
+            State::unknown(&format!("{kind}Unknown"), "")
+        } else {
+            State::no(&format!("Not{kind}"), "")
+        }
+    }
+
+    /// Available sums up the others, in its own order.
+    fn available(&self, cluster: &Value) -> State {
+        let mut lines = Vec::new();
+        for kind in [
+            "Deleting",
+            "RemoteConnectionProbe",
+            "InfrastructureReady",
+            "ControlPlaneAvailable",
+            "WorkersAvailable",
+            "TopologyReconciled",
+        ] {
+            let Some((status, reason, message)) = conditions::get(cluster, kind) else {
+                continue;
+            };
+            let good = if kind == "Deleting" { "False" } else { "True" };
+            // An upgrade under way is no unavailability.
+            let upgrading = kind == "TopologyReconciled"
+                && !matches!(reason, "ReconcileFailed" | "ClusterClassNotReconciled");
+            if status != good && !upgrading {
+                lines.push(match message.starts_with('*') {
+                    true => format!("* {kind}:\n  {}", message.replace('\n', "\n  ")),
+                    false => format!("* {kind}: {message}"),
+                });
+            }
+        }
+        if lines.is_empty() {
+            State::yes("Available")
+        } else {
+            State::no("NotAvailable", lines.join("\n"))
+        }
+    }
+}
+
+/// A part's condition, taken over.
+fn mirrored(object: &Value, kind: &str, unless: &str) -> State {
+    match condition(object, kind) {
+        Some(condition) if condition["status"] == "True" => State::yes(text(condition, "/reason")),
+        Some(condition) => State::no(text(condition, "/reason"), text(condition, "/message")),
+        None => State::no(
+            unless,
+            format!(
+                "Condition {kind} not yet reported from {}",
+                text(object, "/kind")
+            ),
+        ),
+    }
+}
+
+/// Workers first, then the control plane, then the infrastructure; then nothing is left.
+fn delete(cx: &Cx<'_>, cluster: &Value) -> Result<Next, ApiError> {
+    let api = cx.cluster.api();
+    let parts = Parts::of(cx, cluster);
+    let (space, own) = (namespace(cluster), name(cluster));
+    let wait = Ok(Next::After(Duration::from_secs(1)));
+    let ask = |object: &Value, resource: &GroupResource| -> Result<(), ApiError> {
+        if is_deleting(object) {
+            return Ok(());
+        }
+        unless_gone(api.delete(resource, space, name(object), &Deletion::default()))
+    };
+    let state = State {
+        status: "True",
+        reason: "WaitingForWorkersDeletion".to_owned(),
+        message: String::new(),
+    };
+    let now = api.clock().stamp();
+    unless_gone(api.modify(&CLUSTERS, space, own, MANAGER, |cluster| {
+        cluster["status"]["phase"] = json!("Deleting");
+        conditions::set(cluster, "Deleting", &state, &now);
+    }))?;
+    for deployment in &parts.deployments {
+        ask(deployment, &MACHINE_DEPLOYMENTS)?;
+    }
+    if !parts.deployments.is_empty() {
+        return wait;
+    }
+    if let Some(plane) = &parts.plane {
+        ask(plane, &CONTROL_PLANES)?;
+        return wait;
+    }
+    for machine in &parts.machines {
+        ask(machine, &MACHINES)?;
+    }
+    if !parts.machines.is_empty() {
+        return wait;
+    }
+    if let Some(object) = &parts.infrastructure
+        && let Some(resource) = resource_of(cx.cluster, &cluster["spec"]["infrastructureRef"])
+    {
+        ask(object, &resource)?;
+        return wait;
+    }
+    cx.simulation.remove_cluster(&workload_name(space, own));
+    release(cx.cluster, &CLUSTERS, cluster, FINALIZER)?;
+    Ok(Next::Change)
+}

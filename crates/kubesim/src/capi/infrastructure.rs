@@ -1,0 +1,442 @@
+//! An infrastructure provider in the manner of the Docker one: a load balancer for each Cluster, a
+//! container for each Machine, in which kubeadm runs as soon as the bootstrap data is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::access::{self, hold, owner_cluster, release, unless_gone};
+use super::conditions::{self, State};
+use super::kinds::{CONTROL_PLANE_LABEL, INFRASTRUCTURE, MACHINES};
+use crate::cluster::Cluster;
+use crate::controller::{Controller, Cx, Key, Next};
+use crate::error::ApiError;
+use crate::fault::Fault;
+use crate::kubeadm::{self, Init, NodeSpec, Role};
+use crate::object::{controller_of, is_deleting, is_true, label, list, text, truth};
+use crate::resource::GroupResource;
+use crate::simulation::Simulation;
+
+const MANAGER: &str = "capi-infrastructure";
+
+/// The address at which a Cluster's API is said to be.
+fn balancer(simulation: &Simulation, namespace: &str, name: &str) -> String {
+    let mut random = simulation.random(&format!("balancer {namespace}/{name}"));
+    format!("172.18.0.{}", 3 + random.below(200))
+}
+
+/// Clusters of one provider.
+pub struct ClusterController {
+    resource: GroupResource,
+    ready_at: BTreeMap<Key, tokio::time::Instant>,
+}
+
+impl ClusterController {
+    /// The controller for a prefix, e.g. `Docker`.
+    pub fn new(prefix: &str) -> Self {
+        let plural = format!("{}clusters", prefix.to_lowercase());
+        Self {
+            resource: GroupResource::named(INFRASTRUCTURE, &plural),
+            ready_at: BTreeMap::new(),
+        }
+    }
+}
+
+impl Controller for ClusterController {
+    fn name(&self) -> &'static str {
+        "capi-infrastructure-cluster"
+    }
+
+    fn wakes(&self) -> Vec<GroupResource> {
+        vec![self.resource.clone()]
+    }
+
+    fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
+        const HELD: &str = "dockercluster.infrastructure.cluster.x-k8s.io";
+        let api = cx.cluster.api();
+        let Some(object) = api.get(&self.resource, &key.namespace, &key.name) else {
+            self.ready_at.remove(key);
+            return Ok(Next::Change);
+        };
+        if is_deleting(&object) {
+            release(cx.cluster, &self.resource, &object, HELD)?;
+            return Ok(Next::Change);
+        }
+        if owner_cluster(cx.cluster, &object).is_none()
+            || truth(&object, "/status/initialization/provisioned")
+        {
+            return Ok(Next::Change);
+        }
+        hold(cx.cluster, &self.resource, &object, HELD)?;
+        let now = tokio::time::Instant::now();
+        let due = *self.ready_at.entry(key.clone()).or_insert_with(|| {
+            now + cx
+                .random
+                .between(Duration::from_millis(900), Duration::from_millis(2500))
+        });
+        if due > now {
+            return Ok(Next::After(due - now));
+        }
+        let host = balancer(cx.simulation, &key.namespace, &key.name);
+        let stamp = api.clock().stamp();
+        api.modify(
+            &self.resource,
+            &key.namespace,
+            &key.name,
+            MANAGER,
+            |object| {
+                if !object["spec"].is_object() {
+                    object["spec"] = json!({});
+                }
+                object["spec"]["controlPlaneEndpoint"] = json!({"host": host, "port": 6443});
+                object["status"]["initialization"]["provisioned"] = json!(true);
+                conditions::set(
+                    object,
+                    "LoadBalancerAvailable",
+                    &State::yes("Available"),
+                    &stamp,
+                );
+                conditions::set(object, "Ready", &State::yes("Ready"), &stamp);
+            },
+        )?;
+        Ok(Next::Change)
+    }
+}
+
+/// How far a machine has come.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// Its container starts.
+    Starting(tokio::time::Instant),
+    /// kubeadm runs in it.
+    Bootstrapping(tokio::time::Instant),
+    /// kubeadm has failed, for good.
+    Failed,
+}
+
+/// Machines of one provider.
+pub struct MachineController {
+    resource: GroupResource,
+    stages: BTreeMap<Key, Stage>,
+}
+
+impl MachineController {
+    /// The controller for a prefix, e.g. `Docker`.
+    pub fn new(prefix: &str) -> Self {
+        let plural = format!("{}machines", prefix.to_lowercase());
+        Self {
+            resource: GroupResource::named(INFRASTRUCTURE, &plural),
+            stages: BTreeMap::new(),
+        }
+    }
+}
+
+impl Controller for MachineController {
+    fn name(&self) -> &'static str {
+        "capi-infrastructure-machine"
+    }
+
+    fn wakes(&self) -> Vec<GroupResource> {
+        vec![self.resource.clone(), MACHINES]
+    }
+
+    /// An infrastructure machine is called as its Machine.
+    fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
+        const HELD: &str = "dockermachine.infrastructure.cluster.x-k8s.io";
+        let api = cx.cluster.api();
+        let Some(object) = api.get(&self.resource, &key.namespace, &key.name) else {
+            self.stages.remove(key);
+            return Ok(Next::Change);
+        };
+        let owner = owner_cluster(cx.cluster, &object);
+        if is_deleting(&object) {
+            if let Some(workload) = owner
+                .as_deref()
+                .and_then(|owner| workload_of(cx.simulation, owner))
+            {
+                kubeadm_left(&workload, &key.name)?;
+            }
+            release(cx.cluster, &self.resource, &object, HELD)?;
+            return Ok(Next::Change);
+        }
+        if truth(&object, "/status/initialization/provisioned") {
+            return Ok(Next::Change);
+        }
+        let machine = controller_of(&object)
+            .and_then(|machine| api.get(&MACHINES, &key.namespace, text(machine, "/name")));
+        let (Some(owner), Some(machine)) = (owner, machine) else {
+            return Ok(Next::Change);
+        };
+        hold(cx.cluster, &self.resource, &object, HELD)?;
+        let ready = truth(&owner, "/status/initialization/infrastructureProvisioned")
+            && machine["spec"]["bootstrap"]["dataSecretName"].is_string();
+        if !ready {
+            return Ok(Next::After(Duration::from_secs(1)));
+        }
+        self.advance(cx, key, &owner, &machine, &object)
+    }
+}
+
+impl MachineController {
+    fn advance(
+        &mut self,
+        cx: &mut Cx<'_>,
+        key: &Key,
+        owner: &Value,
+        machine: &Value,
+        object: &Value,
+    ) -> Result<Next, ApiError> {
+        let now = tokio::time::Instant::now();
+        let random = &mut *cx.random;
+        let stage = *self.stages.entry(key.clone()).or_insert_with(|| {
+            Stage::Starting(
+                now + random.between(Duration::from_millis(1200), Duration::from_secs(4)),
+            )
+        });
+        match stage {
+            Stage::Starting(due) | Stage::Bootstrapping(due) if due > now => {
+                Ok(Next::After(due - now))
+            }
+            Stage::Starting(_) => {
+                let plane = label(machine, CONTROL_PLANE_LABEL).is_some();
+                // kubeadm on a control-plane machine starts etcd and an API server first.
+                let (least, most) = if plane { (14, 28) } else { (8, 18) };
+                let takes = random.between(Duration::from_secs(least), Duration::from_secs(most));
+                self.stages
+                    .insert(key.clone(), Stage::Bootstrapping(now + takes));
+                Ok(Next::After(takes))
+            }
+            Stage::Bootstrapping(_) => {
+                let plane = label(machine, CONTROL_PLANE_LABEL).is_some();
+                let joins = plane && truth(owner, "/status/initialization/controlPlaneInitialized");
+                if joins && cx.simulation.faults().is(Fault::ControlPlaneJoinFails) {
+                    self.stages.insert(key.clone(), Stage::Failed);
+                    return self.failed(cx, key);
+                }
+                bootstrap(cx, owner, machine, object)?;
+                self.stages.remove(key);
+                self.provisioned(cx, key)
+            }
+            Stage::Failed => Ok(Next::Change),
+        }
+    }
+
+    fn provisioned(&self, cx: &Cx<'_>, key: &Key) -> Result<Next, ApiError> {
+        let api = cx.cluster.api();
+        let stamp = api.clock().stamp();
+        let address = workload_address(cx, key);
+        api.modify(
+            &self.resource,
+            &key.namespace,
+            &key.name,
+            MANAGER,
+            |object| {
+                object["spec"]["providerID"] = json!(provider_id(&key.name));
+                object["status"]["initialization"]["provisioned"] = json!(true);
+                object["status"]["addresses"] = json!([
+                {"type": "Hostname", "address": key.name},
+                {"type": "InternalIP", "address": address},
+                {"type": "ExternalIP", "address": address}]);
+                for kind in ["ContainerProvisioned", "BootstrapExecSucceeded", "Ready"] {
+                    let reason = match kind {
+                        "ContainerProvisioned" => "Provisioned",
+                        "BootstrapExecSucceeded" => "Succeeded",
+                        other => other,
+                    };
+                    conditions::set(object, kind, &State::yes(reason), &stamp);
+                }
+            },
+        )?;
+        Ok(Next::Change)
+    }
+
+    fn failed(&self, cx: &Cx<'_>, key: &Key) -> Result<Next, ApiError> {
+        let api = cx.cluster.api();
+        let stamp = api.clock().stamp();
+        let message = "failed to run cloud config: [/bin/sh -c kubeadm join --config /run/kubeadm/kubeadm-join-config.yaml] exited with code 1: error execution phase control-plane-join/etcd: error creating local etcd static pod manifest file: timeout waiting for etcd cluster to be available";
+        api.modify(
+            &self.resource,
+            &key.namespace,
+            &key.name,
+            MANAGER,
+            |object| {
+                let state = State::no("BootstrapFailed", message);
+                conditions::set(object, "BootstrapExecSucceeded", &state, &stamp);
+                conditions::set(
+                    object,
+                    "Ready",
+                    &State::no("NotReady", format!("* BootstrapExecSucceeded: {message}")),
+                    &stamp,
+                );
+            },
+        )?;
+        Ok(Next::Change)
+    }
+}
+
+fn provider_id(name: &str) -> String {
+    format!("docker:////{name}")
+}
+
+fn workload_of(simulation: &Simulation, owner: &Value) -> Option<Cluster> {
+    let (namespace, name) = (crate::object::namespace(owner), crate::object::name(owner));
+    simulation.cluster(&access::workload_name(namespace, name))
+}
+
+fn workload_address(cx: &Cx<'_>, key: &Key) -> String {
+    let owner = cx.cluster.api().get(&MACHINES, &key.namespace, &key.name);
+    let owner = owner.and_then(|machine| owner_cluster(cx.cluster, &machine));
+    let workload = owner.and_then(|owner| workload_of(cx.simulation, &owner));
+    workload
+        .and_then(|workload| workload.machines().address(&key.name))
+        .unwrap_or_default()
+}
+
+fn kubeadm_left(workload: &Cluster, name: &str) -> Result<(), ApiError> {
+    // The container is gone at once; its Node stays until the Machine's controller deletes it.
+    workload.machines().stop_kubelet(name);
+    unless_gone(Ok::<(), ApiError>(()))
+}
+
+/// kubeadm init for the first control-plane machine, kubeadm join for all others.
+fn bootstrap(cx: &Cx<'_>, owner: &Value, machine: &Value, object: &Value) -> Result<(), ApiError> {
+    let (namespace, name) = (crate::object::namespace(owner), crate::object::name(owner));
+    let config = access::referred(
+        cx.cluster,
+        namespace,
+        &machine["spec"]["bootstrap"]["configRef"],
+    );
+    let config = config
+        .map(|config| config["spec"].clone())
+        .unwrap_or_default();
+    let plane = label(machine, CONTROL_PLANE_LABEL).is_some();
+    let workload = workload_of(cx.simulation, owner);
+    let node = node(machine, object, &config, plane, workload.is_none());
+    if let Some(workload) = workload {
+        return kubeadm::join(&workload, &node);
+    }
+    let workload = cx.simulation.add_cluster(
+        &access::workload_name(namespace, name),
+        crate::controllers::all(),
+    );
+    let first = |part: &str, default: &str| {
+        let pointer = format!("/spec/clusterNetwork/{part}/cidrBlocks/0");
+        match text(owner, &pointer) {
+            "" => default.to_owned(),
+            block => block.to_owned(),
+        }
+    };
+    let mut init = Init::new(node);
+    name.clone_into(&mut init.cluster_name);
+    init.pod_cidr = first("pods", &init.pod_cidr);
+    init.service_cidr = first("services", &init.service_cidr);
+    match text(owner, "/spec/clusterNetwork/serviceDomain") {
+        "" => {}
+        domain => domain.clone_into(&mut init.service_domain),
+    }
+    let host = text(owner, "/spec/controlPlaneEndpoint/host");
+    init.control_plane_endpoint = format!("{host}:6443");
+    let dns = &config["clusterConfiguration"]["dns"];
+    text(dns, "/imageTag").clone_into(&mut init.dns_image_tag);
+    text(dns, "/imageRepository").clone_into(&mut init.dns_image_repository);
+    workload.set_version(&init.kubernetes_version);
+    kubeadm::init(&workload, &init)
+}
+
+/// The machine as kubeadm finds it.
+fn node(machine: &Value, object: &Value, config: &Value, plane: bool, first: bool) -> NodeSpec {
+    let role = if plane {
+        Role::ControlPlane
+    } else {
+        Role::Worker
+    };
+    let name = crate::object::name(machine);
+    let mut node = NodeSpec::new(name, role, text(machine, "/spec/version"));
+    node.provider_id = provider_id(name);
+    let part = if first {
+        "initConfiguration"
+    } else {
+        "joinConfiguration"
+    };
+    let registration = &config[part]["nodeRegistration"];
+    if let Some(taints) = registration["taints"].as_array() {
+        node.taints = Some(taints.clone());
+    }
+    let flags = arguments(&registration["kubeletExtraArgs"]);
+    for label in flags
+        .get("node-labels")
+        .map(String::as_str)
+        .unwrap_or_default()
+        .split(',')
+    {
+        if let Some((key, value)) = label.split_once('=') {
+            node.labels.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    // Labels of these domains a Machine hands on to its Node.
+    for (key, value) in machine["metadata"]["labels"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
+        let domain = key.split('/').next().unwrap_or_default();
+        let handed_on = domain.ends_with("node-role.kubernetes.io")
+            || domain.ends_with("node-restriction.kubernetes.io")
+            || domain.ends_with("node.cluster.x-k8s.io");
+        if handed_on && !key.ends_with("control-plane") {
+            node.labels
+                .insert(key.clone(), value.as_str().unwrap_or_default().to_owned());
+        }
+    }
+    let settings = &config["clusterConfiguration"];
+    for (component, field) in [
+        ("kube-apiserver", "apiServer"),
+        ("kube-controller-manager", "controllerManager"),
+        ("kube-scheduler", "scheduler"),
+    ] {
+        node.extra_args.insert(
+            component.to_owned(),
+            arguments(&settings[field]["extraArgs"]),
+        );
+    }
+    node.extra_args.insert(
+        "etcd".to_owned(),
+        arguments(&settings["etcd"]["local"]["extraArgs"]),
+    );
+    text(settings, "/etcd/local/imageTag").clone_into(&mut node.etcd_image_tag);
+    let repository = text(settings, "/imageRepository");
+    if !repository.is_empty() {
+        repository.clone_into(&mut node.image_repository);
+    }
+    node.images = images(object);
+    node
+}
+
+/// Extra arguments, which v1beta2 has as a list.
+fn arguments(arguments: &Value) -> BTreeMap<String, String> {
+    let list = arguments.as_array().map_or(&[][..], Vec::as_slice);
+    list.iter()
+        .map(|one| {
+            (
+                text(one, "/name").to_owned(),
+                text(one, "/value").to_owned(),
+            )
+        })
+        .collect()
+}
+
+/// What is preloaded beside what the node image holds.
+fn images(object: &Value) -> BTreeSet<String> {
+    let loaded = list(object, "/spec/preLoadImages");
+    loaded
+        .iter()
+        .filter_map(|image| image.as_str().map(str::to_owned))
+        .collect()
+}
+
+/// Whether an infrastructure object says that it is ready.
+#[must_use]
+pub fn is_ready(object: &Value) -> bool {
+    truth(object, "/status/initialization/provisioned") && is_true(object, "Ready")
+}

@@ -1,0 +1,77 @@
+//! Cluster API, simulated: its core, kubeadm bootstrap and control plane, and an infrastructure
+//! provider whose machines are nodes of a [`crate::kubeadm`] cluster. Behaviour and conditions are
+//! those of Cluster API 1.12.
+
+mod access;
+mod bootstrap;
+mod class;
+mod cluster;
+mod conditions;
+mod control_plane;
+mod convert;
+mod desired;
+mod drain;
+mod hooks;
+mod infrastructure;
+pub mod kinds;
+mod machine;
+mod machine_deployment;
+mod machine_set;
+mod patches;
+mod topology;
+
+use std::sync::Arc;
+
+use crate::cluster::Cluster;
+use crate::controller::Controller;
+
+pub use access::{server, workload};
+pub use hooks::{Hook, HookAnswer, RuntimeExtension};
+pub use patches::Templates;
+
+/// How Cluster API is installed.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// Prefixes of the infrastructure kinds beside `Docker`, e.g. `OpenStack`.
+    pub infrastructure: Vec<String>,
+    /// Runtime extensions, asked in this order.
+    pub extensions: Vec<Arc<dyn RuntimeExtension>>,
+    /// What renders the Go templates of ClusterClass patches; without it such a patch is an error.
+    pub templates: Option<Arc<dyn Templates>>,
+}
+
+/// Serves the kinds of Cluster API on a management cluster.
+pub fn install(cluster: &Cluster, options: &Options) {
+    let prefixes = ["Docker"].into_iter().map(str::to_owned);
+    let prefixes = prefixes.chain(options.infrastructure.iter().cloned());
+    let provided = prefixes.flat_map(|prefix| kinds::infrastructure(&prefix));
+    for resource in kinds::resources().into_iter().chain(provided) {
+        let id = resource.id.clone();
+        cluster.api().catalogue().serve(resource);
+        let conversion = Arc::new(convert::Versions);
+        cluster.api().catalogue().convert_with(&id, conversion);
+    }
+}
+
+/// Cluster API's controllers, for a management cluster.
+#[must_use]
+pub fn controllers(options: &Options) -> Vec<Box<dyn Controller>> {
+    let mut controllers: Vec<Box<dyn Controller>> = vec![
+        Box::new(class::Classes),
+        Box::new(topology::Topology::new(options)),
+        Box::new(cluster::Clusters),
+        Box::new(control_plane::ControlPlanes),
+        Box::new(machine_deployment::MachineDeployments),
+        Box::new(machine_set::MachineSets),
+        Box::new(machine::Machines),
+        Box::new(bootstrap::Configs),
+    ];
+    let prefixes = ["Docker"]
+        .into_iter()
+        .chain(options.infrastructure.iter().map(String::as_str));
+    for prefix in prefixes {
+        controllers.push(Box::new(infrastructure::ClusterController::new(prefix)));
+        controllers.push(Box::new(infrastructure::MachineController::new(prefix)));
+    }
+    controllers
+}

@@ -1,0 +1,279 @@
+//! ClusterClass variables and patches: what turns a class's templates into those of one Cluster.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::object::{list, text};
+
+/// Renders the Go templates that patches may hold (`valueFrom.template`, `enabledIf`).
+pub trait Templates: Send + Sync {
+    /// The text of a template with these variables at its root.
+    ///
+    /// # Errors
+    /// When it cannot be parsed or executed.
+    fn render(&self, template: &str, variables: &Value) -> Result<String, String>;
+
+    /// The value of a rendered text, which is YAML.
+    ///
+    /// # Errors
+    /// When it is none.
+    fn value(&self, rendered: &str) -> Result<Value, String>;
+}
+
+/// The variables of a Cluster: those of its topology with the class's defaults.
+///
+/// # Errors
+/// When a required one is missing, or one is not known to the class.
+pub fn variables(class: &Value, topology: &Value) -> Result<BTreeMap<String, Value>, String> {
+    let mut values = BTreeMap::new();
+    for given in list(topology, "/variables") {
+        values.insert(text(given, "/name").to_owned(), given["value"].clone());
+    }
+    let declared = list(class, "/spec/variables");
+    if let Some(unknown) = values
+        .keys()
+        .find(|name| !declared.iter().any(|one| one["name"] == **name))
+    {
+        return Err(format!("variable \"{unknown}\" is not defined"));
+    }
+    for variable in declared {
+        let name = text(variable, "/name");
+        let schema = &variable["schema"]["openAPIV3Schema"];
+        match values.get_mut(name) {
+            Some(value) => fill(value, schema),
+            None => match default(schema) {
+                Some(value) => {
+                    values.insert(name.to_owned(), value);
+                }
+                None if variable["required"] == true => {
+                    return Err(format!("required variable \"{name}\" has no value"));
+                }
+                None => {}
+            },
+        }
+    }
+    Ok(values)
+}
+
+/// A schema's default, with the defaults of its properties.
+fn default(schema: &Value) -> Option<Value> {
+    let mut value = schema.get("default")?.clone();
+    fill(&mut value, schema);
+    Some(value)
+}
+
+/// Fills in the defaults of an object's properties.
+fn fill(value: &mut Value, schema: &Value) {
+    if let (Some(fields), Some(properties)) =
+        (value.as_object_mut(), schema["properties"].as_object())
+    {
+        for (name, property) in properties {
+            match fields.get_mut(name) {
+                Some(present) => fill(present, property),
+                None => {
+                    if let Some(default) = default(property) {
+                        fields.insert(name.clone(), default);
+                    }
+                }
+            }
+        }
+    }
+    if let Some(items) = value.as_array_mut() {
+        for item in items {
+            fill(item, &schema["items"]);
+        }
+    }
+}
+
+/// Which template a patch is applied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// The infrastructure of the Cluster.
+    InfrastructureCluster,
+    /// The control plane and its Machines.
+    ControlPlane,
+    /// Workers of a class, for a MachineDeployment.
+    Workers(&'a str),
+}
+
+/// Applies a class's patches to a template's `spec.template`.
+///
+/// # Errors
+/// When a patch cannot be applied, with its name.
+pub fn apply(
+    class: &Value,
+    template: &mut Value,
+    part: Part<'_>,
+    variables: &Value,
+    renders: Option<&dyn Templates>,
+) -> Result<(), String> {
+    for patch in list(class, "/spec/patches") {
+        let name = text(patch, "/name");
+        let failed = |why: String| format!("failed to apply patch \"{name}\": {why}");
+        if let Some(condition) = patch["enabledIf"].as_str() {
+            let rendered = render(renders, condition, variables).map_err(failed)?;
+            if rendered.trim() != "true" {
+                continue;
+            }
+        }
+        for definition in list(patch, "/definitions") {
+            if !selects(&definition["selector"], template, part) {
+                continue;
+            }
+            let mut operations = Vec::new();
+            for operation in list(definition, "/jsonPatches") {
+                let mut one = json!({"op": operation["op"], "path": operation["path"]});
+                if operation["op"] != "remove" {
+                    one["value"] = value(operation, variables, renders).map_err(failed)?;
+                }
+                operations.push(one);
+            }
+            let operations: json_patch::Patch = serde_json::from_value(json!(operations))
+                .map_err(|error| failed(error.to_string()))?;
+            json_patch::patch(template, &operations).map_err(|error| failed(error.to_string()))?;
+        }
+    }
+    Ok(())
+}
+
+fn selects(selector: &Value, template: &Value, part: Part<'_>) -> bool {
+    if selector["kind"] != template["kind"] {
+        return false;
+    }
+    // The group counts, not the version: templates are stored in one.
+    let group = |value: &Value| {
+        text(value, "/apiVersion")
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    if group(selector) != group(template) {
+        return false;
+    }
+    let matches = &selector["matchResources"];
+    match part {
+        Part::InfrastructureCluster => matches["infrastructureCluster"] == true,
+        Part::ControlPlane => matches["controlPlane"] == true,
+        Part::Workers(class) => list(matches, "/machineDeploymentClass/names")
+            .iter()
+            .any(|name| {
+                let name = name.as_str().unwrap_or_default();
+                name == class
+                    || name == "*"
+                    || name
+                        .strip_suffix('*')
+                        .is_some_and(|prefix| class.starts_with(prefix))
+                    || name
+                        .strip_prefix('*')
+                        .is_some_and(|suffix| class.ends_with(suffix))
+            }),
+    }
+}
+
+fn value(
+    operation: &Value,
+    variables: &Value,
+    renders: Option<&dyn Templates>,
+) -> Result<Value, String> {
+    if let Some(value) = operation.get("value") {
+        return Ok(value.clone());
+    }
+    let from = &operation["valueFrom"];
+    if let Some(path) = from["variable"].as_str() {
+        return look_up(variables, path)
+            .cloned()
+            .ok_or_else(|| format!("variable \"{path}\" has no value"));
+    }
+    let Some(template) = from["template"].as_str() else {
+        return Err("neither value nor valueFrom is set".to_owned());
+    };
+    let rendered = render(renders, template, variables)?;
+    renders.map_or_else(|| Ok(Value::Null), |renders| renders.value(&rendered))
+}
+
+fn render(
+    renders: Option<&dyn Templates>,
+    template: &str,
+    variables: &Value,
+) -> Result<String, String> {
+    let renders = renders.ok_or("it has a template, and nothing renders templates here")?;
+    renders.render(template, variables)
+}
+
+/// The value of a variable by its path, e.g. `builtin.controlPlane.version` or `mirrors[0].url`.
+fn look_up<'v>(variables: &'v Value, path: &str) -> Option<&'v Value> {
+    let mut value = variables;
+    for part in path.split('.') {
+        let (name, index) = match part.split_once('[') {
+            Some((name, rest)) => (name, rest.trim_end_matches(']').parse::<usize>().ok()),
+            None => (part, None),
+        };
+        value = value.get(name)?;
+        if let Some(index) = index {
+            value = value.get(index)?;
+        }
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class() -> Value {
+        json!({"spec": {
+            "variables": [
+                {"name": "sans", "required": false, "schema": {"openAPIV3Schema": {"type": "array", "default": ["localhost"]}}},
+                {"name": "mirror", "required": true, "schema": {"openAPIV3Schema": {"type": "object",
+                    "properties": {"port": {"type": "integer", "default": 443}}}}}],
+            "patches": [{"name": "sans", "definitions": [{
+                "selector": {"apiVersion": "controlplane.cluster.x-k8s.io/v1beta2", "kind": "KubeadmControlPlaneTemplate",
+                    "matchResources": {"controlPlane": true}},
+                "jsonPatches": [{"op": "add", "path": "/spec/sans", "valueFrom": {"variable": "sans"}}]}]}]}})
+    }
+
+    #[test]
+    fn defaults_fill_what_a_cluster_leaves_out() {
+        let given = json!({"variables": [{"name": "mirror", "value": {"host": "m"}}]});
+        let values = variables(&class(), &given).unwrap();
+        assert_eq!(values["sans"], json!(["localhost"]));
+        assert_eq!(values["mirror"], json!({"host": "m", "port": 443}));
+        assert!(
+            variables(&class(), &json!({}))
+                .unwrap_err()
+                .contains("\"mirror\" has no value")
+        );
+        let unknown = json!({"variables": [{"name": "nobody", "value": 1}]});
+        assert!(
+            variables(&class(), &unknown)
+                .unwrap_err()
+                .contains("\"nobody\" is not defined")
+        );
+    }
+
+    #[test]
+    fn a_patch_changes_what_it_selects_and_nothing_else() {
+        let template = json!({"apiVersion": "controlplane.cluster.x-k8s.io/v1beta2",
+            "kind": "KubeadmControlPlaneTemplate", "spec": {}});
+        let values = json!({"sans": ["a"]});
+        let mut patched = template.clone();
+        apply(&class(), &mut patched, Part::ControlPlane, &values, None).unwrap();
+        assert_eq!(patched["spec"]["sans"], json!(["a"]));
+        let mut other = template;
+        apply(&class(), &mut other, Part::Workers("w"), &values, None).unwrap();
+        assert_eq!(other["spec"], json!({}));
+    }
+
+    #[test]
+    fn builtin_variables_are_found_by_their_path() {
+        let values = json!({"builtin": {"controlPlane": {"version": "v1"}}, "list": [{"a": 1}]});
+        assert_eq!(
+            look_up(&values, "builtin.controlPlane.version"),
+            Some(&json!("v1"))
+        );
+        assert_eq!(look_up(&values, "list[0].a"), Some(&json!(1)));
+        assert_eq!(look_up(&values, "list[1].a"), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! Helm, as it is, against a served cluster.
+
+#[path = "support/served.rs"]
+mod served;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use kubesim::resource::builtin::{CONFIG_MAPS, SECRETS};
+use libtest_mimic::Failed;
+use serde_json::Value;
+use served::{Bench, Test, find, holds};
+
+fn main() -> ExitCode {
+    let tests: &[Test] = &[(
+        "helm_installs_upgrades_lists_and_uninstalls",
+        life_of_a_release,
+    )];
+    served::run(find("helm"), "there is no helm on this machine", tests)
+}
+
+fn life_of_a_release(helm: &Path) -> Result<(), Failed> {
+    let bench = Bench::new();
+    bench.file(
+        "chart/Chart.yaml",
+        "apiVersion: v2\nname: demo\nversion: 0.1.0\n",
+    );
+    bench.file("chart/values.yaml", "colour: red\n");
+    bench.file(
+        "chart/templates/settings.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-settings'}\ndata: {colour: '{{ .Values.colour }}'}\n",
+    );
+    let run = |arguments: &[&str]| bench.run(helm, arguments, "");
+    let colour = || -> Option<Value> {
+        let map = bench
+            .cluster
+            .api()
+            .get(&CONFIG_MAPS, "default", "one-settings")?;
+        Some(map["data"]["colour"].clone())
+    };
+    holds(
+        &run(&["install", "one", "chart", "--wait"])?,
+        &["STATUS: deployed", "REVISION: 1"],
+    )?;
+    if colour() != Some("red".into()) {
+        return Err(format!("after the installation it is {:?}", colour()).into());
+    }
+    let upgraded = run(&["upgrade", "one", "chart", "--set", "colour=blue", "--wait"])?;
+    holds(&upgraded, &["REVISION: 2"])?;
+    if colour() != Some("blue".into()) {
+        return Err(format!("after the upgrade it is {:?}", colour()).into());
+    }
+    holds(&run(&["list"])?, &["one", "deployed", "demo-0.1.0"])?;
+    holds(&run(&["history", "one"])?, &["superseded", "deployed"])?;
+    run(&["rollback", "one", "1", "--wait"])?;
+    if colour() != Some("red".into()) {
+        return Err(format!("after the rollback it is {:?}", colour()).into());
+    }
+    holds(
+        &run(&["uninstall", "one"])?,
+        &["release \"one\" uninstalled"],
+    )?;
+    if colour().is_some() || !bench.cluster.api().list(&SECRETS, None).is_empty() {
+        return Err("the release left something".into());
+    }
+    Ok(())
+}

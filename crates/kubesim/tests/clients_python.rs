@@ -1,0 +1,65 @@
+//! Python's `kubernetes` package, as it is, against a served cluster.
+
+#[path = "support/served.rs"]
+mod served;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::Failed;
+use served::{Bench, Test, find, holds};
+
+fn main() -> ExitCode {
+    let tests: &[Test] = &[("python_s_client_writes_reads_and_watches", life_of_a_map)];
+    let missing = "there is no python3 with the package kubernetes on this machine";
+    served::run(python(), missing, tests)
+}
+
+/// A Python that has the package: the one that is named, or the machine's.
+fn python() -> Option<PathBuf> {
+    let named = std::env::var_os("PYTHON").map(PathBuf::from);
+    let python = named.or_else(|| find("python3"))?;
+    let imported = Command::new(&python)
+        .args(["-c", "import kubernetes"])
+        .output();
+    imported
+        .is_ok_and(|output| output.status.success())
+        .then_some(python)
+}
+
+const SCRIPT: &str = r#"
+from kubernetes import client, config, watch
+config.load_kube_config()
+core = client.CoreV1Api()
+meta = client.V1ObjectMeta(name="a", labels={"app": "x"})
+core.create_namespaced_config_map("default", client.V1ConfigMap(metadata=meta, data={"k": "v"}))
+maps = core.list_namespaced_config_map("default", label_selector="app=x", limit=1)
+print("listed", [m.metadata.name for m in maps.items])
+core.patch_namespaced_config_map("a", "default", {"data": {"k": "w"}})
+print("read", core.read_namespaced_config_map("a", "default").data)
+for event in watch.Watch().stream(core.list_namespaced_config_map, "default", timeout_seconds=1):
+    print("watched", event["type"], event["object"].metadata.name)
+print("version", client.VersionApi().get_code().git_version)
+try:
+    core.read_namespaced_config_map("b", "default")
+except client.exceptions.ApiException as error:
+    print("refused", error.status, error.reason)
+core.delete_namespaced_config_map("a", "default")
+print("left", len(core.list_config_map_for_all_namespaces().items))
+"#;
+
+fn life_of_a_map(python: &Path) -> Result<(), Failed> {
+    let bench = Bench::new();
+    let told = bench.run(python, &["-"], SCRIPT)?;
+    holds(
+        &told,
+        &[
+            "listed ['a']",
+            "read {'k': 'w'}",
+            "watched ADDED a",
+            "version v1.35.0",
+            "refused 404 Not Found",
+            "left 0",
+        ],
+    )
+}

@@ -1,0 +1,112 @@
+//! `stackgate suites`: what is listed, explained and refused.
+
+mod common;
+
+use common::TestContext;
+
+const OWN: &str = "\
+apiVersion: stackgate/v1alpha1
+kind: Suite
+metadata: {name: own}
+spec:
+  description: A suite of one's own
+  checks:
+  - id: zones
+    title: Every node has a zone
+    severity: MUST
+    standard: {name: scs-0214, version: v3, status: draft, url: 'https://example.org'}
+    weight: heavy
+    lifetime: month
+    retries: 1
+    when: {engine: [kind], kubernetes: '>=1.34', phase: after}
+    notTestable: Whether the zones are apart
+    cel:
+      objects: {apiVersion: v1, kind: Node}
+      rules:
+      - expression: \"'topology.kubernetes.io/zone' in object.metadata.labels\"
+";
+
+#[test]
+fn a_check_is_explained_with_its_source_and_what_its_failure_does() {
+    let context = TestContext::new();
+    context.write("suites/own.yaml", OWN);
+    insta::assert_snapshot!(context.run("suites explain zones"), @"
+    exit code 0
+    --- stdout
+    zones
+      Every node has a zone
+      severity      MUST
+      a failure     warns
+      standard      scs-0214-v3 (draft)
+      source        https://example.org
+      judged by     CEL over each Node of v1
+      rule          'topology.kubernetes.io/zone' in object.metadata.labels
+      asked only    with engine kind, of Kubernetes >=1.34, after the upgrade
+      weight        heavy
+      good for      a month
+      retries       1; a pass after one is flaky
+      not testable  Whether the zones are apart
+      suite         own
+    --- stderr
+    ");
+    insta::assert_snapshot!(context.run("suites explain scs-0214-control-plane-nodes"), @"
+    exit code 0
+    --- stdout
+    scs-0214-control-plane-nodes
+      The control plane runs on several nodes
+      severity      MUST
+      a failure     closes the gate
+      standard      scs-0214-v2 (stable)
+      source        https://docs.scs.community/standards/scs-0214-v2-k8s-node-distribution
+      judged by     stackgate itself (scs-0214-control-plane-nodes)
+      parameter     minimum: At least so many; the standard demands several; here 2
+      weight        light
+      good for      a week
+      not testable  Whether the nodes run on as many machines cannot be seen through the API.
+      suite         scs
+    --- stderr
+    ");
+    let shown = context.run("suites show own");
+    assert!(shown.contains("a failure     warns"), "{shown}");
+    let unknown = context.run("suites explain nope");
+    assert!(
+        unknown.starts_with("exit code 2") && unknown.contains("zones"),
+        "{unknown}"
+    );
+}
+
+#[test]
+fn lint_tells_the_lines_of_every_wrong_file() {
+    let context = TestContext::new();
+    context.write("suites/own.yaml", OWN);
+    let shown = context.run("suites lint");
+    assert!(
+        shown.starts_with("exit code 0\n--- stdout\nhealth: "),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("\nown: 1 check, nothing wrong\nscs: "),
+        "{shown}"
+    );
+    context.write("suites/own.yaml", &OWN.replace("retries", "retry"));
+    context.write(
+        "other.yaml",
+        &OWN.replace("name: own", "name: other")
+            .replace(" in object", " in in object"),
+    );
+    insta::assert_snapshot!(context.run("suites lint suites/own.yaml other.yaml"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: invalid suite
+    suites/own.yaml:13:5: `spec.checks.0`: unknown field `retry`, expected one of id, title, severity, standard, weight, lifetime, timeout, retries, when, notTestable, native, parameters, cel, exec
+       |
+    13 |     retry: 1
+       |     ^^^^^
+    invalid suite
+    other.yaml:19:55: this is no CEL: Syntax error: extraneous input 'in' expecting {'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}
+       |
+    19 |       - expression: \"'topology.kubernetes.io/zone' in in object.metadata.labels\"
+       |                                                       ^ expected a CEL expression
+    ");
+}
