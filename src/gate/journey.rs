@@ -14,7 +14,7 @@ use super::phases::Done;
 use super::run::Run;
 use super::trouble::Trouble;
 use super::{clusters, topology};
-use crate::cluster::{Applier, Apply, Progress, View, kinds, stay, wait};
+use crate::cluster::{Applier, Apply, Progress, View, blind, kinds, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
 use crate::record::{Blocker, Finding, ObjectRef};
@@ -271,6 +271,10 @@ impl Run<'_> {
             self.context.note(format!("had arrived, but then: {first}"));
             if self.phases.left() < period {
                 let message = format!("does not stay as it arrived: {first}");
+                if !blind(view).is_empty() {
+                    // While the management cluster does not answer, nothing is said about the stack.
+                    return Err(Trouble::Infrastructure(anyhow::anyhow!(message)));
+                }
                 return Err(Trouble::Stack {
                     finding: named::cause(&message, &violated).map(Box::new),
                     message,
