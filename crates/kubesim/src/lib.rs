@@ -1,9 +1,5 @@
 //! A Kubernetes API server in process, with simulated controllers and virtual time.
-//!
-//! A [`Simulation`] holds one or more [`Cluster`]s. A cluster's [`Cluster::service`] is a
-//! `tower::Service` that a `kube::Client` takes directly; no socket, no binary, no download. Controllers
-//! are small [`Controller`]s over the same [`Store`], and everything that waits does so on tokio's
-//! clock: paused, a rollout of minutes takes the time of its computation, the same for the same seed.
+#![doc = include_str!("../README.md")]
 
 pub mod admission;
 pub mod authorization;
