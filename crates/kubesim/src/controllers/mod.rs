@@ -1,6 +1,7 @@
 //! The controllers of Kubernetes itself, as kube-controller-manager, kube-scheduler and the kubelets
 //! run them.
 
+mod disruption;
 mod garbage_collector;
 mod namespaces;
 
@@ -12,5 +13,6 @@ pub fn all() -> Vec<Box<dyn Controller>> {
     vec![
         Box::new(garbage_collector::GarbageCollector),
         Box::new(namespaces::Namespaces),
+        Box::new(disruption::Disruption),
     ]
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::write::{RETRIES, overtaken};
-use super::{Registry, Write, namespaces};
+use super::{REPLICATION_CONTROLLERS, Registry, Write, namespaces};
 use crate::admission::Operation;
 use crate::error::ApiError;
 use crate::object::{is_deleting, list, uid};
@@ -18,8 +18,6 @@ use crate::store::Stored;
 pub(crate) const ORPHAN: &str = "orphan";
 /// Holds an object until the garbage collector has deleted its dependents.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
-
-const REPLICATION_CONTROLLERS: GroupResource = GroupResource::new("", "replicationcontrollers");
 
 /// How a deletion is meant.
 #[derive(Clone, Debug, Default)]
