@@ -250,6 +250,12 @@ async fn follow(shared: Shared, kind: Kind, api: Api<DynamicObject>) {
                 Err(_) if listed => break,
                 Ok(Ok(None)) => break,
                 Err(_) => Err(format!("not listed within {} s", LIST.as_secs())),
+                // What changed since the last list is forgotten there: an everyday event, which a new list
+                // mends. What is known is no older than the watch before it.
+                Ok(Err(error)) if listed && is_forgotten(&error) => {
+                    tokio::time::sleep(RETRY).await;
+                    break;
+                }
                 Ok(Err(error)) => Err(error.to_string()),
             };
             let event = match told {
@@ -294,6 +300,11 @@ async fn follow(shared: Shared, kind: Kind, api: Api<DynamicObject>) {
             }
         }
     }
+}
+
+/// Whether a watch has to begin anew because it began too far in the past (410).
+fn is_forgotten(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
 }
 
 impl Shared {

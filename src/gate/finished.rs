@@ -202,7 +202,11 @@ fn machines(goal: &Goal, machines: &[Arc<Object>]) -> Vec<Blocker> {
         ));
     }
     // What is broken says more than what is merely old or on its way out.
-    found.sort_by_key(|blocker| !blocker.condition.contains("False"));
+    found.sort_by_key(|blocker| {
+        let fails = blocker.condition.contains("False");
+        // One that is out of date fails nowhere: it waits for those that replace it.
+        (!fails, blocker.condition.starts_with("UpToDate"))
+    });
     found
 }
 

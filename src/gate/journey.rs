@@ -14,7 +14,7 @@ use super::phases::Done;
 use super::run::Run;
 use super::trouble::Trouble;
 use super::{clusters, topology};
-use crate::cluster::{Applier, Apply, Progress, View, kinds, stay, wait};
+use crate::cluster::{Applier, Apply, Progress, View, blind, kinds, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
 use crate::record::{Blocker, Finding, ObjectRef};
@@ -125,7 +125,7 @@ impl Run<'_> {
             .await?;
         self.arrive("all settled", &prepared.goal, view, &workload, |_| {})
             .await?;
-        self.versions("before", release, &prepared);
+        self.versions("before", release, &prepared, &workload);
         let nodes = workload.list(&kinds::NODE).len();
         let message = format!("{nodes} nodes at {}", prepared.goal.version);
         let Prepared { addons, goal } = prepared;
@@ -168,7 +168,7 @@ impl Run<'_> {
             .await?;
         self.arrive("all settled", &prepared.goal, view, &workload.view, |_| {})
             .await?;
-        self.versions("after", release, &prepared);
+        self.versions("after", release, &prepared, &workload.view);
         let dropped = delivery::dropped(
             delivery::applied(&workload.addons),
             delivery::applied(&prepared.addons),
@@ -271,6 +271,10 @@ impl Run<'_> {
             self.context.note(format!("had arrived, but then: {first}"));
             if self.phases.left() < period {
                 let message = format!("does not stay as it arrived: {first}");
+                if !blind(view).is_empty() {
+                    // While the management cluster does not answer, nothing is said about the stack.
+                    return Err(Trouble::Infrastructure(anyhow::anyhow!(message)));
+                }
                 return Err(Trouble::Stack {
                     finding: named::cause(&message, &violated).map(Box::new),
                     message,
@@ -288,7 +292,21 @@ impl Run<'_> {
     }
 
     /// Facts for the reports that are known once a release has arrived.
-    fn versions(&self, when: &str, release: &Release, prepared: &Prepared) {
+    fn versions(&self, when: &str, release: &Release, prepared: &Prepared, workload: &View) {
+        let nodes = workload.list(&kinds::NODE);
+        for (name, field) in [
+            ("node-image", "/status/nodeInfo/osImage"),
+            (
+                "container-runtime",
+                "/status/nodeInfo/containerRuntimeVersion",
+            ),
+        ] {
+            let told: BTreeSet<&str> = nodes.iter().map(|node| node.str(field)).collect();
+            let told = Vec::from_iter(told).join(", ");
+            if !told.is_empty() {
+                self.context.property(format!("{name}.{when}"), told);
+            }
+        }
         self.context.property(
             format!("kubernetes.{when}"),
             release.kubernetes_version.to_string(),

@@ -69,6 +69,7 @@ fn name(blocker: &Blocker) -> &'static str {
             "drain-does-not-end"
         }
         "Machine" if begins("being deleted") => "machine-not-deleted",
+        "Machine" if blocker.message.contains("kubeadm") => "kubeadm-failed",
         "Machine" if begins("InfrastructureReady") => "infrastructure-not-ready",
         "Machine" if begins("BootstrapConfigReady") => "bootstrap-not-ready",
         "Machine" if begins("NodeHealthy") => "machine-without-healthy-node",
@@ -128,6 +129,9 @@ mod tests {
         let mut draining = blocker("Machine", "being deleted");
         draining.reason = "DrainingNode".to_owned();
         assert_eq!(name(&draining), "drain-does-not-end");
+        let mut failed = blocker("Machine", "InfrastructureReady False");
+        failed.message = "failed to run cloud config: [kubeadm join]".to_owned();
+        assert_eq!(name(&failed), "kubeadm-failed");
         let mut expired = blocker("Pod", "cannot be watched on the workload cluster");
         expired.message = "invalid peer certificate: Expired".to_owned();
         assert_eq!(name(&expired), "certificate-expired");

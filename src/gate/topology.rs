@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use super::trouble::Trouble;
 use crate::stack::{ClusterApiVersion, Spec};
 
+/// How long to wait before the patch is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
 /// How long the one patch may take; its webhooks have at most 30 s of it.
 const PATCH: Duration = Duration::from_secs(40);
 
@@ -93,7 +95,16 @@ pub async fn upgrade(
     let clusters: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &resource);
     let patch = Patch::Merge(move_to(api_version, class, version));
     let params = PatchParams::default();
-    let patched = tokio::time::timeout(PATCH, clusters.patch(name, &params, &patch))
+    // It may be given again and again: it says where to go, not how far.
+    let patching = async {
+        loop {
+            match clusters.patch(name, &params, &patch).await {
+                Err(error) if passes(&error) => tokio::time::sleep(AGAIN).await,
+                ended => return ended,
+            }
+        }
+    };
+    let patched = tokio::time::timeout(PATCH, patching)
         .await
         .with_context(|| format!("no answer to the patch of Cluster {namespace}/{name}"))?
         .map_err(|error| match error {
@@ -118,6 +129,19 @@ pub async fn upgrade(
         )));
     }
     Ok(())
+}
+
+/// Whether a failure is one of the moment: another write, a busy server, a connection.
+fn passes(error: &kube::Error) -> bool {
+    match error {
+        // A webhook's own refusal may carry any code.
+        kube::Error::Api(status) => {
+            matches!(status.code, 409 | 429 | 500..=599)
+                && !status.message.contains("denied the request")
+        }
+        kube::Error::Service(_) | kube::Error::HyperError(_) => true,
+        _ => false,
+    }
 }
 
 /// Merges `patch` into `target`, objects key by key.

@@ -13,6 +13,7 @@ use crate::error::ApiError;
 use crate::fault::{Fault, Faults};
 use crate::kubelet::image::Images;
 use crate::kubelet::machine::Machines;
+use crate::kubelet::program::Programs;
 use crate::random::Random;
 use crate::store::lock;
 
@@ -43,6 +44,7 @@ struct Inner {
     random: Random,
     faults: Faults,
     images: Images,
+    programs: Programs,
     clusters: Mutex<BTreeMap<String, Cluster>>,
 }
 
@@ -68,6 +70,7 @@ impl Simulation {
             random: Random::new(options.seed),
             faults: Faults::default(),
             images: Images::default(),
+            programs: Programs::default(),
             clusters: Mutex::default(),
         }))
     }
@@ -96,6 +99,12 @@ impl Simulation {
         &self.0.images
     }
 
+    /// What runs in containers.
+    #[must_use]
+    pub fn programs(&self) -> &Programs {
+        &self.0.programs
+    }
+
     /// A cluster by name.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Option<Cluster> {
@@ -117,7 +126,12 @@ impl Simulation {
             self.clock()
         };
         let faults = self.faults().clone();
-        let machines = Machines::new(faults.clone(), self.images().clone());
+        let machines = Machines::new(
+            name,
+            faults.clone(),
+            self.images().clone(),
+            self.programs().clone(),
+        );
         let cluster = Cluster::new(name, clock, self.random(name), faults, machines);
         let manager = Manager::new(self.clone(), cluster.clone(), controllers);
         cluster.run(manager);

@@ -192,7 +192,7 @@ mod tests {
             ""
         );
         assert!(matches!(
-            control_plane(&[worker.clone()], several()),
+            control_plane(std::slice::from_ref(&worker), several()),
             Judgement::Skip(_)
         ));
         assert_eq!(problems(&zones(&[one.clone(), two])), "");

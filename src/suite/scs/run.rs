@@ -128,13 +128,19 @@ pub struct Means {
     pub natives: &'static [Substitute],
 }
 
+/// Judges with the values of the variables, and prints what a script would.
+pub type Judge = for<'a> fn(&'a BTreeMap<String, String>) -> Said<'a>;
+
+/// The lines that are printed.
+pub type Said<'a> = BoxFuture<'a, anyhow::Result<Vec<String>>>;
+
 /// A check of our own that gives the verdicts of a script.
 #[derive(Clone, Copy, Debug)]
 pub struct Substitute {
     /// The testcase that it judges.
     pub testcase: &'static str,
-    /// Judges it, with the values of the variables; prints what a script would.
-    pub run: for<'a> fn(&'a BTreeMap<String, String>) -> BoxFuture<'a, anyhow::Result<Vec<String>>>,
+    /// Judges it.
+    pub run: Judge,
 }
 
 impl Invocation {

@@ -151,6 +151,7 @@ pub struct SystemUpgrade {
 /// # Errors
 /// When the node exists already, or the API refuses an object.
 pub fn init(cluster: &Cluster, init: &Init) -> Result<(), ApiError> {
+    cluster.server().set_version(&init.kubernetes_version);
     cluster.machines().set_subnets(Subnets {
         pods: init.pod_cidr.clone(),
         services: init.service_cidr.clone(),
@@ -208,6 +209,10 @@ pub fn join(cluster: &Cluster, spec: &NodeSpec) -> Result<(), ApiError> {
             node["metadata"]["labels"][key] = json!(value);
         }
     }
+    if spec.kubelet.is_object() {
+        let server = cluster.server();
+        server.set_kubelet_configuration(Some(&spec.name), spec.kubelet.clone());
+    }
     let created = cluster.api().create(&NODES, node, &Write::by("kubelet"));
     if created.is_err() {
         cluster.machines().leave(&spec.name);
@@ -240,6 +245,7 @@ pub fn leave(cluster: &Cluster, name: &str) -> Result<(), ApiError> {
 /// # Errors
 /// Those of the API; that kube-proxy or CoreDNS is not there is none.
 pub fn upgrade_system(cluster: &Cluster, upgrade: &SystemUpgrade) -> Result<(), ApiError> {
+    cluster.server().set_version(&upgrade.kubernetes_version);
     config::move_to(cluster, upgrade)?;
     let set_image = |id: &GroupResource, name: &str, change: &dyn Fn(&str) -> String| {
         let moved = cluster
@@ -337,7 +343,7 @@ impl crate::kubelet::machine::Machines {
         let mut faults: BTreeSet<Fault> = Fault::ALL
             .iter()
             .copied()
-            .filter(|fault| self.faults().is(*fault))
+            .filter(|fault| self.suffer(*fault))
             .collect();
         if spec.role == Role::ControlPlane {
             faults.remove(&Fault::WorkerNeverReady);
@@ -355,7 +361,6 @@ impl crate::kubelet::machine::Machines {
             address: address.clone(),
             version: spec.kubernetes_version.clone(),
             runtime: spec.container_runtime.clone(),
-            role: spec.role,
             images: spec.images.clone(),
             static_pods: BTreeMap::new(),
             max_pods: spec.kubelet["maxPods"].as_i64().unwrap_or(110),
@@ -365,6 +370,8 @@ impl crate::kubelet::machine::Machines {
             enforces: None,
             running: true,
             faults,
+            pods: String::new(),
+            pulls: BTreeMap::new(),
             last_address: 1,
             number: state.joined,
         };
@@ -377,6 +384,7 @@ impl crate::kubelet::machine::Machines {
         if state.machines.remove(name).is_some() {
             state.left = true;
         }
+        state.pods.retain(|_, pod| pod.node != name);
     }
 
     fn set_static_pods(&self, name: &str, manifests: BTreeMap<String, Value>) {

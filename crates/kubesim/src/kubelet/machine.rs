@@ -3,12 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::image::Images;
+use super::pod::PodRun;
+use super::program::Programs;
+use super::volume::Contents;
 use crate::fault::{Fault, Faults};
-use crate::store::lock;
+use crate::random::Random;
+use crate::store::{Place, lock};
 
 /// What a node is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +53,6 @@ pub(crate) struct Machine {
     pub address: String,
     pub version: String,
     pub runtime: String,
-    pub role: Role,
     /// Images that are there, by the reference they were pulled by.
     pub images: BTreeSet<String>,
     /// Manifests of static pods, by name without the node's.
@@ -64,6 +69,10 @@ pub(crate) struct Machine {
     pub running: bool,
     /// It came while such faults were in force.
     pub faults: BTreeSet<Fault>,
+    /// Its part of the pod range; empty until it was given one.
+    pub pods: String,
+    /// Pulls that are under way, with their ends.
+    pub pulls: BTreeMap<String, Timestamp>,
     /// Last octets of pod addresses that were given out.
     pub last_address: u32,
     /// How many machines had joined when it did.
@@ -74,6 +83,10 @@ pub(crate) struct Machine {
 pub(crate) struct State {
     pub subnets: Subnets,
     pub machines: BTreeMap<String, Machine>,
+    /// What runs of each pod, by namespace and name.
+    pub pods: BTreeMap<Place, PodRun>,
+    /// What is in volumes, by the name of the PersistentVolume.
+    pub contents: Contents,
     /// Machines that have ever joined.
     pub joined: u32,
     /// Whether a machine has ever left.
@@ -83,30 +96,40 @@ pub(crate) struct State {
 /// The machines of one cluster.
 #[derive(Debug)]
 pub struct Machines {
+    cluster: String,
     state: Mutex<State>,
     faults: Faults,
     images: Images,
+    programs: Programs,
 }
 
 impl Machines {
-    pub(crate) fn new(faults: Faults, images: Images) -> Self {
+    pub(crate) fn new(cluster: &str, faults: Faults, images: Images, programs: Programs) -> Self {
         Self {
+            cluster: cluster.to_owned(),
             state: Mutex::default(),
             faults,
             images,
+            programs,
         }
     }
 
-    /// What goes wrong in the simulation.
+    /// Whether something goes wrong in this cluster.
     #[must_use]
-    pub fn faults(&self) -> &Faults {
-        &self.faults
+    pub fn suffer(&self, fault: Fault) -> bool {
+        self.faults.is_on(fault, &self.cluster)
     }
 
     /// Which images can be pulled.
     #[must_use]
     pub fn images(&self) -> &Images {
         &self.images
+    }
+
+    /// What runs in containers.
+    #[must_use]
+    pub fn programs(&self) -> &Programs {
+        &self.programs
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -168,11 +191,108 @@ impl Machines {
 }
 
 impl Machine {
-    /// The next address in the node's range; `range` is its `spec.podCIDR`.
-    pub(crate) fn next_pod_address(&mut self, range: &str) -> Option<String> {
-        let base: Ipv4Addr = range.split('/').next()?.parse().ok()?;
+    /// The next address in the node's part of the pod range.
+    fn next_pod_address(&mut self) -> Option<String> {
+        let base: Ipv4Addr = self.pods.split('/').next()?.parse().ok()?;
         // .0 is the network, .1 the bridge.
         self.last_address = self.last_address.max(1) + 1;
         Some(Ipv4Addr::from(u32::from(base) + self.last_address).to_string())
+    }
+}
+
+impl Machines {
+    /// A part of the pod range for a node: the first that no other machine has.
+    pub(crate) fn free_part(
+        &self,
+        node: &str,
+        range: &crate::network::address::Range,
+    ) -> Option<String> {
+        let mut state = self.state();
+        let taken: BTreeSet<&str> = state
+            .machines
+            .values()
+            .map(|machine| machine.pods.as_str())
+            .collect();
+        let part = (0..)
+            .map_while(|index| range.part(index, 24))
+            .find(|part| !taken.contains(part.as_str()))?;
+        if let Some(machine) = state.machines.get_mut(node) {
+            machine.pods.clone_from(&part);
+        }
+        Some(part)
+    }
+}
+
+impl Machines {
+    /// Writes a file into a PersistentVolume, by the volume's name.
+    pub fn write_file(&self, volume: &str, path: &str, content: &str) {
+        let mut state = self.state();
+        let files = state.contents.entry(volume.to_owned()).or_default();
+        files.insert(path.to_owned(), content.to_owned());
+    }
+
+    /// Reads a file of a PersistentVolume.
+    #[must_use]
+    pub fn read_file(&self, volume: &str, path: &str) -> Option<String> {
+        self.state().contents.get(volume)?.get(path).cloned()
+    }
+
+    /// What is in a PersistentVolume is gone.
+    pub fn wipe(&self, volume: &str) {
+        self.state().contents.remove(volume);
+    }
+}
+
+impl Machines {
+    pub(super) fn has_image(&self, node: &str, image: &str) -> bool {
+        let state = self.state();
+        let machine = state.machines.get(node);
+        machine.is_some_and(|machine| {
+            machine.images.contains(image) || machine.images.contains(&super::image::full(image))
+        })
+    }
+
+    pub(super) fn has_network(&self, node: &str) -> bool {
+        self.state()
+            .machines
+            .get(node)
+            .is_some_and(|machine| machine.cni)
+    }
+
+    pub(super) fn network_came(&self, node: &str) {
+        if let Some(machine) = self.state().machines.get_mut(node) {
+            machine.cni = true;
+        }
+    }
+
+    pub(super) fn pod_address(&self, node: &str) -> Option<String> {
+        self.state().machines.get_mut(node)?.next_pod_address()
+    }
+
+    /// Until when a pull takes that begins now; one that is under way already is waited for.
+    pub(super) fn pull(
+        &self,
+        node: &str,
+        image: &str,
+        now: Timestamp,
+        there: bool,
+        random: &mut Random,
+    ) -> Timestamp {
+        let took = if there {
+            random.between(Duration::from_millis(100), Duration::from_millis(300))
+        } else {
+            random.between(Duration::from_millis(600), Duration::from_millis(3000))
+        };
+        let mut state = self.state();
+        let Some(machine) = state.machines.get_mut(node) else {
+            return now;
+        };
+        machine.pulls.retain(|_, until| *until > now);
+        if let Some(until) = machine.pulls.get(image) {
+            return *until;
+        }
+        let until = super::container::plus(now, took);
+        machine.pulls.insert(image.to_owned(), until);
+        until
     }
 }

@@ -1,3 +1,244 @@
-//! The network of a cluster: addresses, names, and who reaches whom.
+//! The network of a cluster: addresses, names, and who reaches whom. Everything is worked out from the
+//! objects at the moment that somebody asks.
 
 pub mod address;
+pub mod dns;
+mod policy;
+mod service;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::fault::Fault;
+use crate::object::{is_over, list, name, text, truth};
+use crate::random::Random;
+use crate::resource::builtin::NODES;
+
+/// Why a connection does not come about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The name is not resolved.
+    Name {
+        /// In the words of Go's resolver.
+        message: String,
+        /// How long it took to find out.
+        after: Duration,
+    },
+    /// Nothing answers.
+    Silence,
+    /// The other side refuses.
+    Refused,
+    /// There is no way there.
+    NoRoute,
+}
+
+/// A participant: a pod, or a node's own network.
+pub(crate) struct Party {
+    pub address: String,
+    pub node: String,
+    /// The pod, unless it uses its node's network.
+    pub pod: Option<Arc<Value>>,
+}
+
+/// Whether a TCP connection from a pod to a name or address comes about.
+///
+/// # Errors
+/// Why not.
+pub fn connect(
+    cluster: &Cluster,
+    pod: &Value,
+    address: &str,
+    host: &str,
+    port: u16,
+    random: &mut Random,
+) -> Result<(), Failure> {
+    let from = Party {
+        address: address.to_owned(),
+        node: text(pod, "/spec/nodeName").to_owned(),
+        pod: (!truth(pod, "/spec/hostNetwork")).then(|| Arc::new(pod.clone())),
+    };
+    let target = match host.parse::<std::net::Ipv4Addr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => dns::resolve(cluster, pod, &from, host, random)?,
+    };
+    reach(cluster, &from, &target, port, "TCP", random)
+}
+
+/// Whether packets from a party come to an address and port, and something listens there.
+pub(crate) fn reach(
+    cluster: &Cluster,
+    from: &Party,
+    address: &str,
+    port: u16,
+    protocol: &str,
+    random: &mut Random,
+) -> Result<(), Failure> {
+    let chosen = service::translate(cluster, &from.node, address, port, protocol, random)?;
+    let (address, port) = chosen.unwrap_or_else(|| (address.to_owned(), port));
+    arrive(cluster, from, &address, port, protocol)
+}
+
+/// The last step: to an address that is a pod's or a node's.
+fn arrive(
+    cluster: &Cluster,
+    from: &Party,
+    address: &str,
+    port: u16,
+    protocol: &str,
+) -> Result<(), Failure> {
+    let Some(to) = party(cluster, address) else {
+        return Err(Failure::NoRoute);
+    };
+    if from.pod.is_some()
+        && !is_enforced_away(cluster, &from.node)
+        && !policy::lets_out(cluster, from, &to, port, protocol)
+    {
+        return Err(Failure::Silence);
+    }
+    if to.pod.is_some()
+        && !is_enforced_away(cluster, &to.node)
+        && !policy::lets_in(cluster, from, &to, port, protocol)
+    {
+        return Err(Failure::Silence);
+    }
+    let other_node = from.node != to.node;
+    let cut = other_node
+        && [&from.node, &to.node]
+            .iter()
+            .any(|node| !is_connected(cluster, node));
+    if cut && (from.pod.is_some() || to.pod.is_some()) {
+        return Err(Failure::Silence);
+    }
+    if listens(cluster, &to, port) {
+        Ok(())
+    } else {
+        Err(Failure::Refused)
+    }
+}
+
+/// Whose an address is: of a pod that runs, or of a node.
+pub(crate) fn party(cluster: &Cluster, address: &str) -> Option<Party> {
+    let machines = cluster.machines().state();
+    let node = machines
+        .machines
+        .iter()
+        .find(|(_, machine)| machine.address == address);
+    if let Some((node, _)) = node {
+        return Some(Party {
+            address: address.to_owned(),
+            node: node.clone(),
+            pod: None,
+        });
+    }
+    // Addresses tell the node, which spares a walk over all pods.
+    let node = machines.machines.iter().find(|(_, machine)| {
+        address::Range::parse(&machine.pods).is_some_and(|range| range.contains(address))
+    });
+    let node = node?.0.clone();
+    drop(machines);
+    let pods = cluster.store().on_node(&node);
+    let pod = pods
+        .iter()
+        .find(|pod| text(&pod.value, "/status/podIP") == address && !is_over(&pod.value))?;
+    Some(Party {
+        address: address.to_owned(),
+        node,
+        pod: Some(pod.value.clone()),
+    })
+}
+
+/// Whether something at an address answers at a port.
+fn listens(cluster: &Cluster, to: &Party, port: u16) -> bool {
+    let now = cluster.api().clock().now();
+    let state = cluster.machines().state();
+    let Some(machine) = state.machines.get(&to.node) else {
+        return false;
+    };
+    let runs = |pod: &Value| {
+        let run = state.pods.get(&(
+            crate::object::namespace(pod).to_owned(),
+            name(pod).to_owned(),
+        ));
+        run.is_some_and(|run| run.listens(port, now))
+    };
+    match &to.pod {
+        Some(pod) => runs(pod),
+        None => {
+            let here = cluster.store().on_node(&to.node);
+            let mut here = here
+                .iter()
+                .filter(|pod| truth(&pod.value, "/spec/hostNetwork"));
+            (port == 10250 && machine.running) || here.any(|pod| runs(&pod.value))
+        }
+    }
+}
+
+/// Whether a node's pods are connected with other nodes: its CNI has come up.
+fn is_connected(cluster: &Cluster, node: &str) -> bool {
+    cluster
+        .machines()
+        .state()
+        .machines
+        .get(node)
+        .is_some_and(|machine| machine.cni)
+}
+
+/// Whether policies are not enforced on a node: by its CNI's nature, or by a fault.
+fn is_enforced_away(cluster: &Cluster, node: &str) -> bool {
+    {
+        let state = cluster.machines().state();
+        let machine = state.machines.get(node);
+        if let Some(machine) = machine {
+            if machine.faults.contains(&Fault::PolicyGap) {
+                return true;
+            }
+            if let Some(enforces) = machine.enforces {
+                return !enforces;
+            }
+        }
+    }
+    !cluster
+        .store()
+        .on_node(node)
+        .iter()
+        .any(|pod| enforces(&pod.value))
+}
+
+/// Whether a pod enforces NetworkPolicies on its node: an agent of a CNI that does.
+fn enforces(pod: &Value) -> bool {
+    const ENFORCING: &[&str] = &[
+        "kindnetd",
+        "cilium",
+        "calico/node",
+        "canal",
+        "kube-network-policies",
+        "antrea",
+        "weave-npc",
+        "kube-router",
+    ];
+    let running = text(pod, "/status/phase") == "Running";
+    running
+        && list(pod, "/spec/containers").iter().any(|container| {
+            let image = text(container, "/image");
+            ENFORCING.iter().any(|known| image.contains(known)) && !image.contains("operator")
+        })
+}
+
+/// The nodes' names and addresses that a cluster has now.
+pub(crate) fn node_addresses(cluster: &Cluster) -> Vec<(String, String)> {
+    let nodes = cluster.store().list(&NODES, None).0;
+    let address = |node: &Value| {
+        let addresses = list(node, "/status/addresses").iter();
+        addresses
+            .filter(|address| address["type"] == "InternalIP")
+            .map(|address| text(address, "/address").to_owned())
+            .next()
+    };
+    nodes
+        .iter()
+        .filter_map(|node| Some((name(&node.value).to_owned(), address(&node.value)?)))
+        .collect()
+}

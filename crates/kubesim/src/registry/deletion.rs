@@ -3,15 +3,16 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::write::{RETRIES, overtaken};
 use super::{REPLICATION_CONTROLLERS, Registry, Write, namespaces};
 use crate::admission::Operation;
 use crate::error::ApiError;
-use crate::object::{is_deleting, list, uid};
+use crate::object::{int, is_deleting, list, text, uid};
 use crate::resource::GroupResource;
-use crate::resource::builtin::{JOBS, NAMESPACES};
+use crate::resource::builtin::{JOBS, NAMESPACES, PODS};
 use crate::store::Stored;
 
 /// Holds an object until the garbage collector has taken it out of its dependents.
@@ -69,15 +70,21 @@ impl Registry {
         if write.dry_run {
             return Ok(old);
         }
-        let stamp = self.clock().stamp();
         let mut last = old;
         for _ in 0..RETRIES {
             let finalizers = finalizers(id, &last.value, deletion.propagation.as_deref());
-            let held = !finalizers.is_empty()
+            let grace = grace_of(id, &last.value, deletion);
+            let held = grace > 0
+                || !finalizers.is_empty()
                 || !list(&last.value, "/spec/finalizers").is_empty() && *id == NAMESPACES;
             let written = if held {
                 let mut marked = (*last.value).clone();
-                mark(&mut marked, id, finalizers, &stamp);
+                let end = self
+                    .clock()
+                    .now()
+                    .saturating_add(SignedDuration::from_secs(grace));
+                let stamp = crate::clock::stamp(end.unwrap_or(Timestamp::MAX));
+                mark(&mut marked, id, finalizers, &stamp, grace);
                 if marked == *last.value {
                     return Ok(last);
                 }
@@ -149,13 +156,27 @@ fn finalizers(id: &GroupResource, object: &Value, propagation: Option<&str>) -> 
     finalizers
 }
 
-fn mark(object: &mut Value, id: &GroupResource, finalizers: Vec<Value>, stamp: &str) {
-    if !is_deleting(object) {
+/// For how many seconds a deleted object stays: a pod that has a node is stopped there first.
+fn grace_of(id: &GroupResource, object: &Value, deletion: &Deletion) -> i64 {
+    let over = matches!(text(object, "/status/phase"), "Succeeded" | "Failed");
+    if *id != PODS || text(object, "/spec/nodeName").is_empty() || over {
+        return 0;
+    }
+    let own = int(object, "/spec/terminationGracePeriodSeconds");
+    let wanted = deletion.grace.or(own).unwrap_or(30).max(0);
+    // A later deletion can shorten the time, not make it longer.
+    let left = int(object, "/metadata/deletionGracePeriodSeconds");
+    left.map_or(wanted, |left| left.min(wanted))
+}
+
+fn mark(object: &mut Value, id: &GroupResource, finalizers: Vec<Value>, stamp: &str, grace: i64) {
+    let left = int(object, "/metadata/deletionGracePeriodSeconds");
+    if !is_deleting(object) || left.is_some_and(|left| grace < left) {
         object["metadata"]["deletionTimestamp"] = json!(stamp);
         if *id == NAMESPACES {
             object["status"]["phase"] = json!("Terminating");
         } else {
-            object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+            object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
         }
     }
     if !finalizers.is_empty() || object["metadata"]["finalizers"].is_array() {

@@ -194,7 +194,7 @@ impl Registry {
             .store()
             .put(id, object, old.managed.clone(), Some(old.revision))
             .map_err(|_| overtaken(id, &name))?;
-        if gone && resource.id.resource != "pods" {
+        if gone {
             let removed = self
                 .store()
                 .remove(id, &namespace, &name, Some(written.revision));
@@ -247,6 +247,8 @@ fn is_gone(object: &Value) -> bool {
     is_deleting(object)
         && none("/metadata/finalizers")
         && (object["kind"] != "Namespace" || none("/spec/finalizers"))
+        // A pod goes when its kubelet says that it has stopped.
+        && (object["kind"] != "Pod" || object["metadata"]["deletionGracePeriodSeconds"] == 0)
 }
 
 pub(super) fn overtaken(id: &GroupResource, name: &str) -> ApiError {

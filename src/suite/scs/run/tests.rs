@@ -173,14 +173,9 @@ async fn a_script_that_is_not_there_is_told_as_python_tells_it() {
 
 #[tokio::test]
 async fn a_check_of_our_own_takes_a_scripts_place_when_it_judges_all_of_it() {
-    const SAYS: for<'a> fn(
-        &'a BTreeMap<String, String>,
-    ) -> BoxFuture<'a, anyhow::Result<Vec<String>>> =
+    const SAYS: Judge =
         |values| Box::pin(async move { Ok(vec![format!("a: {}", values["verdict"])]) });
-    const FAILS: for<'a> fn(
-        &'a BTreeMap<String, String>,
-    ) -> BoxFuture<'a, anyhow::Result<Vec<String>>> =
-        |_| Box::pin(async { Err(anyhow::anyhow!("no cluster")) });
+    const FAILS: Judge = |_| Box::pin(async { Err(anyhow::anyhow!("no cluster")) });
     const BOTH: &[Substitute] = &[
         Substitute {
             testcase: "a",
