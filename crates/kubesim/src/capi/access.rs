@@ -10,6 +10,7 @@ use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::object::{label, name, namespace, text};
 use crate::resource::GroupResource;
+use crate::resource::catalogue::Catalogue;
 use crate::simulation::Simulation;
 
 /// Where a workload cluster's API is said to be.
@@ -45,16 +46,27 @@ pub fn reference(object: &Value) -> Value {
     json!({"apiGroup": group, "kind": object["kind"], "name": object["metadata"]["name"]})
 }
 
-/// The resource that a reference (v1beta2 by group, or with an apiVersion) is about.
+/// The resource that a reference (v1beta2 by group, or with an apiVersion) is about, in whatever version
+/// it is served.
+#[must_use]
+pub fn resource_in(catalogue: &Catalogue, reference: &Value) -> Option<GroupResource> {
+    let kind = text(reference, "/kind");
+    let group = match reference["apiVersion"].as_str() {
+        Some(api_version) => api_version.split('/').next().unwrap_or_default(),
+        None => text(reference, "/apiGroup"),
+    };
+    let stored = catalogue.of_kind(&format!("{group}/{STORED}"), kind);
+    let found = stored.or_else(|| {
+        let mut all = catalogue.all().into_iter();
+        all.find(|one| one.kind == kind && one.id.group == group)
+    });
+    found.map(|resource| resource.id.clone())
+}
+
+/// The resource that a reference is about, on a cluster.
 #[must_use]
 pub fn resource_of(cluster: &Cluster, reference: &Value) -> Option<GroupResource> {
-    let kind = text(reference, "/kind");
-    let catalogue = cluster.api().catalogue();
-    let found = match reference["apiVersion"].as_str() {
-        Some(api_version) => catalogue.of_kind(api_version, kind),
-        None => catalogue.of_kind(&format!("{}/{STORED}", text(reference, "/apiGroup")), kind),
-    };
-    found.map(|resource| resource.id.clone())
+    resource_in(cluster.api().catalogue(), reference)
 }
 
 /// The object behind a reference.

@@ -1,10 +1,12 @@
 //! Clusters: what their infrastructure, control plane and workers say, summed up; and their deletion.
 
+mod deletion;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::access::{hold, machines, referred, release, resource_of, unless_gone, workload_name};
+use super::access::{hold, machines, referred, workload_name};
 use super::conditions::{self, State, aggregate};
 use super::kinds::{
     CLUSTER_NAME, CLUSTERS, CONTROL_PLANE_LABEL, CONTROL_PLANES, INFRASTRUCTURE,
@@ -14,7 +16,6 @@ use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
 use crate::object::{condition, is_deleting, is_true, label, name, namespace, text, truth};
-use crate::registry::Deletion;
 use crate::resource::GroupResource;
 use crate::store::Change;
 
@@ -56,7 +57,7 @@ impl Controller for Clusters {
             return Ok(Next::Change);
         };
         if is_deleting(&cluster) {
-            return delete(cx, &cluster);
+            return deletion::delete(cx, &cluster);
         }
         hold(cx.cluster, &CLUSTERS, &cluster, FINALIZER)?;
         let parts = Parts::of(cx, &cluster);
@@ -184,6 +185,9 @@ impl Parts {
     fn states(&self, cluster: &Value, initialized: bool) -> Vec<(&'static str, State)> {
         let kind = text(cluster, "/spec/infrastructureRef/kind");
         let infrastructure = match &self.infrastructure {
+            None if is_deleting(cluster) => {
+                State::no("ObjectDeleted", format!("{kind} has been deleted"))
+            }
             None => State::no("ObjectDoesNotExist", format!("{kind} does not exist")),
             Some(object) if super::infrastructure::is_ready(object) => State::yes("Ready"),
             Some(_) => State::no(
@@ -268,42 +272,26 @@ impl Parts {
         }
         states.push(("Remediating", State::no("NotRemediating", "")));
         states.push(("Paused", State::no("NotPaused", "")));
-        states.push(("Deleting", State::no("NotDeleting", "")));
+        if !is_deleting(cluster) {
+            states.push(("Deleting", State::no("NotDeleting", "")));
+        }
         states
     }
 
     /// A condition that holds when it does for any part.
     fn any(&self, kind: &str) -> State {
-        let parts = self.plane.iter().chain(&self.deployments);
-        let mut lines = Vec::new();
-        let mut unknown = self.plane.is_none();
-        for part in parts {
-            match conditions::get(part, kind) {
-                Some(("True", _, message)) => lines.push(format!(
-                    "* {} {}: {message}",
-                    text(part, "/kind"),
-                    name(part)
-                )),
-                Some(_) => {}
-                None => unknown = true,
-            }
+        if self.plane.is_none() && self.deployments.is_empty() {
+            return State::no(&format!("Not{kind}"), "");
         }
-        if !lines.is_empty() {
-            State {
-                status: "True",
-                reason: kind.to_owned(),
-                message: lines.join("\n"),
-            }
-        } else if unknown {
-            State::unknown(&format!("{kind}Unknown"), "")
-        } else {
-            State::no(&format!("Not{kind}"), "")
-        }
+        let planes = self.plane.iter().map(AsRef::as_ref).collect();
+        let workers = self.deployments.iter().map(AsRef::as_ref).collect();
+        conditions::any(&[planes, workers], kind)
     }
 
     /// Available sums up the others, in its own order.
     fn available(&self, cluster: &Value) -> State {
         let mut lines = Vec::new();
+        let mut certain = false;
         for kind in [
             "Deleting",
             "RemoteConnectionProbe",
@@ -320,16 +308,18 @@ impl Parts {
             let upgrading = kind == "TopologyReconciled"
                 && !matches!(reason, "ReconcileFailed" | "ClusterClassNotReconciled");
             if status != good && !upgrading {
-                lines.push(match message.starts_with('*') {
-                    true => format!("* {kind}:\n  {}", message.replace('\n', "\n  ")),
-                    false => format!("* {kind}: {message}"),
-                });
+                certain |= status != "Unknown";
+                // Where a condition has no message, its reason says it.
+                let told = if message.is_empty() { reason } else { message };
+                lines.push(format!("* {kind}:{}", conditions::indented(told)));
             }
         }
         if lines.is_empty() {
             State::yes("Available")
-        } else {
+        } else if certain {
             State::no("NotAvailable", lines.join("\n"))
+        } else {
+            State::unknown("AvailableUnknown", lines.join("\n"))
         }
     }
 }
@@ -347,53 +337,4 @@ fn mirrored(object: &Value, kind: &str, unless: &str) -> State {
             ),
         ),
     }
-}
-
-/// Workers first, then the control plane, then the infrastructure; then nothing is left.
-fn delete(cx: &Cx<'_>, cluster: &Value) -> Result<Next, ApiError> {
-    let api = cx.cluster.api();
-    let parts = Parts::of(cx, cluster);
-    let (space, own) = (namespace(cluster), name(cluster));
-    let wait = Ok(Next::After(Duration::from_secs(1)));
-    let ask = |object: &Value, resource: &GroupResource| -> Result<(), ApiError> {
-        if is_deleting(object) {
-            return Ok(());
-        }
-        unless_gone(api.delete(resource, space, name(object), &Deletion::default()))
-    };
-    let state = State {
-        status: "True",
-        reason: "WaitingForWorkersDeletion".to_owned(),
-        message: String::new(),
-    };
-    let now = api.clock().stamp();
-    unless_gone(api.modify(&CLUSTERS, space, own, MANAGER, |cluster| {
-        cluster["status"]["phase"] = json!("Deleting");
-        conditions::set(cluster, "Deleting", &state, &now);
-    }))?;
-    for deployment in &parts.deployments {
-        ask(deployment, &MACHINE_DEPLOYMENTS)?;
-    }
-    if !parts.deployments.is_empty() {
-        return wait;
-    }
-    if let Some(plane) = &parts.plane {
-        ask(plane, &CONTROL_PLANES)?;
-        return wait;
-    }
-    for machine in &parts.machines {
-        ask(machine, &MACHINES)?;
-    }
-    if !parts.machines.is_empty() {
-        return wait;
-    }
-    if let Some(object) = &parts.infrastructure
-        && let Some(resource) = resource_of(cx.cluster, &cluster["spec"]["infrastructureRef"])
-    {
-        ask(object, &resource)?;
-        return wait;
-    }
-    cx.simulation.remove_cluster(&workload_name(space, own));
-    release(cx.cluster, &CLUSTERS, cluster, FINALIZER)?;
-    Ok(Next::Change)
 }

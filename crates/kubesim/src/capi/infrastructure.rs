@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::access::{self, hold, owner_cluster, release, unless_gone};
+use super::access::{self, hold, owner_cluster, release};
 use super::conditions::{self, State};
 use super::kinds::{CONTROL_PLANE_LABEL, INFRASTRUCTURE, MACHINES};
 use crate::cluster::Cluster;
@@ -30,6 +30,7 @@ fn balancer(simulation: &Simulation, namespace: &str, name: &str) -> String {
 pub struct ClusterController {
     resource: GroupResource,
     ready_at: BTreeMap<Key, tokio::time::Instant>,
+    gone_at: BTreeMap<Key, tokio::time::Instant>,
 }
 
 impl ClusterController {
@@ -39,6 +40,7 @@ impl ClusterController {
         Self {
             resource: GroupResource::named(INFRASTRUCTURE, &plural),
             ready_at: BTreeMap::new(),
+            gone_at: BTreeMap::new(),
         }
     }
 }
@@ -57,9 +59,19 @@ impl Controller for ClusterController {
         let api = cx.cluster.api();
         let Some(object) = api.get(&self.resource, &key.namespace, &key.name) else {
             self.ready_at.remove(key);
+            self.gone_at.remove(key);
             return Ok(Next::Change);
         };
         if is_deleting(&object) {
+            let now = tokio::time::Instant::now();
+            let due = *self.gone_at.entry(key.clone()).or_insert_with(|| {
+                now + cx
+                    .random
+                    .between(Duration::from_millis(500), Duration::from_millis(1500))
+            });
+            if due > now {
+                return Ok(Next::After(due - now));
+            }
             release(cx.cluster, &self.resource, &object, HELD)?;
             return Ok(Next::Change);
         }
@@ -113,6 +125,8 @@ enum Stage {
     Bootstrapping(tokio::time::Instant),
     /// kubeadm has failed, for good.
     Failed,
+    /// Its container is being removed.
+    Removing(tokio::time::Instant),
 }
 
 /// Machines of one provider.
@@ -151,11 +165,23 @@ impl Controller for MachineController {
         };
         let owner = owner_cluster(cx.cluster, &object);
         if is_deleting(&object) {
-            if let Some(workload) = owner
-                .as_deref()
-                .and_then(|owner| workload_of(cx.simulation, owner))
-            {
-                kubeadm_left(&workload, &key.name)?;
+            let now = tokio::time::Instant::now();
+            let due = match self.stages.get(key) {
+                Some(Stage::Removing(due)) => *due,
+                _ => {
+                    let takes = (Duration::from_millis(800), Duration::from_millis(3000));
+                    let due = now + cx.random.between(takes.0, takes.1);
+                    self.stages.insert(key.clone(), Stage::Removing(due));
+                    due
+                }
+            };
+            if due > now {
+                return Ok(Next::After(due - now));
+            }
+            let owner = owner.as_deref();
+            if let Some(workload) = owner.and_then(|owner| workload_of(cx.simulation, owner)) {
+                // Its Node stays until the Machine's controller deletes it.
+                workload.machines().stop_kubelet(&key.name);
             }
             release(cx.cluster, &self.resource, &object, HELD)?;
             return Ok(Next::Change);
@@ -218,7 +244,7 @@ impl MachineController {
                 self.stages.remove(key);
                 self.provisioned(cx, key)
             }
-            Stage::Failed => Ok(Next::Change),
+            Stage::Failed | Stage::Removing(_) => Ok(Next::Change),
         }
     }
 
@@ -291,12 +317,6 @@ fn workload_address(cx: &Cx<'_>, key: &Key) -> String {
     workload
         .and_then(|workload| workload.machines().address(&key.name))
         .unwrap_or_default()
-}
-
-fn kubeadm_left(workload: &Cluster, name: &str) -> Result<(), ApiError> {
-    // The container is gone at once; its Node stays until the Machine's controller deletes it.
-    workload.machines().stop_kubelet(name);
-    unless_gone(Ok::<(), ApiError>(()))
 }
 
 /// kubeadm init for the first control-plane machine, kubeadm join for all others.

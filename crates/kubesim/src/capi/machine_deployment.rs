@@ -330,7 +330,7 @@ fn status(cluster: &Cluster, key: &Key) -> Result<(), ApiError> {
         };
         conditions::set(deployment, "Available", &state, &now);
         conditions::set_older(deployment, "Available", &state, &now);
-        for (kind, state) in going_on(replicas, wanted, replicas - updated) {
+        for (kind, state) in going_on(&all, wanted) {
             conditions::set(deployment, kind, &state, &now);
         }
         conditions::set(deployment, "MachinesReady", &aggregate(&all, "Ready", "Ready", "NotReady", "NoReplicas"), &now);
@@ -340,27 +340,14 @@ fn status(cluster: &Cluster, key: &Key) -> Result<(), ApiError> {
 }
 
 /// What an owner of Machines says of its work.
-pub(super) fn going_on(
-    replicas: usize,
-    wanted: usize,
-    outdated: usize,
-) -> Vec<(&'static str, State)> {
+pub(super) fn going_on(machines: &[&Value], wanted: usize) -> Vec<(&'static str, State)> {
+    let replicas = machines.len();
     let yes = |reason: &str, message: String| State {
         status: "True",
         reason: reason.to_owned(),
         message,
     };
-    let rolling = match outdated {
-        0 => State::no("NotRollingOut", ""),
-        1 => yes(
-            "RollingOut",
-            "Rolling out 1 not up-to-date replica".to_owned(),
-        ),
-        several => yes(
-            "RollingOut",
-            format!("Rolling out {several} not up-to-date replicas"),
-        ),
-    };
+    let rolling = conditions::rolling_out(machines);
     let up = if replicas < wanted {
         yes(
             "ScalingUp",

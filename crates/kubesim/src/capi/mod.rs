@@ -9,6 +9,7 @@ mod cluster;
 mod conditions;
 mod control_plane;
 mod convert;
+mod definitions;
 mod desired;
 mod drain;
 mod hooks;
@@ -19,6 +20,8 @@ mod machine_deployment;
 mod machine_set;
 mod patches;
 mod topology;
+mod variables;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -40,17 +43,25 @@ pub struct Options {
     pub templates: Option<Arc<dyn Templates>>,
 }
 
-/// Serves the kinds of Cluster API on a management cluster.
+/// Serves the kinds of Cluster API on a management cluster, with its webhooks, and tells of the
+/// extensions. Infrastructure kinds beside the Docker ones are served by definitions that the user
+/// creates.
 pub fn install(cluster: &Cluster, options: &Options) {
-    let prefixes = ["Docker"].into_iter().map(str::to_owned);
-    let prefixes = prefixes.chain(options.infrastructure.iter().cloned());
-    let provided = prefixes.flat_map(|prefix| kinds::infrastructure(&prefix));
-    for resource in kinds::resources().into_iter().chain(provided) {
+    let catalogue = cluster.api().catalogue();
+    for resource in kinds::resources()
+        .into_iter()
+        .chain(kinds::infrastructure("Docker"))
+    {
         let id = resource.id.clone();
-        cluster.api().catalogue().serve(resource);
-        let conversion = Arc::new(convert::Versions);
-        cluster.api().catalogue().convert_with(&id, conversion);
+        // A cluster without definitions serves the kinds all the same.
+        drop(definitions::create(cluster, &resource));
+        catalogue.serve(resource);
+        catalogue.convert_with(&id, Arc::new(convert::Versions));
     }
+    for extension in &options.extensions {
+        drop(hooks::register(cluster, extension.name()));
+    }
+    cluster.admission(webhooks::Webhooks::new(cluster.api()));
 }
 
 /// Cluster API's controllers, for a management cluster.

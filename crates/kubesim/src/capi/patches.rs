@@ -1,6 +1,4 @@
-//! ClusterClass variables and patches: what turns a class's templates into those of one Cluster.
-
-use std::collections::BTreeMap;
+//! Patches of a ClusterClass: what turns a class's templates into those of one Cluster.
 
 use serde_json::{Value, json};
 
@@ -19,71 +17,6 @@ pub trait Templates: Send + Sync {
     /// # Errors
     /// When it is none.
     fn value(&self, rendered: &str) -> Result<Value, String>;
-}
-
-/// The variables of a Cluster: those of its topology with the class's defaults.
-///
-/// # Errors
-/// When a required one is missing, or one is not known to the class.
-pub fn variables(class: &Value, topology: &Value) -> Result<BTreeMap<String, Value>, String> {
-    let mut values = BTreeMap::new();
-    for given in list(topology, "/variables") {
-        values.insert(text(given, "/name").to_owned(), given["value"].clone());
-    }
-    let declared = list(class, "/spec/variables");
-    if let Some(unknown) = values
-        .keys()
-        .find(|name| !declared.iter().any(|one| one["name"] == **name))
-    {
-        return Err(format!("variable \"{unknown}\" is not defined"));
-    }
-    for variable in declared {
-        let name = text(variable, "/name");
-        let schema = &variable["schema"]["openAPIV3Schema"];
-        match values.get_mut(name) {
-            Some(value) => fill(value, schema),
-            None => match default(schema) {
-                Some(value) => {
-                    values.insert(name.to_owned(), value);
-                }
-                None if variable["required"] == true => {
-                    return Err(format!("required variable \"{name}\" has no value"));
-                }
-                None => {}
-            },
-        }
-    }
-    Ok(values)
-}
-
-/// A schema's default, with the defaults of its properties.
-fn default(schema: &Value) -> Option<Value> {
-    let mut value = schema.get("default")?.clone();
-    fill(&mut value, schema);
-    Some(value)
-}
-
-/// Fills in the defaults of an object's properties.
-fn fill(value: &mut Value, schema: &Value) {
-    if let (Some(fields), Some(properties)) =
-        (value.as_object_mut(), schema["properties"].as_object())
-    {
-        for (name, property) in properties {
-            match fields.get_mut(name) {
-                Some(present) => fill(present, property),
-                None => {
-                    if let Some(default) = default(property) {
-                        fields.insert(name.clone(), default);
-                    }
-                }
-            }
-        }
-    }
-    if let Some(items) = value.as_array_mut() {
-        for item in items {
-            fill(item, &schema["items"]);
-        }
-    }
 }
 
 /// Which template a patch is applied to.
@@ -232,25 +165,6 @@ mod tests {
                 "selector": {"apiVersion": "controlplane.cluster.x-k8s.io/v1beta2", "kind": "KubeadmControlPlaneTemplate",
                     "matchResources": {"controlPlane": true}},
                 "jsonPatches": [{"op": "add", "path": "/spec/sans", "valueFrom": {"variable": "sans"}}]}]}]}})
-    }
-
-    #[test]
-    fn defaults_fill_what_a_cluster_leaves_out() {
-        let given = json!({"variables": [{"name": "mirror", "value": {"host": "m"}}]});
-        let values = variables(&class(), &given).unwrap();
-        assert_eq!(values["sans"], json!(["localhost"]));
-        assert_eq!(values["mirror"], json!({"host": "m", "port": 443}));
-        assert!(
-            variables(&class(), &json!({}))
-                .unwrap_err()
-                .contains("\"mirror\" has no value")
-        );
-        let unknown = json!({"variables": [{"name": "nobody", "value": 1}]});
-        assert!(
-            variables(&class(), &unknown)
-                .unwrap_err()
-                .contains("\"nobody\" is not defined")
-        );
     }
 
     #[test]

@@ -2,39 +2,49 @@
 //! plane first, with the lifecycle hooks in between.
 
 mod apply;
+mod calls;
+mod plan;
+mod report;
 mod upgrade;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::Options;
+use super::access::unless_gone;
 use super::conditions::{self, State};
 use super::desired::{self, Desired};
-use super::hooks::{Hook, HookAnswer, RuntimeExtension};
+use super::hooks::Hook;
 use super::kinds::{
     CLUSTER_CLASSES, CLUSTER_NAME, CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, OWNED,
-    PENDING_HOOKS,
 };
 use super::patches::Templates;
+use super::webhooks::class_of;
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
-use crate::object::{annotation, is_deleting, label, name, namespace, set_in_metadata, text};
+use crate::object::{
+    annotation, is_deleting, label, name, namespace, set_in_metadata, text, truth, uid,
+};
 use crate::resource::GroupResource;
 use crate::store::Change;
 
+use calls::{Calls, Hooks};
 use upgrade::Progress;
 
 const MANAGER: &str = "capi-topology";
 /// How long after an error it is tried again.
 const AGAIN: Duration = Duration::from_secs(5);
+/// Set when a Cluster's deletion may begin.
+pub(super) const OK_TO_DELETE: &str = "runtime.cluster.x-k8s.io/ok-to-delete";
+/// The version that an upgrade is at, while there is one.
+const STEP: &str = "topology.internal.cluster.x-k8s.io/upgrade-step";
 
 /// The controller.
 pub struct Topology {
-    extensions: Vec<Arc<dyn RuntimeExtension>>,
+    calls: Calls,
     templates: Option<Arc<dyn Templates>>,
 }
 
@@ -42,9 +52,23 @@ impl Topology {
     /// The controller with its extensions.
     pub fn new(options: &Options) -> Self {
         Self {
-            extensions: options.extensions.clone(),
+            calls: Calls::new(&options.extensions),
             templates: options.templates.clone(),
         }
+    }
+}
+
+/// Why a topology could not be brought about.
+enum Trouble {
+    Failed(String),
+}
+
+impl Trouble {
+    /// What is asked for cannot be computed.
+    fn desired(why: String) -> Self {
+        Self::Failed(format!(
+            "error computing the desired state of the Cluster topology: {why}"
+        ))
     }
 }
 
@@ -69,15 +93,22 @@ impl Controller for Topology {
             return vec![Key::of(change)];
         }
         if change.resource == CLUSTER_CLASSES {
+            let class = (namespace(object), name(object));
             let clusters = cluster.api().list(&CLUSTERS, None);
-            let mine = clusters
-                .iter()
-                .filter(|one| text(one, "/spec/topology/classRef/name") == name(object));
+            let mine = clusters.iter().filter(|one| class_of(one) == class);
             return mine
                 .map(|one| Key::new(namespace(one), name(one)))
                 .collect();
         }
-        label(object, CLUSTER_NAME)
+        // Of Machines, only that they are there and at which version.
+        let before = change.previous.as_ref();
+        let same = |before: &Value| before["spec"]["version"] == object["spec"]["version"];
+        let modified = change.kind == crate::store::ChangeKind::Modified;
+        if change.resource == MACHINES && modified && before.is_some_and(|one| same(&one.value)) {
+            return Vec::new();
+        }
+        let owner = label(object, CLUSTER_NAME);
+        owner
             .map(|owner| Key::new(namespace(object), owner))
             .into_iter()
             .collect()
@@ -88,240 +119,160 @@ impl Controller for Topology {
         let Some(cluster) = api.get(&CLUSTERS, &key.namespace, &key.name) else {
             return Ok(Next::Change);
         };
-        if is_deleting(&cluster) || !cluster["spec"]["topology"].is_object() {
+        if !cluster["spec"]["topology"].is_object() {
             return Ok(Next::Change);
         }
-        let outcome = self.bring_about(cx, &cluster);
+        let outcome = if truth(&cluster, "/spec/paused") {
+            let state = State::no("Paused", "Cluster spec.paused is set to true");
+            Ok((state, Next::Change))
+        } else if is_deleting(&cluster) {
+            self.let_go(cx.cluster, &cluster)
+        } else {
+            self.bring_about(cx.cluster, &cluster)
+        };
         let (state, next) = match outcome {
             Ok(settled) => settled,
-            Err(Trouble::Class(why)) => (State::no("ReconcileFailed", why), Next::After(AGAIN)),
-            Err(Trouble::NotReconciled) => {
-                let why = "ClusterClass not reconciled. If this condition persists please check ClusterClass status. A ClusterClass is reconciled if .status.observedGeneration == .metadata.generation is true. If this is not the case either ClusterClass reconciliation failed or the ClusterClass is paused";
-                (
-                    State::no("ClusterClassNotReconciled", why),
-                    Next::After(Duration::from_secs(1)),
-                )
-            }
-            Err(Trouble::Api(error)) => (
-                State::no("ReconcileFailed", error.message),
-                Next::After(AGAIN),
-            ),
+            Err(Trouble::Failed(why)) => (State::no("ReconcileFailed", why), Next::After(AGAIN)),
         };
+        let mut older = state.clone();
+        if older.reason == "ReconcileFailed" {
+            "TopologyReconcileFailed".clone_into(&mut older.reason);
+        }
         let now = api.clock().stamp();
-        super::access::unless_gone(api.modify(
-            &CLUSTERS,
-            &key.namespace,
-            &key.name,
-            MANAGER,
-            |cluster| {
+        unless_gone(
+            api.modify(&CLUSTERS, &key.namespace, &key.name, MANAGER, |cluster| {
                 conditions::set(cluster, "TopologyReconciled", &state, &now);
-                conditions::set_older(cluster, "TopologyReconciled", &state, &now);
-            },
-        ))?;
+                conditions::set_older(cluster, "TopologyReconciled", &older, &now);
+            }),
+        )?;
         Ok(next)
     }
 }
 
-/// Why a topology could not be brought about.
-enum Trouble {
-    Class(String),
-    NotReconciled,
-    Api(ApiError),
-}
-
-impl From<ApiError> for Trouble {
-    fn from(error: ApiError) -> Self {
-        Self::Api(error)
+fn class(management: &Cluster, cluster: &Value) -> Result<Arc<Value>, Trouble> {
+    let (space, own) = class_of(cluster);
+    let found = management.api().get(&CLUSTER_CLASSES, space, own);
+    let class = found.ok_or_else(|| {
+        Trouble::Failed(format!(
+            "failed to retrieve ClusterClass {space}/{own}: clusterclasses.cluster.x-k8s.io \"{own}\" not found"
+        ))
+    })?;
+    let ready = conditions::get(&class, "VariablesReady");
+    if ready.is_none_or(|(status, ..)| status == "False") {
+        let why = "ClusterClass is not successfully reconciled: status of VariablesReady condition on ClusterClass must be \"True\"";
+        return Err(Trouble::Failed(why.to_owned()));
     }
+    let (seen, wanted) = (
+        &class["status"]["observedGeneration"],
+        &class["metadata"]["generation"],
+    );
+    if seen != wanted {
+        let seen = seen.as_i64().unwrap_or(0);
+        return Err(Trouble::Failed(format!(
+            "ClusterClass is not successfully reconciled: ClusterClass.status.observedGeneration must be {wanted}, but is {seen}"
+        )));
+    }
+    Ok(class)
 }
 
 impl Topology {
-    fn bring_about(&self, cx: &mut Cx<'_>, cluster: &Value) -> Result<(State, Next), Trouble> {
-        let reference = &cluster["spec"]["topology"]["classRef"];
-        let space = match text(reference, "/namespace") {
-            "" => namespace(cluster),
-            space => space,
-        };
-        let class = cx
-            .cluster
-            .api()
-            .get(&CLUSTER_CLASSES, space, text(reference, "/name"));
-        let class = class.ok_or_else(|| {
-            Trouble::Class(format!(
-                "failed to get ClusterClass {space}/{}",
-                text(reference, "/name")
-            ))
-        })?;
-        if class["status"]["observedGeneration"] != class["metadata"]["generation"] {
-            return Err(Trouble::NotReconciled);
-        }
-        let desired = desired::desired(cx.cluster, cluster, &class, self.templates.as_deref())
-            .map_err(Trouble::Class)?;
-        self.take_over(cx.cluster, cluster, &desired)?;
-        let progress = Progress::of(cx.cluster, cluster);
-        let mut round = Round {
-            topology: self,
-            cx,
-            cluster,
-            desired: &desired,
-            progress: &progress,
-            waits: BTreeMap::new(),
-            pending: Vec::new(),
-        };
-        round.infrastructure()?;
-        round.control_plane()?;
-        round.workers()?;
-        round.finish()?;
-        let next = round
-            .waits
-            .values()
-            .map(|(after, _)| *after)
-            .min()
-            .map_or(Next::Change, Next::After);
-        Ok((round.state(), next))
-    }
-
-    /// The Cluster itself: its label, and the variables' defaults.
-    fn take_over(
-        &self,
+    fn bring_about(
+        &mut self,
         management: &Cluster,
         cluster: &Value,
-        desired: &Desired,
-    ) -> Result<(), ApiError> {
-        let write = management.api().modify(
-            &CLUSTERS,
-            namespace(cluster),
-            name(cluster),
-            MANAGER,
-            |cluster| {
-                set_in_metadata(cluster, "labels", OWNED, "");
-                let own = name(cluster).to_owned();
-                set_in_metadata(cluster, "labels", CLUSTER_NAME, &own);
-                if !desired.variables.is_empty() {
-                    cluster["spec"]["topology"]["variables"] = json!(desired.variables);
-                }
-                if cluster["spec"]["controlPlaneRef"].is_null() {
-                    // A hook that is to be called once the control plane answers.
-                    set_in_metadata(
-                        cluster,
-                        "annotations",
-                        PENDING_HOOKS,
-                        Hook::AfterControlPlaneInitialized.name(),
-                    );
-                }
-            },
-        );
-        write.map(drop)
+    ) -> Result<(State, Next), Trouble> {
+        let class = class(management, cluster)?;
+        let desired = desired::desired(management, cluster, &class, self.templates.as_deref())
+            .map_err(Trouble::Failed)?;
+        let mut progress = Progress::of(management, cluster, &class)?;
+        let mut hooks = Hooks::new(&mut self.calls, management, cluster);
+        let is_new = cluster["spec"]["controlPlaneRef"].is_null()
+            && cluster["spec"]["infrastructureRef"].is_null();
+        if is_new {
+            if !hooks.ask(Hook::BeforeClusterCreate)? {
+                let why = hooks.message("Cluster topology creation");
+                let state = State::no("ClusterCreating", why.unwrap_or_default());
+                return Ok((state, hooks.again().map_or(Next::Change, Next::After)));
+            }
+            hooks.set_pending(&[Hook::AfterControlPlaneInitialized], true)?;
+        }
+        let wanted = text(cluster, "/spec/topology/version").to_owned();
+        let plane = progress.plane_version(&mut hooks, &wanted)?;
+        let versions: Vec<String> = desired
+            .workers
+            .iter()
+            .map(|workers| progress.worker_version(&hooks, cluster, &workers.topology))
+            .collect();
+        progress.tell(management, &mut hooks, cluster)?;
+        let round = Round {
+            management,
+            cluster,
+            class: &class,
+            desired: &desired,
+            progress: &progress,
+        };
+        round.take_over(
+            hooks
+                .is_pending(Hook::AfterClusterUpgrade)
+                .then_some(&*plane),
+        )?;
+        round.infrastructure()?;
+        if !progress.state.pending {
+            round.set_control_plane(progress.plane.as_deref(), &plane)?;
+        }
+        round.workers(&versions)?;
+        let state = report::state(cluster, &progress, &hooks, &plane);
+        Ok((state, hooks.again().map_or(Next::Change, Next::After)))
     }
 
-    /// Asks every extension; the first that does not say success decides.
-    fn call(&self, management: &Cluster, hook: Hook, cluster: &Value) -> HookAnswer {
-        for extension in &self.extensions {
-            match extension.call(management, hook, cluster) {
-                HookAnswer::Success => {}
-                HookAnswer::Retry(after, why) => {
-                    return HookAnswer::Retry(after, format!("{}: {why}", extension.name()));
-                }
-                HookAnswer::Failure(why) => {
-                    return HookAnswer::Failure(format!("{}: {why}", extension.name()));
-                }
-            }
+    /// Before a Cluster is deleted, extensions are asked.
+    fn let_go(&mut self, management: &Cluster, cluster: &Value) -> Result<(State, Next), Trouble> {
+        let mut hooks = Hooks::new(&mut self.calls, management, cluster);
+        let free =
+            annotation(cluster, OK_TO_DELETE).is_some() || hooks.ask(Hook::BeforeClusterDelete)?;
+        let again = hooks.again().map_or(Next::Change, Next::After);
+        let blocked = hooks.message("delete");
+        if free {
+            let (space, own) = (namespace(cluster), name(cluster));
+            unless_gone(
+                management
+                    .api()
+                    .modify(&CLUSTERS, space, own, MANAGER, |cluster| {
+                        set_in_metadata(cluster, "annotations", OK_TO_DELETE, "");
+                    }),
+            )?;
+            self.calls.forget(uid(cluster));
         }
-        HookAnswer::Success
+        let why = match blocked {
+            None => "Cluster is deleting".to_owned(),
+            Some(blocked) => format!("Cluster is deleting. {blocked}"),
+        };
+        Ok((State::no("Deleting", why), again))
     }
 }
 
 /// One reconciliation.
-struct Round<'a, 'c> {
-    topology: &'a Topology,
-    cx: &'a mut Cx<'c>,
+struct Round<'a> {
+    management: &'a Cluster,
     cluster: &'a Value,
+    class: &'a Value,
     desired: &'a Desired,
     progress: &'a Progress,
-    /// Hooks that block, until when and why.
-    waits: BTreeMap<Hook, (Duration, String)>,
-    /// What is still to be moved, in the words of the condition.
-    pending: Vec<String>,
 }
 
-impl Round<'_, '_> {
-    fn version(&self) -> &str {
-        text(self.cluster, "/spec/topology/version")
-    }
-
-    /// Whether a hook is still to be called.
-    fn is_pending(&self, hook: Hook) -> bool {
-        let held =
-            self.cx
-                .cluster
-                .api()
-                .get(&CLUSTERS, namespace(self.cluster), name(self.cluster));
-        held.is_some_and(|cluster| {
-            let hooks = annotation(&cluster, PENDING_HOOKS).unwrap_or_default();
-            hooks.split(',').any(|one| one == hook.name())
-        })
-    }
-
-    /// Notes hooks as to be called, or as called.
-    fn set_pending(&self, hooks: &[Hook], pending: bool) -> Result<(), ApiError> {
+impl Round<'_> {
+    /// The Cluster itself: its labels, its variables with their defaults, the step of an upgrade.
+    fn take_over(&self, step: Option<&str>) -> Result<(), Trouble> {
         let (space, own) = (namespace(self.cluster), name(self.cluster));
-        let write = self
-            .cx
-            .cluster
-            .api()
-            .modify(&CLUSTERS, space, own, MANAGER, |cluster| {
-                let held = annotation(cluster, PENDING_HOOKS)
-                    .unwrap_or_default()
-                    .to_owned();
-                let mut held: Vec<&str> = held.split(',').filter(|hook| !hook.is_empty()).collect();
-                for hook in hooks {
-                    held.retain(|one| *one != hook.name());
-                    if pending {
-                        held.push(hook.name());
-                    }
-                }
-                held.sort_unstable();
-                if held.is_empty() {
-                    if let Some(annotations) = cluster["metadata"]["annotations"].as_object_mut() {
-                        annotations.shift_remove(PENDING_HOOKS);
-                    }
-                } else {
-                    set_in_metadata(cluster, "annotations", PENDING_HOOKS, &held.join(","));
-                }
-            });
-        write.map(drop)
-    }
-
-    /// Calls a hook; whether the way is free.
-    fn ask(&mut self, hook: Hook) -> Result<bool, Trouble> {
-        match self.topology.call(self.cx.cluster, hook, self.cluster) {
-            HookAnswer::Success => Ok(true),
-            HookAnswer::Retry(after, why) => {
-                self.waits.insert(hook, (after, why));
-                Ok(false)
+        let api = self.management.api();
+        api.modify(&CLUSTERS, space, own, MANAGER, |cluster| {
+            set_in_metadata(cluster, "labels", OWNED, "");
+            set_in_metadata(cluster, "labels", CLUSTER_NAME, own);
+            set_in_metadata(cluster, "annotations", STEP, step.unwrap_or_default());
+            if !self.desired.variables.is_empty() {
+                cluster["spec"]["topology"]["variables"] = json!(self.desired.variables);
             }
-            HookAnswer::Failure(why) => Err(Trouble::Class(format!(
-                "failed to call extension handlers for hook \"{}.hooks.runtime.cluster.x-k8s.io\": {why}",
-                hook.name()
-            ))),
-        }
-    }
-
-    /// The condition TopologyReconciled.
-    fn state(&self) -> State {
-        let mut lines: Vec<String> = self
-            .waits
-            .iter()
-            .map(|(hook, (_, why))| format!("  * {} hook is blocking: {why}", hook.name()))
-            .collect();
-        lines.extend(self.pending.iter().map(|line| format!("  * {line}")));
-        if lines.is_empty() {
-            return State::yes("ReconcileSucceeded");
-        }
-        let version = self.version();
-        State::no(
-            "ClusterUpgrading",
-            format!("Cluster is upgrading to {version}\n{}", lines.join("\n")),
-        )
+        })?;
+        Ok(())
     }
 }

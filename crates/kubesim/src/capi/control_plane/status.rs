@@ -113,7 +113,7 @@ pub(super) fn report(
         conditions::set(plane, "Initialized", &State::either(initialized, "Initialized", "NotInitialized"), &now);
         conditions::set(plane, "EtcdClusterHealthy", &etcd, &now);
         conditions::set(plane, "ControlPlaneComponentsHealthy", &components, &now);
-        for (kind, state) in going_on(replicas, wanted, replicas - updated) {
+        for (kind, state) in going_on(&all, wanted) {
             conditions::set(plane, kind, &state, &now);
         }
         conditions::set(plane, "MachinesReady", &aggregate(&all, "Ready", "Ready", "NotReady", "NoReplicas"), &now);
