@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use kubesim::admission::{self, Operation};
 use kubesim::registry::{Deletion, Write};
-use kubesim::resource::builtin::{CONFIG_MAPS, NAMESPACES, SECRETS};
+use kubesim::resource::builtin::{
+    CONFIG_MAPS, NAMESPACES, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, SECRETS,
+};
 use kubesim::{Admission, AdmissionRequest, ApiError, Cluster, GroupResource, Options, Simulation};
 use serde_json::{Value, json};
 
@@ -323,4 +325,150 @@ async fn who_is_asked_may_change_refuse_and_warn() {
     assert_eq!(created.unwrap_err().code, 403);
     cluster.api().admissions().remove("guard.example.org");
     make(&cluster, &CONFIG_MAPS, map("bad", None, false));
+}
+
+/// A pod that runs, and is ready or not.
+fn pod(cluster: &Cluster, name: &str, owner: Option<&Value>, ready: bool) {
+    let mut pod = map(name, owner, true);
+    pod["kind"] = json!("Pod");
+    pod["metadata"]["labels"] = json!({"app": "web"});
+    pod["spec"] = json!({"containers": [{"name": "c", "image": "i"}]});
+    if let Some(owners) = pod["metadata"]["ownerReferences"].as_array_mut() {
+        owners[0]["controller"] = json!(true);
+    }
+    make(cluster, &PODS, pod);
+    let status = json!({"phase": "Running", "conditions": [
+        {"type": "Ready", "status": if ready { "True" } else { "False" }},
+    ]});
+    let run = |pod: &mut Value| pod["status"] = status.clone();
+    cluster
+        .api()
+        .modify(&PODS, "demo", name, "test", run)
+        .unwrap();
+}
+
+fn budget(cluster: &Cluster, spec: Value) {
+    let mut budget = json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"namespace": "demo", "name": "web"}, "spec": spec});
+    budget["spec"]["selector"] = json!({"matchLabels": {"app": "web"}});
+    make(cluster, &POD_DISRUPTION_BUDGETS, budget);
+}
+
+/// Expected, desired, healthy pods and allowed disruptions.
+fn told(cluster: &Cluster) -> [i64; 4] {
+    let budget = cluster
+        .api()
+        .get(&POD_DISRUPTION_BUDGETS, "demo", "web")
+        .unwrap();
+    [
+        "expectedPods",
+        "desiredHealthy",
+        "currentHealthy",
+        "disruptionsAllowed",
+    ]
+    .map(|field| budget["status"][field].as_i64().unwrap())
+}
+
+async fn evict(cluster: &Cluster, name: &str) -> support::Answer {
+    let path = format!("/api/v1/namespaces/demo/pods/{name}/eviction");
+    let eviction =
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
+    support::ask(cluster, "POST", &path, "application/json", eviction).await
+}
+
+/// Without controllers that run pods.
+fn bare() -> (Simulation, Cluster) {
+    let simulation = Simulation::new(&Options::default());
+    let budgets = kubesim::controllers::all().into_iter();
+    let budgets = budgets.filter(|controller| controller.name() == "disruption-controller");
+    let cluster = simulation.add_cluster("c", budgets.collect());
+    (simulation, cluster)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_counts_by_numbers_and_by_shares() {
+    for (spec, expected) in [
+        (json!({"minAvailable": 2}), [3, 2, 2, 0]),
+        (json!({"minAvailable": "25%"}), [4, 1, 2, 1]),
+        (json!({"maxUnavailable": 1}), [4, 3, 2, 0]),
+        (json!({"maxUnavailable": "60%"}), [4, 1, 2, 1]),
+    ] {
+        let (_simulation, cluster) = bare();
+        let set = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "metadata": {"namespace": "demo", "name": "web"},
+            "spec": {"replicas": 4, "selector": {"matchLabels": {"app": "web"}},
+                "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+        let set = make(&cluster, &REPLICA_SETS, set);
+        for (name, ready) in [("a", true), ("b", true), ("c", false)] {
+            pod(&cluster, name, Some(&set), ready);
+        }
+        budget(&cluster, spec.clone());
+        settle().await;
+        assert_eq!(told(&cluster), expected, "{spec}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_eviction_needs_a_disruption_that_the_budget_allows() {
+    let (_simulation, cluster) = bare();
+    for name in ["a", "b"] {
+        pod(&cluster, name, None, true);
+    }
+    budget(&cluster, json!({"minAvailable": 1}));
+    let early = evict(&cluster, "a").await;
+    assert_eq!(
+        (
+            early.code,
+            early.json()["details"]["retryAfterSeconds"].as_i64()
+        ),
+        (429, Some(10))
+    );
+    settle().await;
+    assert_eq!(told(&cluster), [2, 1, 2, 1]);
+    let done = evict(&cluster, "a").await;
+    assert_eq!(
+        (done.code, &done.json()["status"]),
+        (201, &json!("Success"))
+    );
+    let refused = evict(&cluster, "b").await;
+    assert_eq!(refused.code, 429);
+    let refused = refused.json();
+    assert_eq!(
+        refused["message"],
+        "Cannot evict pod as it would violate the pod's disruption budget."
+    );
+    assert_eq!(
+        refused["details"]["causes"],
+        json!([{"reason": "DisruptionBudget",
+        "message": "The disruption budget web needs 1 healthy pods and has 2 currently"}])
+    );
+    settle().await;
+    let refused = evict(&cluster, "b").await.json();
+    assert_eq!(
+        refused["details"]["causes"][0]["message"],
+        "The disruption budget web needs 1 healthy pods and has 1 currently"
+    );
+    let budget = cluster
+        .api()
+        .get(&POD_DISRUPTION_BUDGETS, "demo", "web")
+        .unwrap();
+    assert_eq!(
+        budget["status"]["conditions"][0]["reason"],
+        "InsufficientPods"
+    );
+    assert_eq!(budget["status"]["conditions"][0]["status"], "False");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pods_that_are_not_ready_or_without_a_budget_can_go() {
+    let (_simulation, cluster) = bare();
+    pod(&cluster, "a", None, true);
+    pod(&cluster, "b", None, false);
+    assert_eq!(evict(&cluster, "b").await.code, 201);
+    pod(&cluster, "c", None, false);
+    budget(&cluster, json!({"minAvailable": 1}));
+    settle().await;
+    // The one healthy pod is enough, and it is not the one that goes.
+    assert_eq!(evict(&cluster, "c").await.code, 201);
+    assert_eq!(evict(&cluster, "a").await.code, 429);
+    assert_eq!(evict(&cluster, "missing").await.code, 404);
 }

@@ -3,6 +3,7 @@
 
 mod daemon_set;
 mod deployment;
+mod disruption;
 mod garbage_collector;
 mod job;
 mod namespaces;
@@ -42,5 +43,6 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::<kubelet::pods::Pods>::default(),
         Box::new(garbage_collector::GarbageCollector),
         Box::new(namespaces::Namespaces),
+        Box::new(disruption::Disruption),
     ]
 }

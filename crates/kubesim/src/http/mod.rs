@@ -3,6 +3,7 @@
 mod accept;
 mod access;
 mod discovery;
+mod eviction;
 mod faults;
 mod filter;
 mod health;

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, header};
 use serde_json::{Value, json};
 
+use super::eviction;
 use super::request::Request;
 use super::respond::{self, Body};
 use crate::error::ApiError;
 use crate::registry::{Deletion, Warnings, Write};
+use crate::resource::builtin::PODS;
 use crate::store::Stored;
 
 /// Answers a request that writes.
@@ -54,6 +56,9 @@ fn written(request: &Request<'_>, write: &Write) -> Result<Response<Body>, ApiEr
             }
             let stored = api.create(id, object, write)?;
             respond::stored(201, &stored, request)
+        }
+        (&Method::POST, true) if *id == PODS && write.subresource == "eviction" => {
+            eviction::answer(request, write)
         }
         (&Method::PUT, true) => {
             let mut object = request.stored_form(respond::object(request.body)?)?;

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::write::{RETRIES, overtaken};
-use super::{Registry, Write, namespaces};
+use super::{REPLICATION_CONTROLLERS, Registry, Write, namespaces};
 use crate::admission::Operation;
 use crate::error::ApiError;
 use crate::object::{int, is_deleting, list, text, uid};
@@ -19,8 +19,6 @@ use crate::store::Stored;
 pub(crate) const ORPHAN: &str = "orphan";
 /// Holds an object until the garbage collector has deleted its dependents.
 pub(crate) const FOREGROUND: &str = "foregroundDeletion";
-
-const REPLICATION_CONTROLLERS: GroupResource = GroupResource::new("", "replicationcontrollers");
 
 /// How a deletion is meant.
 #[derive(Clone, Debug, Default)]

@@ -2,6 +2,7 @@
 //! with what clients send, and directly by controllers.
 
 mod deletion;
+mod eviction;
 mod namespaces;
 mod write;
 
@@ -13,13 +14,17 @@ use crate::admission::Admissions;
 use crate::clock::Clock;
 use crate::error::ApiError;
 use crate::random::Random;
+use crate::resource::builtin::{DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS};
 use crate::resource::catalogue::Catalogue;
 use crate::resource::{GroupResource, Resource};
 use crate::store::{Store, Stored, lock};
 
 pub use deletion::Deletion;
 pub(crate) use deletion::{FOREGROUND, ORPHAN};
+pub(crate) use eviction::{selects, tell_allowed};
 pub use write::{Warnings, Write};
+
+const REPLICATION_CONTROLLERS: GroupResource = GroupResource::new("", "replicationcontrollers");
 
 /// The API of one cluster, without HTTP; clones are the same.
 #[derive(Clone, Debug)]
@@ -84,6 +89,19 @@ impl Registry {
     /// 404 when it is not served.
     pub fn resource(&self, id: &GroupResource) -> Result<Arc<Resource>, ApiError> {
         self.catalogue.get(id).ok_or_else(ApiError::no_such_path)
+    }
+
+    /// Where the objects of a resource say how many they want, as a JSON pointer; none when they cannot
+    /// be scaled.
+    #[must_use]
+    pub fn scale_path(&self, id: &GroupResource) -> Option<String> {
+        let scaled = [
+            DEPLOYMENTS,
+            REPLICA_SETS,
+            STATEFUL_SETS,
+            REPLICATION_CONTROLLERS,
+        ];
+        scaled.contains(id).then(|| "/spec/replicas".to_owned())
     }
 
     /// An object, as stored; `namespace` is empty for cluster-scoped ones.
