@@ -83,7 +83,7 @@ fn simulate(seed: u64, runs: u64, jobs: Option<NonZeroUsize>) -> Result<Outcome,
                 return;
             }
             let seed = seed_of(seed, position);
-            let finished = rehearse(seed, position % TWICE == 0, exit_code);
+            let finished = rehearse(seed, position.is_multiple_of(TWICE), exit_code);
             let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
             ended.push((position, seed, finished));
         }

@@ -121,7 +121,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                super::toleration(&[toleration.clone()], &taint).is_some(),
+                super::toleration(std::slice::from_ref(&toleration), &taint).is_some(),
                 expected,
                 "{toleration}"
             );

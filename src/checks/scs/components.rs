@@ -174,7 +174,7 @@ pub(super) mod tests {
         assert!(matches!(judge("etcd", &[], wrong), Judgement::Skip(_)));
         let [good, bad] = [replica("etcd", &["--good"]), replica("etcd", &[])];
         assert!(matches!(
-            judge("etcd", &[good.clone()], wrong),
+            judge("etcd", std::slice::from_ref(&good), wrong),
             Judgement::Pass(_)
         ));
         assert!(matches!(

@@ -198,8 +198,11 @@ fn give_address(cx: &Cx<'_>, service: Arc<Value>) -> Result<Arc<Value>, ApiError
     Ok(written.value.clone())
 }
 
-/// Which ports a pod serves a Service at: name, number, protocol.
-fn ports(service: &Value, pod: &Value) -> Vec<(String, u16, String)> {
+/// Ports that a pod serves a Service at: name, number, protocol.
+type Ports = Vec<(String, u16, String)>;
+
+/// Which ports a pod serves a Service at.
+fn ports(service: &Value, pod: &Value) -> Ports {
     let ports = list(service, "/spec/ports").iter();
     let port = |port: &Value| {
         let protocol = match text(port, "/protocol") {
@@ -217,7 +220,7 @@ fn ports(service: &Value, pod: &Value) -> Vec<(String, u16, String)> {
 
 fn write_slices(cx: &Cx<'_>, service: &Value, pods: &[Arc<Value>]) -> Result<(), ApiError> {
     let api = cx.cluster.api();
-    let mut wanted: BTreeMap<Vec<(String, u16, String)>, Vec<Value>> = BTreeMap::new();
+    let mut wanted: BTreeMap<Ports, Vec<Value>> = BTreeMap::new();
     for pod in pods {
         let ready = is_ready(pod) && !is_deleting(pod);
         let published = ready || truth(service, "/spec/publishNotReadyAddresses");
@@ -294,14 +297,14 @@ fn write_slices(cx: &Cx<'_>, service: &Value, pods: &[Arc<Value>]) -> Result<(),
 
 /// The older form, one object for all.
 fn write_endpoints(cx: &Cx<'_>, service: &Value, pods: &[Arc<Value>]) -> Result<(), ApiError> {
-    let mut subsets: BTreeMap<Vec<(String, u16, String)>, (Vec<Value>, Vec<Value>)> =
-        BTreeMap::new();
+    // The ready addresses, and the others.
+    let mut subsets: BTreeMap<Ports, [Vec<Value>; 2]> = BTreeMap::new();
     for pod in pods.iter().filter(|pod| !is_deleting(pod)).take(1000) {
         let address = json!({
             "ip": text(pod, "/status/podIP"), "nodeName": pod["spec"]["nodeName"],
             "targetRef": {"kind": "Pod", "namespace": namespace(pod), "name": name(pod), "uid": uid(pod)},
         });
-        let (ready, waiting) = subsets.entry(ports(service, pod)).or_default();
+        let [ready, waiting] = subsets.entry(ports(service, pod)).or_default();
         if is_ready(pod) || truth(service, "/spec/publishNotReadyAddresses") {
             ready.push(address)
         } else {
@@ -310,7 +313,7 @@ fn write_endpoints(cx: &Cx<'_>, service: &Value, pods: &[Arc<Value>]) -> Result<
     }
     let subsets: Vec<Value> = subsets
         .into_iter()
-        .map(|(ports, (ready, waiting))| {
+        .map(|(ports, [ready, waiting])| {
             let ports: Vec<Value> = ports.iter().map(|(name, port, protocol)| json!({"name": name, "port": port, "protocol": protocol})).collect();
             let mut subset = json!({"ports": ports});
             for (key, addresses) in [("addresses", ready), ("notReadyAddresses", waiting)] {

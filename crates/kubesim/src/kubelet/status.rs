@@ -17,15 +17,11 @@ pub(super) fn write(pod: &mut Value, run: &PodRun, now: Timestamp) {
     let outcome = run.outcome(pod);
     let initialised = run.is_initialised(now);
     let begun = run.containers.iter().any(|container| {
-        container.kind == Kind::Main
-            && !matches!(
-                container.state,
-                State::Waiting
-                    | State::Pulling { .. }
-                    | State::Creating { .. }
-                    | State::NoImage { .. }
-            )
-            || container.kind == Kind::Main && container.last.is_some()
+        let waits = matches!(
+            container.state,
+            State::Waiting | State::Pulling { .. } | State::Creating { .. } | State::NoImage { .. }
+        );
+        container.kind == Kind::Main && (!waits || container.last.is_some())
     });
     let phase = outcome.unwrap_or(if begun { "Running" } else { "Pending" });
     if let Some(generation) = pod["metadata"]["generation"].as_i64() {

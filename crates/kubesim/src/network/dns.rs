@@ -151,7 +151,7 @@ fn answer(cluster: &Cluster, domain: &str, name: &str) -> Option<String> {
                 "None" | "" => super::service::ready(cluster, place, service)
                     .into_iter()
                     .next()
-                    .map(|(address, ..)| address),
+                    .map(|endpoint| endpoint.address),
                 address => Some(address.to_owned()),
             }
         }
@@ -159,8 +159,8 @@ fn answer(cluster: &Cluster, domain: &str, name: &str) -> Option<String> {
             let found = super::service::ready(cluster, place, service);
             found
                 .into_iter()
-                .find(|(address, name, _)| name == host || address.replace('.', "-") == *host)
-                .map(|(address, ..)| address)
+                .find(|one| one.host == *host || one.address.replace('.', "-") == *host)
+                .map(|endpoint| endpoint.address)
         }
         [dashed, place, "pod"] => {
             api.get(&NAMESPACES, "", place)?;

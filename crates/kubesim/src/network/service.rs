@@ -8,12 +8,17 @@ use crate::object::{int, is_true, list, name, namespace, text};
 use crate::random::Random;
 use crate::resource::builtin::{ENDPOINT_SLICES, PODS, SERVICES};
 
-/// The ready endpoints of a Service: address, host name, ports by name.
-pub(super) fn ready(
-    cluster: &Cluster,
-    namespace: &str,
-    service: &str,
-) -> Vec<(String, String, Vec<(String, u16)>)> {
+/// What is behind a Service.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) address: String,
+    pub(super) host: String,
+    /// By name.
+    ports: Vec<(String, u16)>,
+}
+
+/// The ready endpoints of a Service.
+pub(super) fn ready(cluster: &Cluster, namespace: &str, service: &str) -> Vec<Endpoint> {
     let slices = cluster.api().labelled(
         &ENDPOINT_SLICES,
         Some(namespace),
@@ -37,12 +42,10 @@ pub(super) fn ready(
             let addresses = list(endpoint, "/addresses")
                 .iter()
                 .filter_map(Value::as_str);
-            found.extend(addresses.map(|address| {
-                (
-                    address.to_owned(),
-                    text(endpoint, "/hostname").to_owned(),
-                    ports.clone(),
-                )
+            found.extend(addresses.map(|address| Endpoint {
+                address: address.to_owned(),
+                host: text(endpoint, "/hostname").to_owned(),
+                ports: ports.clone(),
             }));
         }
     }
@@ -97,9 +100,10 @@ pub(super) fn translate(
     let port_name = text(entry, "/name");
     let targets: Vec<(String, u16)> = endpoints
         .into_iter()
-        .filter_map(|(address, _, ports)| {
-            let port = ports.iter().find(|(known, _)| known == port_name)?;
-            Some((address, port.1))
+        .filter_map(|endpoint| {
+            let mut ports = endpoint.ports.iter();
+            let (_, port) = ports.find(|(known, _)| known == port_name)?;
+            Some((endpoint.address, *port))
         })
         .collect();
     if targets.is_empty() {

@@ -1,36 +1,34 @@
 //! kubectl, as it is, against a served cluster.
 
-#[path = "support/served.rs"]
-mod served;
-
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::Stdio;
 
+use crate::bench::{Bench, Client, Test, find, holds};
 use kubesim::resource::builtin::{CONFIG_MAPS, DEPLOYMENTS, NODES, PODS};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
-use served::{Bench, Test, find, holds};
 
-fn main() -> ExitCode {
-    let tests: &[Test] = &[
-        ("kubectl_finds_resources_and_explains_them", discovery),
-        ("kubectl_creates_changes_and_deletes", changes),
-        ("kubectl_applies_from_its_side", applies),
-        ("kubectl_validates_by_what_the_server_documents", validates),
-        ("kubectl_shows_tables_and_descriptions", shows),
-        ("kubectl_lists_in_chunks_and_by_selectors", lists),
-        ("kubectl_watches", watches),
-        ("kubectl_waits_for_conditions_and_rollouts", waits),
-        ("kubectl_prints_and_follows_logs", logs),
-        ("kubectl_asks_what_it_may", may),
-        ("kubectl_with_a_stranger_s_token_is_refused", stranger),
-    ];
-    served::run(
-        find("kubectl"),
-        "there is no kubectl on this machine",
-        tests,
-    )
+const TESTS: &[Test] = &[
+    ("kubectl_finds_resources_and_explains_them", discovery),
+    ("kubectl_creates_changes_and_deletes", changes),
+    ("kubectl_applies_from_its_side", applies),
+    ("kubectl_validates_by_what_the_server_documents", validates),
+    ("kubectl_shows_tables_and_descriptions", shows),
+    ("kubectl_lists_in_chunks_and_by_selectors", lists),
+    ("kubectl_watches", watches),
+    ("kubectl_waits_for_conditions_and_rollouts", waits),
+    ("kubectl_prints_and_follows_logs", logs),
+    ("kubectl_asks_what_it_may", may),
+    ("kubectl_with_a_stranger_s_token_is_refused", stranger),
+];
+
+pub fn client() -> Client {
+    Client {
+        name: "kubectl",
+        program: find("kubectl"),
+        tests: TESTS,
+    }
 }
 
 const DEPLOYMENT: &str = "

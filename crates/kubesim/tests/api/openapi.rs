@@ -1,13 +1,10 @@
 //! OpenAPI documents, asked without a client.
-#![cfg(feature = "openapi")]
 
-mod support;
-
+use crate::support::{ask, get};
 use kubesim::registry::Write;
 use kubesim::resource::builtin::CUSTOM_RESOURCE_DEFINITIONS;
 use kubesim::{GroupResource, Options, Resource, Simulation};
 use serde_json::{Value, json};
-use support::{ask, get};
 
 /// Whether every reference in a document leads somewhere.
 fn dangling(document: &Value, value: &Value, found: &mut Vec<String>) {

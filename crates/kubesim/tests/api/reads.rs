@@ -1,14 +1,12 @@
 //! Lists, watches, tables and discovery, asked without a client.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{ask, get, lines};
 use kubesim::registry::Write;
 use kubesim::resource::builtin::{CONFIG_MAPS, EVENTS, NODES, PODS};
 use kubesim::{Cluster, GroupResource, Options, Simulation};
 use serde_json::{Value, json};
-use support::{ask, get, lines};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 

@@ -1,7 +1,5 @@
 //! What becomes of dependents, namespaces and budgets, and who is asked about writes.
 
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -297,19 +295,21 @@ async fn who_is_asked_may_change_refuse_and_warn() {
     let path = "/api/v1/namespaces/demo/configmaps";
     let post =
         |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}});
-    let answer = support::ask(&cluster, "POST", path, "application/json", post("lasting")).await;
+    let answer =
+        crate::support::ask(&cluster, "POST", path, "application/json", post("lasting")).await;
     assert_eq!(answer.code, 201);
     assert_eq!(answer.json()["metadata"]["labels"]["guarded"], "true");
     let warnings: Vec<_> = answer.headers.get_all("warning").iter().collect();
     assert_eq!(warnings, [r#"299 - "mind the \"gap\"""#]);
-    let refused = support::ask(&cluster, "POST", path, "application/json", post("bad")).await;
+    let refused =
+        crate::support::ask(&cluster, "POST", path, "application/json", post("bad")).await;
     assert_eq!(refused.code, 403);
     assert_eq!(
         refused.json()["message"],
         "admission webhook \"guard.example.org\" denied the request: it is bad"
     );
     let lasting = format!("{path}/lasting");
-    let refused = support::ask(
+    let refused = crate::support::ask(
         &cluster,
         "DELETE",
         &lasting,
@@ -369,11 +369,11 @@ fn told(cluster: &Cluster) -> [i64; 4] {
     .map(|field| budget["status"][field].as_i64().unwrap())
 }
 
-async fn evict(cluster: &Cluster, name: &str) -> support::Answer {
+async fn evict(cluster: &Cluster, name: &str) -> crate::support::Answer {
     let path = format!("/api/v1/namespaces/demo/pods/{name}/eviction");
     let eviction =
         json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}});
-    support::ask(cluster, "POST", &path, "application/json", eviction).await
+    crate::support::ask(cluster, "POST", &path, "application/json", eviction).await
 }
 
 /// Without controllers that run pods.

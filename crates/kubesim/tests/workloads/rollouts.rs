@@ -1,9 +1,6 @@
 //! Nodes and workloads: what runs, what rolls, what fails.
 
-#[path = "support/cluster.rs"]
-mod cluster;
-
-use cluster::{
+use crate::cluster::{
     agnhost, condition, create, get, is_ready, nodes, pass, pods, settled, start, troubles, web,
 };
 use kubesim::registry::Deletion;

@@ -1,9 +1,6 @@
 //! Jobs, StatefulSets, volumes and policies.
 
-#[path = "support/cluster.rs"]
-mod cluster;
-
-use cluster::{
+use crate::cluster::{
     agnhost, cni, condition, create, get, is_ready, join, pass, pods, settled, start, troubles,
 };
 use kubesim::registry::Deletion;
@@ -83,7 +80,7 @@ async fn a_server_that_crashes_is_told_to_loop() {
             said: "cannot go on".to_owned(),
         }),
     );
-    create(&cluster, cluster::web(1, "example.org/crash:v1"));
+    create(&cluster, crate::cluster::web(1, "example.org/crash:v1"));
     pass(60).await;
     let all = pods(&cluster, "default");
     let status = &all[0]["status"]["containerStatuses"][0];
@@ -316,7 +313,7 @@ async fn flannel_does_not_enforce_policies() {
 #[tokio::test(start_paused = true)]
 async fn a_lost_node_is_tainted_and_its_pods_are_evicted_in_time() {
     let (_simulation, cluster) = settled(2).await;
-    create(&cluster, cluster::web(2, "example.org/web:v1"));
+    create(&cluster, crate::cluster::web(2, "example.org/web:v1"));
     pass(30).await;
     cluster.machines().stop_kubelet("worker-1");
     pass(120).await;
@@ -356,7 +353,7 @@ async fn a_worker_of_the_fault_never_becomes_ready_and_one_without_labels_has_no
     let mut spec = kubesim::kubeadm::NodeSpec::new(
         "worker-3",
         kubesim::kubeadm::Role::Worker,
-        cluster::VERSION,
+        crate::cluster::VERSION,
     );
     spec.labels.insert("team".to_owned(), "blue".to_owned());
     kubesim::kubeadm::join(&cluster, &spec).unwrap();

@@ -1,22 +1,23 @@
 //! Helm, as it is, against a served cluster.
 
-#[path = "support/served.rs"]
-mod served;
-
 use std::path::Path;
-use std::process::ExitCode;
 
+use crate::bench::{Bench, Client, Test, find, holds};
 use kubesim::resource::builtin::{CONFIG_MAPS, SECRETS};
 use libtest_mimic::Failed;
 use serde_json::Value;
-use served::{Bench, Test, find, holds};
 
-fn main() -> ExitCode {
-    let tests: &[Test] = &[(
-        "helm_installs_upgrades_lists_and_uninstalls",
-        life_of_a_release,
-    )];
-    served::run(find("helm"), "there is no helm on this machine", tests)
+const TESTS: &[Test] = &[(
+    "helm_installs_upgrades_lists_and_uninstalls",
+    life_of_a_release,
+)];
+
+pub fn client() -> Client {
+    Client {
+        name: "helm",
+        program: find("helm"),
+        tests: TESTS,
+    }
 }
 
 fn life_of_a_release(helm: &Path) -> Result<(), Failed> {

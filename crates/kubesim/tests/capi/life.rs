@@ -1,15 +1,12 @@
 //! A Cluster from a ClusterClass: made, moved to the next release part by part, deleted.
 
-#[path = "support/capi.rs"]
-mod lab;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::lab::{Lab, SPACE, VERSIONS, changes, condition, create, to_next, until};
 use kubesim::capi::{self, kinds};
 use kubesim::resource::builtin::{CONFIG_MAPS, DAEMON_SETS, NODES, SECRETS};
 use kubesim::store::Change;
-use lab::{Lab, SPACE, VERSIONS, changes, condition, create, to_next, until};
 use serde_json::{Value, json};
 
 fn names(objects: &[Arc<Value>]) -> BTreeSet<String> {
@@ -21,7 +18,7 @@ fn names(objects: &[Arc<Value>]) -> BTreeSet<String> {
 async fn a_cluster_of_a_class_gets_nodes_that_are_ready_once_there_is_a_cni() {
     let lab = Lab::new(&capi::Options::default()).await;
     let begin = tokio::time::Instant::now();
-    create(&lab.management, lab::cluster(1, &[("md-0", 1)]))
+    create(&lab.management, crate::lab::cluster(1, &[("md-0", 1)]))
         .await
         .unwrap();
     until("two nodes", || {
@@ -41,7 +38,7 @@ async fn a_cluster_of_a_class_gets_nodes_that_are_ready_once_there_is_a_cni() {
     })
     .await;
     assert_eq!(lab.condition("Available").0, "False");
-    create(&workload, lab::cni()).await.unwrap();
+    create(&workload, crate::lab::cni()).await.unwrap();
     lab.arrived(VERSIONS[0]).await;
     let took = begin.elapsed().as_secs();
     assert!((30..150).contains(&took), "took {took} s");
@@ -281,7 +278,7 @@ async fn the_older_version_says_the_same_in_its_own_fields() {
         lab.condition("ControlPlaneInitialized").0 == "True"
     })
     .await;
-    let api = lab::api(&lab.management, &older);
+    let api = crate::lab::api(&lab.management, &older);
     let live = serde_json::to_value(api.get("c1").await.unwrap()).unwrap();
     let reference = &live["spec"]["controlPlaneRef"];
     assert_eq!(reference["kind"], "KubeadmControlPlane");

@@ -1,18 +1,19 @@
 //! Python's `kubernetes` package, as it is, against a served cluster.
 
-#[path = "support/served.rs"]
-mod served;
-
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 
+use crate::bench::{Bench, Client, Test, find, holds};
 use libtest_mimic::Failed;
-use served::{Bench, Test, find, holds};
 
-fn main() -> ExitCode {
-    let tests: &[Test] = &[("python_s_client_writes_reads_and_watches", life_of_a_map)];
-    let missing = "there is no python3 with the package kubernetes on this machine";
-    served::run(python(), missing, tests)
+const TESTS: &[Test] = &[("python_s_client_writes_reads_and_watches", life_of_a_map)];
+
+pub fn client() -> Client {
+    Client {
+        name: "python3 with the package kubernetes",
+        program: python(),
+        tests: TESTS,
+    }
 }
 
 /// A Python that has the package: the one that is named, or the machine's.

@@ -1,9 +1,8 @@
 //! Who may do what, what reviews say of it; logs and kubelets, asked without a client.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{ask, get, lines};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -11,7 +10,6 @@ use kubesim::registry::Write;
 use kubesim::resource::builtin::{CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, NODES, PODS};
 use kubesim::{Cluster, GroupResource, Options, Simulation, User};
 use serde_json::{Value, json};
-use support::{ask, get, lines};
 use tower_service::Service as _;
 
 fn cluster() -> Cluster {

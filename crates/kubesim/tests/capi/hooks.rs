@@ -1,14 +1,11 @@
 //! Lifecycle hooks and what else holds an upgrade back.
 
-#[path = "support/capi.rs"]
-mod lab;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::lab::{Lab, NAME, SPACE, VERSIONS, to_next, until};
 use kubesim::capi::{self, Hook, HookAnswer, RuntimeExtension, kinds};
 use kubesim::{Cluster, GroupResource};
-use lab::{Lab, NAME, SPACE, VERSIONS, to_next, until};
 use serde_json::{Value, json};
 
 /// Notes what it is asked, with the versions of the parts at that moment, and blocks one hook so often.

@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use kubesim::serve::Server;
 use kubesim::{Cluster, Options, Simulation};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -161,22 +161,30 @@ pub fn find(program: &str) -> Option<PathBuf> {
 /// A test with a client.
 pub type Test = (&'static str, fn(&Path) -> Result<(), Failed>);
 
-/// Runs tests with a client; without it they are shown as ignored, and a line says why.
-pub fn run(client: Option<PathBuf>, missing: &str, tests: &[Test]) -> ExitCode {
-    let arguments = Arguments::from_args();
-    if client.is_none() {
-        eprintln!("ignored: {missing}");
-    }
-    let trials = tests.iter().map(|&(name, test)| {
-        let client = client.clone();
-        let present = client.is_some();
-        Trial::test(name, move || match client {
-            Some(client) => test(&client),
-            None => Err("the client is not here".into()),
+/// A client, and what is tried with it.
+pub struct Client {
+    pub name: &'static str,
+    /// None where this machine has none.
+    pub program: Option<PathBuf>,
+    pub tests: &'static [Test],
+}
+
+impl Client {
+    /// Its tests; without it they are shown as ignored, and a line says why.
+    pub fn trials(self) -> impl Iterator<Item = Trial> {
+        if self.program.is_none() {
+            eprintln!("ignored: there is no {} on this machine", self.name);
+        }
+        self.tests.iter().map(move |&(name, test)| {
+            let program = self.program.clone();
+            let present = program.is_some();
+            Trial::test(name, move || match program {
+                Some(program) => test(&program),
+                None => Err("the client is not here".into()),
+            })
+            .with_ignored_flag(!present)
         })
-        .with_ignored_flag(!present)
-    });
-    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+    }
 }
 
 /// Asserts that a text holds each of some words.

@@ -1,0 +1,5 @@
+//! Cluster API: what becomes of a Cluster, step by step.
+
+mod hooks;
+mod lab;
+mod life;
