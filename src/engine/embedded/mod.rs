@@ -2,6 +2,7 @@
 //! same seed. A run on them is a rehearsal, not a gate on real clusters.
 
 pub mod faults;
+mod patches;
 mod scenarios;
 mod wire;
 
@@ -15,7 +16,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
 use kube::config::Kubeconfig;
 use kube::{Api, Client};
-use kubesim::{Cluster, GroupResource, Options, Simulation};
+use kubesim::{Cluster, Options, Simulation, capi, controllers};
 use serde_json::json;
 
 use super::{Engine, EngineError, Kept, Management, Problem};
@@ -65,25 +66,35 @@ impl EmbeddedEngine {
         lock(&self.simulation).clone()
     }
 
+    /// The run's own namespace on the management cluster.
+    fn namespace(&self) -> String {
+        format!("stackgate-{}", self.options.run)
+    }
+
+    /// The workload cluster's name in the simulation.
+    fn workload(&self) -> String {
+        capi::workload_name(&self.namespace(), &self.options.workload_cluster)
+    }
+
     async fn prepare(&self, context: &Context) -> Result<Management> {
         let simulation = Simulation::new(&Options {
             seed: self.options.seed,
             epoch: context.now(),
         });
-        let cluster = simulation.add_cluster(MANAGEMENT, kubesim::controllers::all());
-        let clusters = GroupResource::new("cluster.x-k8s.io", "clusters");
-        if cluster.api().resource(&clusters).is_err() {
-            simulation.end();
-            anyhow::bail!(
-                "failed to begin: Cluster API is not simulated in this version of stackgate"
-            );
-        }
+        let providers = capi::Options {
+            templates: Some(Arc::new(patches::Patches)),
+            ..capi::Options::default()
+        };
+        let mut all = controllers::all();
+        all.extend(capi::controllers(&providers));
+        let cluster = simulation.add_cluster(MANAGEMENT, all);
+        capi::install(&cluster, &providers);
         *lock(&self.simulation) = Some(simulation.clone());
         for phase in lock(&self.entered).iter() {
             self.inject(&simulation, *phase);
         }
         let client = wire::client(&cluster, &Addons::default());
-        let namespace = format!("stackgate-{}", self.options.run);
+        let namespace = self.namespace();
         let object: Namespace = serde_json::from_value(json!({
             "metadata": {"name": namespace, "labels": {"stackgate/run": self.options.run.as_str()}},
         }))?;
@@ -101,25 +112,26 @@ impl EmbeddedEngine {
 
     /// Lets go wrong what is to go wrong from a phase on.
     fn inject(&self, simulation: &Simulation, phase: Phase) {
+        let name = self.workload();
+        let workload = simulation.cluster(&name);
         for injected in &self.options.faults {
+            let Act::Simulated(fault) = injected.fault.act else {
+                continue;
+            };
             if phase == Phase::CheckBefore
-                && let Act::Simulated(fault) = injected.fault.act
-                && let Some(cluster) = simulation.cluster(&self.options.workload_cluster)
+                && let Some(cluster) = &workload
             {
-                scenarios::prepare(fault, &cluster);
+                scenarios::prepare(fault, cluster);
             }
-            if injected.phase == phase
-                && let Act::Simulated(fault) = injected.fault.act
-            {
-                if let Some(cluster) = simulation.cluster(&self.options.workload_cluster) {
-                    scenarios::begin(fault, &cluster);
-                }
-                match scope(injected) {
-                    Scope::Everywhere => simulation.faults().inject(fault),
-                    Scope::Workload => simulation
-                        .faults()
-                        .inject_on(fault, &self.options.workload_cluster),
-                }
+            if injected.phase != phase {
+                continue;
+            }
+            if let Some(cluster) = &workload {
+                scenarios::begin(fault, cluster);
+            }
+            match scope(injected) {
+                Scope::Everywhere => simulation.faults().inject(fault),
+                Scope::Workload => simulation.faults().inject_on(fault, &name),
             }
         }
     }
@@ -134,20 +146,10 @@ impl EmbeddedEngine {
             .and_then(|named| named.cluster.as_ref()?.server.clone())
             .context("failed to read the kubeconfig: expected clusters[0].cluster.server")?;
         let simulation = self.simulation().context("there are no clusters yet")?;
-        let names = simulation.clusters();
-        let host = server.trim_start_matches("https://");
-        let host = host.split([':', '/']).next().unwrap_or_default();
-        let name = names.iter().find(|name| {
-            host.strip_prefix(name.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        });
-        name.and_then(|name| simulation.cluster(name))
-            .with_context(|| {
-                format!(
-                    "failed to reach {server}: the simulated clusters are {}",
-                    names.join(", ")
-                )
-            })
+        capi::workload(&simulation, &server).with_context(|| {
+            let names = simulation.clusters().join(", ");
+            format!("failed to reach {server}: the simulated clusters are {names}")
+        })
     }
 }
 

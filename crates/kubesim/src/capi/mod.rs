@@ -28,7 +28,7 @@ use std::sync::Arc;
 use crate::cluster::Cluster;
 use crate::controller::Controller;
 
-pub use access::{server, workload};
+pub use access::{server, workload, workload_name};
 pub use hooks::{Hook, HookAnswer, RuntimeExtension};
 pub use patches::Templates;
 

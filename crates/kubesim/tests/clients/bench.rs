@@ -1,7 +1,6 @@
 //! Unmodified clients against a served cluster.
 
 use std::ffi::OsStr;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -9,7 +8,11 @@ use kubesim::serve::Server;
 use kubesim::{Cluster, Options, Simulation};
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::Runtime;
+
+/// How long a client may take.
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// A cluster that a client can be pointed at, with a folder of its own.
 pub struct Bench {
@@ -112,24 +115,28 @@ impl Bench {
         .into())
     }
 
-    /// Runs a client and gives whatever came of it.
+    /// Runs a client and gives whatever came of it; one that does not end by itself fails.
     pub fn output(
         &self,
         program: &Path,
         arguments: &[&str],
         input: &str,
     ) -> Result<Output, Failed> {
-        let mut child = self
-            .command(program)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(input.as_bytes())?;
-        }
-        Ok(child.wait_with_output()?)
+        self.runtime.block_on(async {
+            let mut command = tokio::process::Command::from(self.command(program));
+            let mut child = command
+                .args(arguments)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()?;
+            if let Some(mut stdin) = child.stdin.take() {
+                stdin.write_all(input.as_bytes()).await?;
+            }
+            let ended = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
+            Ok(ended.map_err(|_| format!("{arguments:?} does not end"))??)
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use crate::bench::{Bench, Client, Test, find, holds};
+use kubesim::registry::Deletion;
 use kubesim::resource::builtin::{CONFIG_MAPS, DEPLOYMENTS, NODES, PODS};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
@@ -339,11 +340,15 @@ fn logs(kubectl: &Path) -> Result<(), Failed> {
     if run(&["logs", "p", "--tail=1"])? != "two\n" {
         return Err("expected the last line alone".into());
     }
+    let at_once = Deletion {
+        grace: Some(0),
+        ..Deletion::default()
+    };
     let end = bench.later(move |later| {
         say(later, "three");
         later
             .api()
-            .delete(&PODS, "default", "p", &Default::default())
+            .delete(&PODS, "default", "p", &at_once)
             .map(drop)
     });
     holds(&run(&["logs", "-f", "p"])?, &["one\ntwo\nthree\n"])?;
