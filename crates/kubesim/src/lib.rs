@@ -23,6 +23,7 @@ mod pulse;
 pub mod random;
 pub mod registry;
 pub mod resource;
+mod schema;
 pub mod selector;
 #[cfg(feature = "serve")]
 pub mod serve;

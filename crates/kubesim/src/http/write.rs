@@ -28,6 +28,7 @@ pub fn answer(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
             .to_owned(),
         dry_run: request.query.text("dryRun") == Some("All"),
         subresource: target.subresource.clone().unwrap_or_default(),
+        version: target.version.clone(),
         user: request.user.clone(),
         warnings: Warnings::kept(),
     };
@@ -86,7 +87,7 @@ fn written(request: &Request<'_>, write: &Write) -> Result<Response<Body>, ApiEr
 }
 
 /// The options of a deletion, in the body or the query.
-fn deletion(request: &Request<'_>, write: &Write) -> Result<Deletion, ApiError> {
+pub(super) fn deletion(request: &Request<'_>, write: &Write) -> Result<Deletion, ApiError> {
     let options = if request.body.is_empty() {
         Value::Null
     } else {

@@ -9,7 +9,7 @@ use crate::admission::Operation;
 use crate::authorization::User;
 use crate::error::ApiError;
 use crate::object::{is_deleting, list};
-use crate::resource::builtin::NAMESPACES;
+use crate::resource::builtin::{CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES};
 use crate::resource::{GroupResource, Resource};
 use crate::store::{Stored, lock};
 
@@ -58,6 +58,9 @@ pub struct Write {
     pub dry_run: bool,
     /// Which part: empty for the object, else `status`, `scale` or `finalize`.
     pub subresource: String,
+    /// Version that the writer speaks, by whose schema the object is judged; empty for that in which it
+    /// is stored.
+    pub version: String,
     /// Who asks; none inside the simulation.
     pub user: Option<User>,
     /// Where warnings go.
@@ -90,7 +93,14 @@ impl Registry {
         let resource = self.resource(id)?;
         let name = self.name_of(&mut object, &resource)?;
         self.refuse_new_content(&resource, &object)?;
+        self.refuse_of_ending_kind(id)?;
+        self.shape(&resource, &mut object);
         self.ask(Operation::Create, &resource, &mut object, None, write)?;
+        self.shape(&resource, &mut object);
+        self.judge(&resource, &object, None, write)?;
+        if *id == CUSTOM_RESOURCE_DEFINITIONS {
+            self.prepare_definition(&mut object, None)?;
+        }
         if *id == NAMESPACES {
             namespaces::prepare(&mut object);
         }
@@ -112,9 +122,14 @@ impl Registry {
         if write.dry_run {
             return self.unwritten(object);
         }
-        self.store()
+        let stored = self
+            .store()
             .put(id, object, Arc::default(), Some(0))
-            .map_err(|_| ApiError::already_exists(id, &name))
+            .map_err(|_| ApiError::already_exists(id, &name))?;
+        if *id == CUSTOM_RESOURCE_DEFINITIONS {
+            self.serve_definition(&stored.value);
+        }
+        Ok(stored)
     }
 
     /// The object's name, generated where it asks for that.
@@ -175,6 +190,7 @@ impl Registry {
         if !wanted.is_empty() && wanted != old.revision.to_string() {
             return Err(overtaken(id, &name));
         }
+        self.shape(&resource, &mut object);
         keep_what_is_the_servers(&mut object, &old.value, &resource, write);
         if object == *old.value {
             return Ok(old);
@@ -186,6 +202,11 @@ impl Registry {
             Some(&old.value),
             write,
         )?;
+        self.shape(&resource, &mut object);
+        self.judge(&resource, &object, Some(&old.value), write)?;
+        if *id == CUSTOM_RESOURCE_DEFINITIONS && write.subresource.is_empty() {
+            self.prepare_definition(&mut object, Some(&old.value))?;
+        }
         if write.dry_run {
             return self.unwritten(object);
         }
@@ -198,7 +219,12 @@ impl Registry {
             let removed = self
                 .store()
                 .remove(id, &namespace, &name, Some(written.revision));
-            return removed.map_err(|_| overtaken(id, &name));
+            let removed = removed.map_err(|_| overtaken(id, &name))?;
+            self.after_removal(id, &removed.value)?;
+            return Ok(removed);
+        }
+        if *id == CUSTOM_RESOURCE_DEFINITIONS {
+            self.serve_definition(&written.value);
         }
         Ok(written)
     }
@@ -303,19 +329,22 @@ fn keep_what_is_the_servers(object: &mut Value, old: &Value, resource: &Resource
             .as_object_mut()
             .map(|metadata| metadata.shift_remove("managedFields")),
     );
-    if resource.generation && asks_for_something_else(object, old) {
+    // Where the status is no part of its own, it is wanted like all else.
+    let whole = !resource.status && !resource.is_built_in();
+    if resource.generation && asks_for_something_else(object, old, whole) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(1) + 1;
         object["metadata"]["generation"] = json!(generation);
     }
 }
 
-/// Whether anything but metadata and status differs.
-fn asks_for_something_else(new: &Value, old: &Value) -> bool {
+/// Whether anything but metadata and (unless all counts) status differs.
+fn asks_for_something_else(new: &Value, old: &Value, whole: bool) -> bool {
     let parts = |value: &Value| -> Vec<(String, Value)> {
         let fields = value.as_object().into_iter().flatten();
         let mut parts: Vec<_> = fields
             .filter(|(key, _)| {
-                !matches!(key.as_str(), "metadata" | "status" | "apiVersion" | "kind")
+                !matches!(key.as_str(), "metadata" | "apiVersion" | "kind")
+                    && (whole || key.as_str() != "status")
             })
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
