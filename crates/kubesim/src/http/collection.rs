@@ -6,7 +6,7 @@ use serde_json::json;
 use super::filter::Filter;
 use super::request::Request;
 use super::respond::{self, Body};
-use super::write::deletion;
+use super::write::{deletion, manager};
 use crate::error::ApiError;
 use crate::object::{name, namespace};
 use crate::registry::Write;
@@ -17,10 +17,9 @@ use crate::registry::Write;
 /// The first refusal; what is gone already is none.
 pub fn delete(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
     let filter = Filter::of(request)?;
-    let query = |key: &str| request.query.text(key).unwrap_or_default().to_owned();
     let write = Write {
-        manager: query("fieldManager"),
-        dry_run: query("dryRun") == "All",
+        manager: manager(request),
+        dry_run: request.query.text("dryRun") == Some("All"),
         user: request.user.clone(),
         warnings: request.warnings.clone(),
         ..Write::default()

@@ -72,6 +72,31 @@ pub fn check(request: &Request<'_>, object: &mut Value) -> Result<(), ApiError> 
     Ok(())
 }
 
+/// Checks what is to be applied. Here an unknown field is always refused, for nobody could own it.
+///
+/// # Errors
+/// 400 for what cannot be such an object, 500 (as a real server has it) for an unknown field.
+pub fn check_applied(request: &Request<'_>, object: &mut Value) -> Result<(), ApiError> {
+    unknown(request)?;
+    if object["kind"] != *request.resource.kind {
+        // The registry tells that.
+        return Ok(());
+    }
+    of_metadata(request, object)?;
+    let mut found = prune_metadata(object);
+    let mut pruned = object.clone();
+    found.extend(of_fields(request, &mut pruned)?);
+    let Some(field) = found.first() else {
+        return Ok(());
+    };
+    let (namespace, name, kind) = (request.namespace(), request.name(), &request.resource.kind);
+    let message = format!(
+        "failed to create typed patch object ({namespace}/{name}; {}, Kind={kind}): .{field}: field not declared in schema",
+        request.api_version
+    );
+    Err(ApiError::new(500, "", message))
+}
+
 fn unknown(request: &Request<'_>) -> Result<Unknown, ApiError> {
     match request.query.text("fieldValidation").unwrap_or_default() {
         "Ignore" => Ok(Unknown::Ignored),

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 
 use super::request::Request;
 use super::respond::{self, Body};
+use super::write::manager;
 use crate::error::ApiError;
 use crate::object::{int, text};
+use crate::patch;
 use crate::registry::Write;
 use crate::resource::definition::Scale;
 use crate::schema;
@@ -160,10 +162,10 @@ fn write(request: &Request<'_>, scale: &Scale) -> Result<Response<Body>, ApiErro
     }
     let query = |key: &str| request.query.text(key).unwrap_or_default().to_owned();
     let write = Write {
-        manager: query("fieldManager"),
+        manager: manager(request),
         dry_run: query("dryRun") == "All",
         subresource: "scale".to_owned(),
-        version: request.target.version.clone(),
+        version: Some(request.api_version.clone()),
         user: request.user.clone(),
         warnings: request.warnings.clone(),
     };
@@ -196,10 +198,7 @@ fn patched(request: &Request<'_>, mut scale: Value) -> Result<Value, ApiError> {
     let kind = kind.map_or(&b""[..], |kind| kind.as_bytes());
     let name = request.name();
     if kind.starts_with(b"application/json-patch+json") {
-        let steps: json_patch::Patch = serde_json::from_slice(request.body)
-            .map_err(|error| ApiError::bad_request(format!("failed to read the patch: {error}")))?;
-        json_patch::patch(&mut scale, &steps)
-            .map_err(|error| ApiError::new(422, "Invalid", error.to_string()))?;
+        patch::steps(&mut scale, request.body)?;
     } else {
         // A scale has no lists: merging, strategically or by an apply, is the same.
         let patch = respond::object(request.body)?;

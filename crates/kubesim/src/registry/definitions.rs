@@ -194,9 +194,9 @@ impl Registry {
         let Some(definition) = self.catalogue().definition(&resource.id) else {
             return Ok(());
         };
-        let spoken = match write.version.as_str() {
-            "" => resource.storage.as_ref(),
-            version => version,
+        let spoken = match &write.version {
+            Some(version) => version.rsplit('/').next().unwrap_or_default(),
+            None => resource.storage.as_ref(),
         };
         let Some(schema) = definition.schema(spoken) else {
             return Ok(());

@@ -58,9 +58,9 @@ pub struct Write {
     pub dry_run: bool,
     /// Which part: empty for the object, else `status`, `scale` or `finalize`.
     pub subresource: String,
-    /// Version that the writer speaks, by whose schema the object is judged; empty for that in which it
-    /// is stored.
-    pub version: String,
+    /// `apiVersion` in which a client writes, by whose schema its objects are judged; none inside the
+    /// simulation, whose controllers own the fields only of what clients own fields of, too.
+    pub version: Option<String>,
     /// Who asks; none inside the simulation.
     pub user: Option<User>,
     /// Where warnings go.
@@ -78,6 +78,14 @@ impl Write {
     }
 }
 
+/// Whose the fields are after a write.
+pub(super) enum Claim {
+    /// Of whoever writes, as far as it changes them.
+    ByWrite,
+    /// As these `managedFields` say.
+    Given(Value),
+}
+
 impl Registry {
     /// Creates an object in its storage version, given with `apiVersion` and `kind`; the namespace is
     /// the one in its metadata.
@@ -87,8 +95,18 @@ impl Registry {
     pub fn create(
         &self,
         id: &GroupResource,
+        object: Value,
+        write: &Write,
+    ) -> Result<Arc<Stored>, ApiError> {
+        self.create_as(id, object, write, Claim::ByWrite)
+    }
+
+    pub(super) fn create_as(
+        &self,
+        id: &GroupResource,
         mut object: Value,
         write: &Write,
+        claim: Claim,
     ) -> Result<Arc<Stored>, ApiError> {
         let resource = self.resource(id)?;
         let name = self.name_of(&mut object, &resource)?;
@@ -119,12 +137,16 @@ impl Registry {
                 .as_object_mut()
                 .map(|metadata| metadata.shift_remove(field));
         }
+        let managed = match claim {
+            Claim::ByWrite => self.claimed(&resource, &object, write),
+            Claim::Given(managed) => managed,
+        };
         if write.dry_run {
-            return self.unwritten(object);
+            return self.unwritten(object, managed);
         }
         let stored = self
             .store()
-            .put(id, object, Arc::default(), Some(0))
+            .put(id, object, Arc::new(managed), Some(0))
             .map_err(|_| ApiError::already_exists(id, &name))?;
         if *id == CUSTOM_RESOURCE_DEFINITIONS {
             self.serve_definition(&stored.value);
@@ -174,8 +196,18 @@ impl Registry {
     pub fn update(
         &self,
         id: &GroupResource,
+        object: Value,
+        write: &Write,
+    ) -> Result<Arc<Stored>, ApiError> {
+        self.update_as(id, object, write, Claim::ByWrite)
+    }
+
+    pub(super) fn update_as(
+        &self,
+        id: &GroupResource,
         mut object: Value,
         write: &Write,
+        claim: Claim,
     ) -> Result<Arc<Stored>, ApiError> {
         let resource = self.resource(id)?;
         let text = |pointer: &str| {
@@ -192,7 +224,11 @@ impl Registry {
         }
         self.shape(&resource, &mut object);
         keep_what_is_the_servers(&mut object, &old.value, &resource, write);
-        if object == *old.value {
+        let same = match &claim {
+            Claim::ByWrite => true,
+            Claim::Given(managed) => *managed == *old.managed,
+        };
+        if same && object == *old.value {
             return Ok(old);
         }
         self.ask(
@@ -207,13 +243,17 @@ impl Registry {
         if *id == CUSTOM_RESOURCE_DEFINITIONS && write.subresource.is_empty() {
             self.prepare_definition(&mut object, Some(&old.value))?;
         }
+        let managed = match claim {
+            Claim::ByWrite => self.reclaimed(&resource, &old, &object, write),
+            Claim::Given(managed) => managed,
+        };
         if write.dry_run {
-            return self.unwritten(object);
+            return self.unwritten(object, managed);
         }
         let gone = is_gone(&object);
         let written = self
             .store()
-            .put(id, object, old.managed.clone(), Some(old.revision))
+            .put(id, object, Arc::new(managed), Some(old.revision))
             .map_err(|_| overtaken(id, &name))?;
         if gone {
             let removed = self
@@ -262,8 +302,8 @@ impl Registry {
     }
 
     /// What a dry run answers with.
-    fn unwritten(&self, object: Value) -> Result<Arc<Stored>, ApiError> {
-        Ok(Arc::new(Stored::unwritten(object)))
+    fn unwritten(&self, object: Value, managed: Value) -> Result<Arc<Stored>, ApiError> {
+        Ok(Arc::new(Stored::unwritten(object, managed)))
     }
 }
 
