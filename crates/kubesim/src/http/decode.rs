@@ -47,6 +47,16 @@ pub fn check(request: &Request<'_>, object: &mut Value) -> Result<(), ApiError> 
     let unknown = unknown(request)?;
     is_meant(request, object)?;
     of_metadata(request, object)?;
+    let is_put = request.parts.method == Method::PUT;
+    if is_put
+        && !request.resource.is_built_in()
+        && text(object, "/metadata/resourceVersion").is_empty()
+    {
+        let why = "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update";
+        let (id, name) = (&request.resource.id, name(object));
+        let message = format!("{id} \"{name}\" is invalid: {why}");
+        return Err(ApiError::new(422, "Invalid", message));
+    }
     let mut found = prune_metadata(object);
     found.extend(of_fields(request, object)?);
     if request.parts.method == Method::POST {

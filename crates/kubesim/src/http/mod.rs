@@ -13,6 +13,7 @@ mod logs;
 mod names;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod parts;
 mod path;
 mod proxy;
 mod query;
@@ -166,7 +167,7 @@ fn elsewhere(request: &request::Request<'_>) -> Option<Result<Response<Body>, Ap
         ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services", "proxy") => {
             Some(proxy::refuse(&format!("{}/{part}", target.resource)))
         }
-        _ => None,
+        (_, part) => parts::answer(request, part),
     }
 }
 

@@ -95,6 +95,9 @@ impl<'a> Request<'a> {
     /// When it is something else, has unknown fields and the client wants to be told, or cannot be
     /// converted.
     pub fn stored_form(&self, mut object: Value) -> Result<Value, ApiError> {
+        if !object.is_object() {
+            return Err(ApiError::bad_request("expected an object"));
+        }
         // What says nothing of itself is what the path says.
         for (field, said) in [
             ("apiVersion", self.api_version.as_str()),
