@@ -1,5 +1,6 @@
 //! A Kubernetes API server in process, with simulated controllers and virtual time.
 #![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
 pub mod admission;
 pub mod authorization;

@@ -81,11 +81,7 @@ fn token(request: &Request<'_>, mut sent: Value) -> Result<Response<Body>, ApiEr
     let token = format!("{}.{}", api.uid(), api.uid());
     let own = format!("system:serviceaccounts:{namespace}");
     let user = format!("system:serviceaccount:{namespace}:{name}");
-    let groups = [
-        "system:serviceaccounts",
-        own.as_str(),
-        "system:authenticated",
-    ];
+    let groups = ["system:serviceaccounts", own.as_str()];
     request
         .cluster
         .server()

@@ -2,15 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Registry, namespaces};
 use crate::admission::Operation;
 use crate::authorization::User;
 use crate::error::ApiError;
-use crate::object::{is_deleting, list};
+use crate::object::{is_deleting, list, name, uid};
 use crate::resource::builtin::{CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES};
 use crate::resource::{GroupResource, Resource};
+use crate::schema::{self, Cause};
 use crate::store::{Stored, lock};
 
 /// How often a change of a controller's is tried again when another write overtakes it.
@@ -222,6 +224,7 @@ impl Registry {
         if !wanted.is_empty() && wanted != old.revision.to_string() {
             return Err(overtaken(id, &name));
         }
+        refuse_other_identity(&resource, &object, &old.value, write)?;
         self.shape(&resource, &mut object);
         keep_what_is_the_servers(&mut object, &old.value, &resource, write);
         let same = match &claim {
@@ -320,6 +323,51 @@ fn is_gone(object: &Value) -> bool {
 pub(super) fn overtaken(id: &GroupResource, name: &str) -> ApiError {
     let why = "the object has been modified; please apply your changes to the latest version and try again";
     ApiError::conflict(id, name, why)
+}
+
+/// Refuses what is another object, or was made at another time.
+fn refuse_other_identity(
+    resource: &Resource,
+    object: &Value,
+    old: &Value,
+    write: &Write,
+) -> Result<(), ApiError> {
+    let (wanted, own) = (uid(object), uid(old));
+    if !wanted.is_empty() && wanted != own {
+        let why = format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {own}"
+        );
+        return Err(ApiError::conflict(&resource.id, name(old), &why));
+    }
+    if write.version.is_none() {
+        return Ok(());
+    }
+    let fields = [
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ];
+    let changed = fields.into_iter().filter(|field| {
+        let (said, own) = (&object["metadata"][*field], &old["metadata"][*field]);
+        !said.is_null() && said != own && !same_time(said, own)
+    });
+    let causes: Vec<Cause> = changed
+        .map(|field| {
+            let place = format!("metadata.{field}");
+            schema::invalid(&place, &object["metadata"][field], "field is immutable")
+        })
+        .collect();
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let (kind, group) = (&resource.kind, &resource.id.group);
+    Err(ApiError::invalid(kind, group, name(old), &causes))
+}
+
+/// Whether two texts say the same time: clients write their zones in more than one form.
+fn same_time(one: &Value, other: &Value) -> bool {
+    let time = |value: &Value| value.as_str()?.parse::<Timestamp>().ok();
+    time(one).is_some_and(|one| time(other) == Some(one))
 }
 
 /// What a client cannot change by an update: identity, the other part of the object, the generation.

@@ -1,14 +1,20 @@
 //! Formats of texts that are checked; all others are only said.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::OnceLock;
+use std::sync::Mutex;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use regex::Regex;
 
+use crate::store::lock;
+
+/// Whether a text is of a format.
+type Check = fn(&str) -> bool;
+
 /// Each checked format with its check.
-const FORMATS: &[(&str, fn(&str) -> bool)] = &[
+const FORMATS: &[(&str, Check)] = &[
     ("byte", |text| STANDARD.decode(text).is_ok()),
     ("cidr", is_cidr),
     ("date", |text| text.parse::<jiff::civil::Date>().is_ok()),
@@ -61,10 +67,8 @@ pub(super) fn fits(format: &str, text: &str) -> bool {
 }
 
 fn matches(text: &str, pattern: &'static str) -> bool {
-    static COMPILED: OnceLock<std::sync::Mutex<std::collections::BTreeMap<&str, Regex>>> =
-        OnceLock::new();
-    let compiled = COMPILED.get_or_init(Default::default);
-    let mut compiled = crate::store::lock(compiled);
+    static COMPILED: Mutex<BTreeMap<&str, Regex>> = Mutex::new(BTreeMap::new());
+    let mut compiled = lock(&COMPILED);
     if let Some(known) = compiled.get(pattern) {
         return known.is_match(text);
     }

@@ -498,6 +498,21 @@ async fn what_is_sent_has_to_be_what_the_path_says() {
         message(&told),
         "the name of the object (b) does not match the name on the URL (a)"
     );
+    let kind = "application/json-patch+json";
+    let steps = json!([{"op": "replace", "path": "", "value": []}]);
+    let told = send(&cluster, "PATCH", &format!("{maps}/a"), kind, steps).await;
+    assert_eq!(told.code, 400, "{}", told.text);
+    // Nor is it another object, or one of another time.
+    for (field, value, code) in [
+        ("uid", "other", 409),
+        ("creationTimestamp", "2001-01-01T00:00:00Z", 422),
+        ("deletionTimestamp", "2001-01-01T00:00:00Z", 422),
+    ] {
+        let patch = json!({"metadata": {field: value}});
+        let kind = "application/merge-patch+json";
+        let told = send(&cluster, "PATCH", &format!("{maps}/a"), kind, patch).await;
+        assert_eq!(told.code, code, "{field}: {}", told.text);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -141,10 +141,10 @@ fn applies_there(kubectl: &Path) -> Result<(), Failed> {
         bench.output(kubectl, &arguments, text)
     };
     holds(
-        &String::from_utf8_lossy(&apply(&[], &map("x"))?.stdout),
+        &String::from_utf8_lossy(&apply(&[], &map("one"))?.stdout),
         &["configmap/m serverside-applied"],
     )?;
-    let refused = apply(&["--field-manager=other"], &map("y"))?;
+    let refused = apply(&["--field-manager=other"], &map("two"))?;
     holds(
         &String::from_utf8_lossy(&refused.stderr),
         &[
@@ -152,7 +152,7 @@ fn applies_there(kubectl: &Path) -> Result<(), Failed> {
             ".data.a",
         ],
     )?;
-    let forced = apply(&["--field-manager=other", "--force-conflicts"], &map("y"))?;
+    let forced = apply(&["--field-manager=other", "--force-conflicts"], &map("two"))?;
     holds(
         &String::from_utf8_lossy(&forced.stdout),
         &["serverside-applied"],
@@ -166,14 +166,14 @@ fn applies_there(kubectl: &Path) -> Result<(), Failed> {
         "jsonpath={.metadata.managedFields[*].manager}",
     ];
     holds(&bench.run(kubectl, &managers, "")?, &["other"])?;
-    let diff = bench.output(kubectl, &["diff", "-f", "-"], &map("z"))?;
+    let diff = bench.output(kubectl, &["diff", "-f", "-"], &map("three"))?;
     // Where there is a difference, its exit code is 1.
     if diff.status.code() != Some(1) {
         return Err(format!("diff ended with {}", diff.status).into());
     }
     holds(
         &String::from_utf8_lossy(&diff.stdout),
-        &["-  a: \"y\"", "+  a: z"],
+        &["-  a: two", "+  a: three"],
     )
 }
 

@@ -38,6 +38,9 @@ maps = core.list_namespaced_config_map("default", label_selector="app=x", limit=
 print("listed", [m.metadata.name for m in maps.items])
 core.patch_namespaced_config_map("a", "default", {"data": {"k": "w"}})
 print("read", core.read_namespaced_config_map("a", "default").data)
+read = core.read_namespaced_config_map("a", "default")
+read.data["k"] = "x"
+print("replaced", core.replace_namespaced_config_map("a", "default", read).data)
 for event in watch.Watch().stream(core.list_namespaced_config_map, "default", timeout_seconds=1):
     print("watched", event["type"], event["object"].metadata.name)
 print("version", client.VersionApi().get_code().git_version)
@@ -81,6 +84,7 @@ fn life_of_a_map(python: &Path) -> Result<(), Failed> {
         &[
             "listed ['a']",
             "read {'k': 'w'}",
+            "replaced {'k': 'x'}",
             "watched ADDED a",
             "version v1.35.0",
             "refused 404 Not Found",

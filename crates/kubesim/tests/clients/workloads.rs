@@ -21,7 +21,7 @@ spec:
     metadata: {labels: {app: web}}
     spec:
       hostNetwork: true
-      tolerations: [{operator: Exists}]
+      tolerations: [{key: node.kubernetes.io/not-ready, operator: Exists}]
       containers: [{name: c, image: 'registry.k8s.io/pause:3.10'}]
 ";
 
@@ -81,22 +81,20 @@ fn life_of_a_deployment(kubectl: &Path) -> Result<(), Failed> {
         "--force",
         "--timeout=40s",
     ];
-    holds(&run(&drain)?, &["evicting pod", "node/worker drained"]).or_else(|_| {
-        let left = run(&[
-            "get",
-            "pods",
-            "--field-selector=spec.nodeName=worker",
-            "-l",
-            "app=web",
-            "-o",
-            "name",
-        ])?;
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("left on the node: {left}").into())
-        }
-    })?;
+    holds(&run(&drain)?, &["node/worker drained"])?;
+    let there = [
+        "get",
+        "pods",
+        "--field-selector=spec.nodeName=worker",
+        "-l",
+        "app=web",
+        "-o",
+        "name",
+    ];
+    let left = run(&there)?;
+    if !left.is_empty() {
+        return Err(format!("left on the drained node: {left}").into());
+    }
     holds(&run(&["get", "node", "worker"])?, &["SchedulingDisabled"])?;
     holds(&run(&["uncordon", "worker"])?, &["uncordoned"])?;
     holds(

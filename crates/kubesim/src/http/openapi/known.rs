@@ -1,7 +1,7 @@
 //! Which fields the built-in kinds have: what they do not have is taken out of what clients send.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use serde_json::{Map, Value};
 
@@ -16,10 +16,13 @@ struct Schemas {
     names: BTreeMap<(String, String), String>,
 }
 
+/// Schemas by group and version.
+type Made = BTreeMap<(String, String), Arc<Schemas>>;
+
 /// The schemas of a group and version, made once for all clusters of the process.
 fn schemas(group: &str, version: &str) -> Arc<Schemas> {
-    static MADE: OnceLock<Mutex<BTreeMap<(String, String), Arc<Schemas>>>> = OnceLock::new();
-    let mut made = lock(MADE.get_or_init(Mutex::default));
+    static MADE: Mutex<Made> = Mutex::new(Made::new());
+    let mut made = lock(&MADE);
     let schemas = made.entry((group.to_owned(), version.to_owned()));
     let schemas = schemas.or_insert_with(|| {
         let mut schemas = Schemas::default();
