@@ -9,7 +9,7 @@ use super::{Registry, namespaces};
 use crate::admission::Operation;
 use crate::authorization::User;
 use crate::error::ApiError;
-use crate::object::{is_deleting, list, name, uid};
+use crate::object::{is_deleting, is_same, list, name, uid};
 use crate::resource::builtin::{CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES};
 use crate::resource::{GroupResource, Resource};
 use crate::schema::{self, Cause};
@@ -231,7 +231,7 @@ impl Registry {
             Claim::ByWrite => true,
             Claim::Given(managed) => *managed == *old.managed,
         };
-        if same && object == *old.value {
+        if same && is_same(&object, &old.value) {
             return Ok(old);
         }
         self.ask(
@@ -293,7 +293,7 @@ impl Registry {
                 .ok_or_else(|| ApiError::not_found(id, name))?;
             let mut new = (*old.value).clone();
             change(&mut new);
-            if new == *old.value {
+            if is_same(&new, &old.value) {
                 return Ok(old);
             }
             match self.update(id, new, &write) {
