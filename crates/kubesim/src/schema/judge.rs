@@ -505,6 +505,16 @@ mod tests {
     }
 
     #[test]
+    fn an_embedded_object_says_what_it_is() {
+        let schema = json!({"type": "object", "x-kubernetes-embedded-resource": true,
+            "x-kubernetes-preserve-unknown-fields": true});
+        assert_eq!(
+            told(&schema, &json!({"kind": "Pod"})),
+            ["spec.apiVersion: Required value: must not be empty"]
+        );
+    }
+
+    #[test]
     fn what_has_not_changed_is_not_judged_again() {
         let schema = Schema::compile(
             &json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {

@@ -150,9 +150,12 @@ impl Schema {
         if root.kinds == [Kind::Object] && !says_more {
             root.duties.judges = false;
         }
-        // These are judged elsewhere.
-        for field in ["apiVersion", "kind", "metadata"] {
-            root.properties.remove(field);
+        // These are judged elsewhere; of the metadata a schema can bound the name.
+        root.properties.remove("apiVersion");
+        root.properties.remove("kind");
+        let metadata = root.properties.get("metadata");
+        if metadata.is_some_and(|metadata| metadata.properties.is_empty()) {
+            root.properties.remove("metadata");
         }
         root.embedded = true;
         Self { root }

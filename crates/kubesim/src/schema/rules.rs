@@ -238,15 +238,18 @@ fn typed_fields(fields: &Map<String, Value>, node: &Node) -> HashMap<String, Cel
     let is_open = node.properties.is_empty() && node.kinds.is_empty();
     let mut seen = HashMap::new();
     for (name, value) in fields {
+        if node.embedded
+            && let Some(value) = meta(name, value)
+        {
+            seen.insert(name.clone(), value);
+            continue;
+        }
         match (node.properties.get(name), &node.additional) {
             (Some(below), _) => drop(seen.insert(escaped(name), typed(value, below))),
             (None, Additional::Schema(below)) => {
                 drop(seen.insert(name.clone(), typed(value, below)))
             }
             (None, Additional::Any) => drop(seen.insert(name.clone(), typed(value, &open))),
-            (None, Additional::None) if node.embedded => {
-                drop(meta(name, value).map(|value| seen.insert(name.clone(), value)));
-            }
             (None, Additional::None) if is_open => {
                 drop(seen.insert(name.clone(), typed(value, &open)))
             }
@@ -373,6 +376,23 @@ mod tests {
             ["spec: Invalid value: \"object\": min is immutable"]
         );
         assert_eq!(told(&schema, &one, Some(&one)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn rules_see_the_name_of_every_object() {
+        let schema = json!({"type": "object",
+            "properties": {"metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 3}}}},
+            "x-kubernetes-validations": [{"rule": "self.metadata.name == 'one'", "message": "there is only one"}]});
+        let named = |name: &str| json!({"kind": "K", "metadata": {"name": name, "labels": {}}});
+        assert_eq!(told(&schema, &named("one"), None), Vec::<String>::new());
+        assert_eq!(
+            told(&schema, &named("two"), None),
+            ["<nil>: Invalid value: \"object\": there is only one"]
+        );
+        assert_eq!(
+            told(&schema, &named("three"), None)[0],
+            "metadata.name: Too long: may not be more than 3 bytes"
+        );
     }
 
     #[test]
