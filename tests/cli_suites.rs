@@ -63,7 +63,7 @@ fn a_check_is_explained_with_its_source_and_what_its_failure_does() {
       weight        light
       good for      a week
       not testable  Whether the nodes run on as many machines cannot be seen through the API.
-      suite         scs
+      suite         scs-light
     --- stderr
     ");
     let shown = context.run("suites show own");
@@ -85,7 +85,7 @@ fn lint_tells_the_lines_of_every_wrong_file() {
         "{shown}"
     );
     assert!(
-        shown.contains("\nown: 1 check, nothing wrong\nscs: "),
+        shown.contains("\nown: 1 check, nothing wrong\nscs-light: "),
         "{shown}"
     );
     context.write("suites/own.yaml", &OWN.replace("retries", "retry"));

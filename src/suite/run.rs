@@ -9,7 +9,6 @@ use anyhow::{Result, anyhow};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -60,7 +59,7 @@ pub struct Place {
 /// A check that fails to judge, panics, exceeds its deadline or is interrupted is an `Abort`. Each
 /// result is emitted as soon as it is there; acceptances without effect are noted at the end.
 pub async fn run(target: &Target<'_>, round: Round<'_>) -> Vec<CheckResult> {
-    let today = target.context.now().to_zoned(TimeZone::UTC).date();
+    let today = target.context.today();
     let runner = Runner {
         target,
         natives: checks::all(),

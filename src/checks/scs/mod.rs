@@ -1,11 +1,13 @@
 //! The SCS standards for Kubernetes as a service, one folder or file each.
 
 mod components;
+mod endpoints;
 mod hardening;
 mod kubelet;
 mod network_policy;
 mod node_distribution;
 mod pod_security;
+mod ports;
 mod robustness;
 mod storage;
 pub mod version_policy;
@@ -14,6 +16,7 @@ use super::Native;
 
 /// The checks of SCS standards, in the order in which they are told.
 pub const ALL: &[Native] = &[
+    version_policy::CHECK,
     storage::DEFAULT_CLASS,
     storage::VOLUME_KEEPS_DATA,
     storage::FAILURE_SAFE,
@@ -25,6 +28,8 @@ pub const ALL: &[Native] = &[
     robustness::ETCD_COMPACTION,
     kubelet::ROTATION,
     kubelet::READ_ONLY_PORT,
+    ports::CHECK,
+    endpoints::CHECK,
     kubelet::ANONYMOUS,
     kubelet::WEBHOOK,
     hardening::NODE_RESTRICTION,
