@@ -113,10 +113,16 @@ async fn ask(
     let request = http::Request::get(&path).body(Vec::new())?;
     match tokio::time::timeout(within, client.request_text(request)).await {
         // A server that cannot be reached is tried again and again by the client itself.
-        Err(_) => Ok(Found::Silent(format!("no answer within {} s", within.as_secs()))),
+        Err(_) => Ok(Found::Silent(format!(
+            "no answer within {} s",
+            within.as_secs()
+        ))),
         Ok(Ok(_)) => Ok(Found::Plain),
         Ok(Err(kube::Error::Api(status))) => {
-            if status.message.contains("cannot get resource \"pods/proxy\"") {
+            if status
+                .message
+                .contains("cannot get resource \"pods/proxy\"")
+            {
                 bail!("failed to ask: {}", status.message);
             }
             Ok(heard(&status.message))
@@ -199,7 +205,10 @@ mod tests {
     fn an_answer_is_told_from_silence() {
         let refused = "dial tcp 1.2.3.4:2379: connect: connection refused";
         for (message, found) in [
-            ("Client sent an HTTP request to an HTTPS server.\n", Found::Tls),
+            (
+                "Client sent an HTTP request to an HTTPS server.\n",
+                Found::Tls,
+            ),
             ("404 page not found", Found::Plain),
             (
                 &format!("error trying to reach service: {refused}"),
