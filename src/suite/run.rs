@@ -12,13 +12,13 @@ use jiff::civil::Date;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::accepted::Acceptance;
+use super::accepted::{Acceptance, Now};
 use super::cel::Memory;
 use super::exec::Given;
 use super::file::{Side, When};
 use super::{Check, Suite};
 use crate::checks::{self, Answer, Native, Target, sandbox};
-use crate::record::{CheckResult, Outcome, Phase, What};
+use crate::record::{CheckResult, Outcome, Phase, Surroundings, What};
 
 /// How long a check may take that says nothing of it.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -48,8 +48,8 @@ pub struct Round<'a> {
 pub struct Place {
     /// The engine's name.
     pub engine: String,
-    /// The infrastructure provider's.
-    pub provider: String,
+    /// The infrastructure provider, and what else answers depend on.
+    pub surroundings: Surroundings,
     /// A kubeconfig file of the workload cluster, where there is one.
     pub kubeconfig: Option<PathBuf>,
 }
@@ -103,11 +103,13 @@ impl Runner<'_> {
         }
         ended.sort_by_key(|(index, ..)| *index);
         let results: Vec<_> = ended.into_iter().map(|(_, result, _)| result).collect();
-        for note in self
-            .round
-            .accepted
-            .notes(&results, self.today, self.target.kubernetes)
-        {
+        let now = Now {
+            today: self.today,
+            kubernetes: self.target.kubernetes,
+            from: self.target.upgraded_from,
+            phase: self.round.phase,
+        };
+        for note in self.round.accepted.notes(&results, now) {
             self.target.context.note(note);
         }
         results
@@ -136,6 +138,7 @@ impl Runner<'_> {
             seconds: started.elapsed().as_secs_f64(),
             standard: check.standard.clone(),
             excluded,
+            surroundings: self.round.place.surroundings.clone(),
         };
         if result.outcome == Outcome::Fail {
             let accepted = self.round.accepted;
@@ -156,7 +159,7 @@ impl Runner<'_> {
         let place = self.round.place;
         for (what, wanted, is) in [
             ("engine", engine, &place.engine),
-            ("provider", provider, &place.provider),
+            ("provider", provider, &place.surroundings.provider),
         ] {
             if !wanted.is_empty() && !wanted.iter().any(|one| **one == **is) {
                 let wanted: Vec<&str> = wanted.iter().map(|one| &**one).collect();

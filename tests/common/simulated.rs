@@ -211,8 +211,7 @@ impl World {
         suite.checks.retain(|one| *one.id == *check);
         let place = Place {
             engine: "embedded".to_owned(),
-            provider: "simulated".to_owned(),
-            kubeconfig: None,
+            ..Place::default()
         };
         let management = self.management.as_ref();
         let target = Target {
