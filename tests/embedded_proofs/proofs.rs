@@ -354,6 +354,19 @@ pub const PROOFS: &[Proof] = &[
         ..PLAIN
     },
     Proof {
+        check: "scs-0215-certificate-validity",
+        fault: "kubeadm issues certificates for ten years",
+        act: |world| {
+            world.change(&CONFIG_MAPS, "kube-system", "kubeadm-config", |map| {
+                let text = map["data"]["ClusterConfiguration"].as_str().unwrap();
+                let longer = text.replace("\"8760h", "\"87600h");
+                map["data"]["ClusterConfiguration"] = json!(longer);
+            });
+        },
+        says: "certificateValidityPeriod is 87600h0m0s, longer than a year",
+        ..PLAIN
+    },
+    Proof {
         check: "scs-0215-kubelet-certificate-rotation",
         fault: "kubelets keep their certificates",
         build: |shape| shape.kubelet.push(("/rotateCertificates", json!(false))),

@@ -1,5 +1,6 @@
 //! The SCS standards for Kubernetes as a service, one folder or file each.
 
+mod certificates;
 mod components;
 mod endpoints;
 mod hardening;
@@ -26,6 +27,7 @@ pub const ALL: &[Native] = &[
     robustness::REQUEST_LIMITS,
     robustness::EVENT_RATE_LIMIT,
     robustness::ETCD_COMPACTION,
+    certificates::CHECK,
     kubelet::ROTATION,
     kubelet::READ_ONLY_PORT,
     ports::CHECK,

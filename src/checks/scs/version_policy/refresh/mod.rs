@@ -103,9 +103,14 @@ async fn get(web: &dyn Web, url: &str) -> Result<String, Failed> {
 
 /// What a source said, read; what cannot be read is a failure of the source.
 fn read<T>(url: &str, read: anyhow::Result<T>) -> Result<T, Failed> {
-    read.map_err(|why| Failed {
-        url: url.to_owned(),
-        why: format!("says something else than expected: {why:#}"),
+    read.map_err(|why| {
+        // Below the first line there may be a piece of what was read.
+        let why = format!("{why:#}");
+        let why = why.lines().next().unwrap_or_default();
+        Failed {
+            url: url.to_owned(),
+            why: format!("says something else than expected: {why}"),
+        }
     })
 }
 
