@@ -3,6 +3,8 @@
 //!
 //! A check that does not apply is shown as ignored, with its reason.
 
+#[path = "common/kubeconfig.rs"]
+mod kubeconfig;
 #[expect(dead_code, reason = "it is shared; these tests need a part of it")]
 #[path = "common/simulated.rs"]
 mod simulated;
@@ -10,15 +12,10 @@ mod simulated;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use serde_json::Value;
 use simulated::{Shape, World};
-use stackgate::checks::{TOOLS_IMAGE, Target};
-use stackgate::cluster::{Context, Interrupt};
-use stackgate::record::{CheckResult, Clock, Outcome, Phase, Recorder, RunId};
-use stackgate::suite::{self, Acceptance, Memory, Place, Round, Suite};
+use stackgate::record::{Outcome, Phase};
+use stackgate::suite::{self, Suite};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -41,7 +38,7 @@ fn trial(suite: &Suite, check: &str) -> Result<Completion, Failed> {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            runtime.block_on(real(suite, check, PathBuf::from(path)))?
+            runtime.block_on(kubeconfig::ask(suite, check, PathBuf::from(path)))?
         }
         None => simulated::virtual_time().block_on(async {
             let world = World::of(&Shape::exemplary()).await;
@@ -54,44 +51,4 @@ fn trial(suite: &Suite, check: &str) -> Result<Completion, Failed> {
         Outcome::Skip => Ok(Completion::ignored_with(told)),
         Outcome::Fail | Outcome::Abort => Err(Failed::from(format!("{}: {told}", result.outcome))),
     }
-}
-
-async fn real(suite: &Suite, check: &str, path: PathBuf) -> Result<CheckResult, Failed> {
-    let kubeconfig = Kubeconfig::read_from(&path)?;
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
-    let client = Client::try_from(config)?;
-    let version = client.apiserver_version().await?.git_version;
-    let folder = tempfile::tempdir()?;
-    let recorder = Recorder::create(folder.path(), Clock::system(), vec![])?;
-    let context = Context::new(RunId::random(), recorder, Interrupt::default(), 1.0);
-    context.enter(Phase::CheckBefore);
-    let mut suite = suite.clone();
-    suite.checks.retain(|one| *one.id == *check);
-    let place = Place {
-        kubeconfig: Some(path),
-        ..Place::default()
-    };
-    let target = Target {
-        context: &context,
-        workload: &client,
-        management: None,
-        kubernetes: &version,
-        upgraded_from: None,
-        addons: &[],
-        dropped: &[],
-        tools_image: TOOLS_IMAGE,
-        parameters: &Value::Null,
-    };
-    let round = Round {
-        suites: std::slice::from_ref(&suite),
-        accepted: Acceptance::default(),
-        phase: Phase::CheckBefore,
-        place: &place,
-        memory: &Memory::default(),
-    };
-    let mut results = suite::run(&target, round).await;
-    results
-        .pop()
-        .ok_or_else(|| Failed::from("nothing was asked"))
 }

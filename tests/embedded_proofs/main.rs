@@ -1,6 +1,8 @@
 //! Every check that ships passes on a cluster that is as it should be, and fails with the fault that it
 //! is there for; and the table of all checks in `docs/` says so.
 
+#[path = "../common/kubeconfig.rs"]
+mod kubeconfig;
 #[expect(dead_code, reason = "it is shared; these tests need a part of it")]
 #[path = "../../crates/kubesim/tests/capi/lab.rs"]
 mod lab;
@@ -100,6 +102,35 @@ fn every_check_fails_with_the_fault_that_it_is_there_for_and_says_so() {
         let told = format!("{}\n{}", result.message, result.evidence.join("\n"));
         result.outcome == Outcome::Fail && told.contains(proof.says)
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_of_a_kubeconfig_is_asked_as_tests_ask() {
+    let world = World::of(&Shape::exemplary()).await;
+    // From here on there are sockets, and what is on the other side of them takes its time.
+    tokio::time::resume();
+    let server = kubesim::serve::Server::start(&world.cluster).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kubeconfig");
+    std::fs::write(&path, server.kubeconfig().to_string()).unwrap();
+    let ask = async |check: &str| {
+        let result = kubeconfig::ask(&find(check), check, path.clone()).await;
+        result.unwrap().outcome
+    };
+    for check in [
+        "nodes-ready",
+        "scs-0217-pod-security",
+        "scs-0217-kubelet-anonymous-auth",
+    ] {
+        assert_eq!(ask(check).await, Outcome::Pass, "{check}");
+    }
+    let mut open = world.cluster.server().kubelet_configuration("cp-1");
+    open["authentication"]["anonymous"]["enabled"] = true.into();
+    world
+        .cluster
+        .server()
+        .set_kubelet_configuration(Some("cp-1"), open);
+    assert_eq!(ask("scs-0217-kubelet-anonymous-auth").await, Outcome::Fail);
 }
 
 #[test]
