@@ -58,6 +58,7 @@ const PARTS: &[Part] = &[
         &["create"],
     ),
     ("", "pods", "log", ("", ""), "Pod", &["get"]),
+    ("", "pods", "proxy", ("", ""), "PodProxyOptions", &["get"]),
     (
         "",
         "replicationcontrollers",

@@ -164,7 +164,8 @@ fn elsewhere(request: &request::Request<'_>) -> Option<Result<Response<Body>, Ap
     match (target.resource.as_str(), part) {
         ("pods", "log") => Some(logs::answer(request)),
         ("nodes", "proxy") => Some(proxy::node(request, path)),
-        ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services", "proxy") => {
+        ("pods", "proxy") => Some(proxy::pod(request)),
+        ("pods", "exec" | "attach" | "portforward") | ("services", "proxy") => {
             Some(proxy::refuse(&format!("{}/{part}", target.resource)))
         }
         (_, part) => parts::answer(request, part),
