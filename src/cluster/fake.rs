@@ -87,13 +87,17 @@ impl Server {
 
     /// A view of it, as one of `cluster`.
     pub fn view(&self, cluster: &'static str) -> View {
+        View::start(cluster, &self.client(), &[(CONFIG_MAP, "demo")])
+    }
+
+    /// A client of it.
+    pub fn client(&self) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let server = server.clone();
             async move { Ok::<_, Infallible>(server.answer(&request.uri().to_string()).await) }
         });
-        let client = Client::new(service, "default");
-        View::start(cluster, &client, &[(CONFIG_MAP, "demo")])
+        Client::new(service, "default")
     }
 
     async fn answer(&self, path: &str) -> Response<Body> {

@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::checks::judgement::{Judgement, settle};
 use crate::checks::{Answer, Native, Parameters, Target};
 use crate::cluster::compare::compare;
-use crate::cluster::{Kind, Object, View};
+use crate::cluster::{Kind, Object};
 use crate::record::Blocker;
 
 const NAME: &str = "addons-live";
@@ -28,6 +28,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
     parameters: Parameters::NONE,
+    needs: &[],
     run: |target| Box::pin(run(target)),
 };
 
@@ -78,7 +79,7 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
         .iter()
         .map(|(kind, ns)| (kind.clone(), ns.as_str()))
         .collect();
-    let view = View::start("workload", target.workload, &watched);
+    let view = target.view(&watched);
     settle(target, NAME, SETTLE, &[&view], || {
         for pair in &mut dropped {
             let Live::Found(object) = &pair.live else {

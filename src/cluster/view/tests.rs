@@ -3,6 +3,7 @@
 use futures::FutureExt;
 
 use super::*;
+use crate::cluster::watch::{LIST, RELIST};
 use crate::cluster::fake::{CONFIG_MAP, Mode, Server};
 
 /// Lets the view's watches do what they can do by now.
