@@ -171,15 +171,20 @@ pub async fn watched<T>(
     mut predicate: impl FnMut() -> Progress<T>,
 ) -> Result<Result<T, WaitError>> {
     let refused = || views.iter().find_map(|view| view.refused());
-    let waited = wait(target.context, what, within, views, None, || {
-        match refused() {
+    let waited = wait(
+        target.context,
+        what,
+        within,
+        views,
+        None,
+        || match refused() {
             Some(why) => Progress::Done(Err(why)),
             None => match predicate() {
                 Progress::Done(done) => Progress::Done(Ok(done)),
                 Progress::Blocked(blockers) => Progress::Blocked(blockers),
             },
-        }
-    })
+        },
+    )
     .await;
     match waited {
         Ok(Ok(done)) => Ok(Ok(done)),

@@ -26,7 +26,11 @@ pub enum Need {
 }
 
 impl Need {
-    const fn of(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> Self {
+    const fn of(
+        group: &'static str,
+        resource: &'static str,
+        verbs: &'static [&'static str],
+    ) -> Self {
         Self::Resource {
             group,
             resource,
@@ -105,8 +109,11 @@ pub const POD_LOGS: Needs = &[Need::of("", "pods/log", &["get"])];
 /// Creates PersistentVolumeClaims.
 pub const CREATE_CLAIMS: Needs = &[Need::of("", "persistentvolumeclaims", &["create"])];
 /// Creates NetworkPolicies.
-pub const CREATE_NETWORK_POLICIES: Needs =
-    &[Need::of("networking.k8s.io", "networkpolicies", &["create"])];
+pub const CREATE_NETWORK_POLICIES: Needs = &[Need::of(
+    "networking.k8s.io",
+    "networkpolicies",
+    &["create"],
+)];
 
 /// A right to read a kind that only a suite knows: group and plural name.
 #[must_use]
@@ -132,8 +139,15 @@ mod tests {
     fn every_check_says_what_it_needs() {
         // What lives on the management cluster alone needs nothing of the workload cluster.
         let silent = |native: &&checks::Native| native.needs.is_empty();
-        let silent: Vec<&str> = checks::all().iter().filter(silent).map(|one| one.name).collect();
+        let silent: Vec<&str> = checks::all()
+            .iter()
+            .filter(silent)
+            .map(|one| one.name)
+            .collect();
         assert_eq!(silent, ["addons-live", "machines-settled"]);
-        assert_eq!(reading(&kinds::DEPLOYMENT), ("apps".to_owned(), "deployments".to_owned()));
+        assert_eq!(
+            reading(&kinds::DEPLOYMENT),
+            ("apps".to_owned(), "deployments".to_owned())
+        );
     }
 }

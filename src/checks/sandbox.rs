@@ -7,8 +7,9 @@
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt;
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::json;
@@ -54,6 +55,11 @@ impl<'a> Sandbox<'a> {
     /// # Errors
     /// When the API server refuses; then there is nothing to remove.
     pub async fn create(target: &'a Target<'a>, check: &str) -> Result<Self> {
+        target
+            .shared
+            .removable
+            .get_or_try_init(|| may_remove(target))
+            .await?;
         let namespace = format!("{PREFIX}{}", target.context.fresh_id());
         let labels = labels(&target.context.run, check);
         let object: Namespace =
@@ -102,6 +108,23 @@ impl<'a> Sandbox<'a> {
             tell_left(self.target, &self.namespace, &error);
         }
     }
+}
+
+/// Asks whether what is to be created may be removed again.
+async fn may_remove(target: &Target<'_>) -> Result<()> {
+    let review: SelfSubjectAccessReview = serde_json::from_value(json!({
+        "spec": {"resourceAttributes": {"verb": "delete", "resource": "namespaces"}},
+    }))?;
+    let asked = Api::all(target.workload.clone())
+        .create(&PostParams::default(), &review)
+        .await;
+    // Who cannot be told is told when it comes to it.
+    let denied = asked.is_ok_and(|review| review.status.is_some_and(|status| !status.allowed));
+    ensure!(
+        !denied,
+        "may not delete namespaces: nothing is created that could not be removed"
+    );
+    Ok(())
 }
 
 /// Asks for the namespace's removal; the cluster carries it out on its own.
@@ -215,9 +238,25 @@ mod tests {
         let name = cut_off.namespace.clone();
         drop(cut_off);
         sweep(&target).await;
-        assert_eq!(deleted(&world)[1..], [format!("DELETE /api/v1/namespaces/{name}?")]);
+        assert_eq!(
+            deleted(&world)[1..],
+            [format!("DELETE /api/v1/namespaces/{name}?")]
+        );
         sweep(&target).await;
         assert_eq!(deleted(&world).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_created_that_could_not_be_removed() {
+        let world = World::new(|_, _| (201, json!({"spec": {}, "status": {"allowed": false}})));
+        let error = Sandbox::create(&world.target(), "c").await.err().unwrap();
+        assert!(
+            error.to_string().starts_with("may not delete namespaces"),
+            "{error}"
+        );
+        let asked = world.requests();
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert!(asked[0].contains("selfsubjectaccessreviews"), "{asked:?}");
     }
 
     #[tokio::test]
@@ -240,6 +279,9 @@ mod tests {
         let name = sandbox.namespace.clone();
         sandbox.around(async { Ok(()) }).await.unwrap();
         let told = format!("{:?}", world.events());
-        assert!(told.contains(&format!("kubectl delete namespace {name}")), "{told}");
+        assert!(
+            told.contains(&format!("kubectl delete namespace {name}")),
+            "{told}"
+        );
     }
 }

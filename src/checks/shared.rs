@@ -20,6 +20,8 @@ pub struct Shared {
     pub cache: Cache,
     /// What the kubelets said, once they were asked.
     pub(super) kubelets: OnceCell<Vec<Configuration>>,
+    /// That check namespaces may be removed, once it was asked.
+    pub(super) removable: OnceCell<()>,
     /// Namespaces that checks created and did not remove yet.
     namespaces: Mutex<BTreeSet<String>>,
 }

@@ -151,12 +151,8 @@ impl ToolPod<'_> {
         self.create(target, namespace).await?;
         let view = target.view(&[(kinds::POD, namespace)]);
         let what = format!("check {}: pod {}", self.check, self.name);
-        let address = watched(
-            target,
-            &what,
-            within,
-            &[&view],
-            || match view.get(&kinds::POD, namespace, self.name) {
+        let address = watched(target, &what, within, &[&view], || {
+            match view.get(&kinds::POD, namespace, self.name) {
                 Some(pod) if pods::is_ready(&pod) && !pod.str("/status/podIP").is_empty() => {
                     Progress::Done(pod.str("/status/podIP").to_owned())
                 }
@@ -164,8 +160,8 @@ impl ToolPod<'_> {
                     pods::trouble(&pod).unwrap_or_else(|| pod.blocker("has no address")),
                 ]),
                 None => Progress::Blocked(super::judgement::unread(&[&view])),
-            },
-        )
+            }
+        })
         .await??;
         Ok(address)
     }

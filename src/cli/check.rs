@@ -37,7 +37,9 @@ pub fn run(args: CheckArgs, command: Vec<String>) -> Result<Ending, Failure> {
     let version = super::runtime()?.block_on(given.version())?;
     let programs = suites.iter().flat_map(|suite| &suite.checks);
     let programs = programs.filter(|check| check.exec.is_some()).count() > 0;
-    let file = (programs && !args.read_only).then(|| given.file()).transpose();
+    let file = (programs && !args.read_only)
+        .then(|| given.file())
+        .transpose();
     let file = file.map_err(Failure::infrastructure)?;
     let plan = CheckPlan {
         suites,

@@ -81,7 +81,9 @@ impl Given {
     pub async fn client(&self) -> Result<Client, Failure> {
         let wrong = |why: String| {
             let (context, place) = (&self.context, &self.place);
-            Failure::input(anyhow!("failed to use the context '{context}' of {place}: {why}"))
+            Failure::input(anyhow!(
+                "failed to use the context '{context}' of {place}: {why}"
+            ))
         };
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(self.kubeconfig.clone(), &options).await;
@@ -127,7 +129,8 @@ impl Given {
             error => {
                 let why = without_secrets(error);
                 let error = anyhow!("failed to reach the cluster of context '{context}': {why}");
-                Failure::infrastructure(error).hint("is it up, and does its server's address still hold?")
+                Failure::infrastructure(error)
+                    .hint("is it up, and does its server's address still hold?")
             }
         })
     }
@@ -178,7 +181,11 @@ fn without_secrets(error: &kube::Error) -> String {
             other => other.to_string(),
         };
     }
-    let mut told = vec![error.to_string()];
+    let mut told: Vec<String> = match error {
+        // It says nothing but that there is a cause.
+        kube::Error::Service(_) | kube::Error::HyperError(_) => Vec::new(),
+        error => vec![error.to_string()],
+    };
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();

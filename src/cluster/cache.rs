@@ -98,7 +98,10 @@ mod tests {
         server.add("a");
         tokio::time::sleep(Duration::from_secs(1)).await;
         let view = view();
-        assert_eq!((view.list(&CONFIG_MAP).len(), view.unsettled().len()), (1, 0));
+        assert_eq!(
+            (view.list(&CONFIG_MAP).len(), view.unsettled().len()),
+            (1, 0)
+        );
         assert_eq!(server.lists(), 1);
         // Who looks for longer is given new lists.
         tokio::time::sleep(Duration::from_secs(20)).await;

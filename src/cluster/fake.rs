@@ -27,6 +27,8 @@ pub enum Mode {
     Hangs,
     /// With an error.
     Refuses,
+    /// Lists come; watches are forbidden.
+    ForbidsWatches,
 }
 
 #[derive(Clone, Default)]
@@ -113,8 +115,13 @@ impl Server {
                     "message": "etcd is on holiday", "reason": "ServiceUnavailable", "code": 503});
                 response(503, status.to_string())
             }
+            Mode::ForbidsWatches if watches => {
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                    "message": "you cannot watch", "reason": "Forbidden", "code": 403});
+                response(403, status.to_string())
+            }
             Mode::Well if watches => self.events(since(path)).await,
-            Mode::Well => {
+            Mode::Well | Mode::ForbidsWatches => {
                 let list = json!({"kind": "ConfigMapList", "apiVersion": "v1",
                     "metadata": {"resourceVersion": state.revision.to_string()},
                     "items": state.objects});

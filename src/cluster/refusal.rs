@@ -7,8 +7,10 @@ use regex::Regex;
 /// How an API server tells what is not allowed (`responsewriters.forbiddenMessage` in
 /// kubernetes/kubernetes `staging/src/k8s.io/apiserver`).
 static RESOURCE: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    Regex::new(r#"cannot (\S+) resource "([^"]+)" in API group "[^"]*"(?: in the namespace "([^"]+)")?"#)
-        .ok()
+    Regex::new(
+        r#"cannot (\S+) resource "([^"]+)" in API group "[^"]*"(?: in the namespace "([^"]+)")?"#,
+    )
+    .ok()
 });
 static PATH: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"cannot (\S+) path "([^"]+)""#).ok());
@@ -33,7 +35,9 @@ pub fn refusal(error: &anyhow::Error) -> Option<String> {
         }
     })?;
     if let Some(found) = RESOURCE.as_ref()?.captures(&forbidden) {
-        let place = found.get(3).map(|namespace| format!(" in {}", namespace.as_str()));
+        let place = found
+            .get(3)
+            .map(|namespace| format!(" in {}", namespace.as_str()));
         let place = place.unwrap_or_default();
         return Some(format!("may not {} {}{place}", &found[1], &found[2]));
     }

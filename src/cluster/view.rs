@@ -124,9 +124,12 @@ impl View {
             let held = kinds.entry(kind.clone()).or_default();
             held.insert(key, Arc::new(object));
         }
-        let parts = kinds
-            .into_iter()
-            .map(|(kind, objects)| (Arc::new(Watch::holding(cluster, kind, objects)), String::new()));
+        let parts = kinds.into_iter().map(|(kind, objects)| {
+            (
+                Arc::new(Watch::holding(cluster, kind, objects)),
+                String::new(),
+            )
+        });
         Self::of(cluster, parts.collect())
     }
 

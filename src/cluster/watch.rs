@@ -178,10 +178,7 @@ async fn follow(shared: Arc<Shared>, api: Api<DynamicObject>) {
 }
 
 /// Lists and watches until something comes in between.
-async fn once(
-    shared: &Shared,
-    api: &Api<DynamicObject>,
-) -> Result<std::convert::Infallible, End> {
+async fn once(shared: &Shared, api: &Api<DynamicObject>) -> Result<std::convert::Infallible, End> {
     let (cluster, kind) = (shared.cluster, &shared.kind);
     let listing = tokio::time::timeout(LIST, list(cluster, kind, api)).await;
     let listed = listing.map_err(|_| End::Failed {
@@ -263,12 +260,7 @@ async fn list(
 }
 
 impl Shared {
-    fn new(
-        cluster: &'static str,
-        kind: Kind,
-        store: Store,
-        history: Option<History>,
-    ) -> Arc<Self> {
+    fn new(cluster: &'static str, kind: Kind, store: Store, history: Option<History>) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             kind,
@@ -281,9 +273,7 @@ impl Shared {
     /// Whether somebody looks at it at the moment.
     fn is_wanted(&self) -> bool {
         let listeners = lock(&self.listeners);
-        listeners
-            .iter()
-            .any(|listener| listener.strong_count() > 0)
+        listeners.iter().any(|listener| listener.strong_count() > 0)
     }
 
     /// Takes a whole list, once. Waits are woken only when it says something new.

@@ -35,7 +35,9 @@ pub struct CheckPlan {
 pub async fn check(plan: &CheckPlan, client: &Client, context: &Context) -> Ending {
     let phases = Phases::new(context, None);
     let asked = async {
-        let version = phases.run(Phase::Preflight, PREFLIGHT, version(client)).await?;
+        let version = phases
+            .run(Phase::Preflight, PREFLIGHT, version(client))
+            .await?;
         let ask = ask(plan, client, context, &version);
         phases.run(Phase::CheckBefore, CHECKS, ask).await
     };
@@ -173,8 +175,16 @@ mod tests {
         let pass = || result("a", Must, Pass);
         for (other, expected, reason) in [
             (result("b", Must, Flaky), Verdict::Open, "1 passed, 1 flaky"),
-            (result("b", Should, Fail), Verdict::Open, "1 passed, 1 failed"),
-            (result("b", Should, Abort), Verdict::Open, "1 passed, 1 not judged"),
+            (
+                result("b", Should, Fail),
+                Verdict::Open,
+                "1 passed, 1 failed",
+            ),
+            (
+                result("b", Should, Abort),
+                Verdict::Open,
+                "1 passed, 1 not judged",
+            ),
             (result("b", Must, Fail), Verdict::Closed, "b: so"),
             (result("b", Must, Abort), Verdict::None, "b: so"),
         ] {
@@ -188,7 +198,10 @@ mod tests {
     fn an_accepted_failure_and_one_of_a_draft_leave_it_open() {
         let mut accepted = result("b", Severity::Must, Outcome::Fail);
         accepted.accepted = Some("known".to_owned());
-        assert_eq!(judged(&[accepted]), (Verdict::Open, "1 accepted".to_owned()));
+        assert_eq!(
+            judged(&[accepted]),
+            (Verdict::Open, "1 accepted".to_owned())
+        );
         let mut draft = result("b", Severity::Must, Outcome::Fail);
         draft.standard = Some(Standard {
             name: "scs-0217".to_owned(),

@@ -11,7 +11,8 @@ mod run_id;
 pub use check::{Change, CheckResult, Counts, Effect, Outcome, Severity, Standard, StandardStatus};
 pub use clock::Clock;
 pub use event::{
-    Blocker, Event, Finding, NO_DELIVERY, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage, Verdict, What,
+    Blocker, Event, Finding, NO_DELIVERY, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage,
+    Verdict, What,
 };
 pub use history::{History, Moment, read_history};
 pub use recorder::{Recorder, Sink, read};

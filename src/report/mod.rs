@@ -34,7 +34,9 @@ pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
         })?,
     ];
     if Overview::read(&stream)?.only_checks() {
-        written.push(write(folder, "scs.yaml", |out| scs_run::write(&stream, out))?);
+        written.push(write(folder, "scs.yaml", |out| {
+            scs_run::write(&stream, out)
+        })?);
     }
     Ok(written)
 }

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::text;
 use crate::record::{
-    self, Blocker, CheckResult, Counts, Effect, Event, Finding, NO_DELIVERY, Outcome, Phase, PhaseOutcome,
-    Rehearsal, ReleaseRef, RunId, Usage, Verdict, What,
+    self, Blocker, CheckResult, Counts, Effect, Event, Finding, NO_DELIVERY, Outcome, Phase,
+    PhaseOutcome, Rehearsal, ReleaseRef, RunId, Usage, Verdict, What,
 };
 
 /// A run as a whole, as far as its stream goes.

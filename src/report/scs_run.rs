@@ -22,7 +22,9 @@ use crate::record::{self, Outcome, RunId, What};
 /// When the stream cannot be read or is empty, or `out` cannot be written.
 pub fn write(stream: &Path, out: &mut dyn Write) -> Result<()> {
     let overview = Overview::read(stream)?;
-    let start = overview.start.context("expected a run's start as its first event")?;
+    let start = overview
+        .start
+        .context("expected a run's start as its first event")?;
     let mut tests = Vec::new();
     let mut log = vec![format!("running: {}", one_line(&start.command.join(" ")))];
     let mut suites = BTreeSet::new();
@@ -37,14 +39,20 @@ pub fn write(stream: &Path, out: &mut dyn Write) -> Result<()> {
             Outcome::Abort => 0,
             // The checker counts what is not there as missing.
             Outcome::Skip => {
-                log.push(one_line(&format!("{}: skipped: {}", check.id, check.message)));
+                log.push(one_line(&format!(
+                    "{}: skipped: {}",
+                    check.id, check.message
+                )));
                 continue;
             }
         };
         if check.outcome != Outcome::Pass {
             let accepted = check.accepted.iter();
             let accepted: String = accepted.map(|why| format!(" (accepted: {why})")).collect();
-            log.push(one_line(&format!("{}: {}{accepted}", check.id, check.message)));
+            log.push(one_line(&format!(
+                "{}: {}{accepted}",
+                check.id, check.message
+            )));
         }
         tests.push((check.id, TestResult { result }));
     }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::file::{CelCheck, Rule, Selector, WhichCluster};
 use crate::checks::{Answer, Judgement, Target, problem, settle};
-use crate::cluster::cel::Condition;
 use crate::cluster::Kind;
+use crate::cluster::cel::Condition;
 use crate::record::{Blocker, Outcome, Phase};
 
 /// The names that expressions may use.

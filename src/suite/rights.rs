@@ -95,12 +95,14 @@ impl Rights {
             let resources = alike.entry((group, verbs)).or_default();
             resources.push(resource.clone());
         }
-        let rules = alike.into_iter().map(|((group, verbs), resources)| PolicyRule {
-            api_groups: Some(vec![group.clone()]),
-            resources: Some(resources),
-            verbs: verbs.iter().cloned().collect(),
-            ..PolicyRule::default()
-        });
+        let rules = alike
+            .into_iter()
+            .map(|((group, verbs), resources)| PolicyRule {
+                api_groups: Some(vec![group.clone()]),
+                resources: Some(resources),
+                verbs: verbs.iter().cloned().collect(),
+                ..PolicyRule::default()
+            });
         rules.collect()
     }
 
@@ -142,7 +144,9 @@ impl Rights {
             serde_saphyr::to_string(&role)?,
             serde_saphyr::to_string(&binding)?,
         ];
-        let documents = documents.iter().map(|text| format!("---\n{}\n", text.trim_end()));
+        let documents = documents
+            .iter()
+            .map(|text| format!("---\n{}\n", text.trim_end()));
         Ok(documents.collect())
     }
 
@@ -177,7 +181,12 @@ mod tests {
         rules
             .map(|rule| {
                 let (groups, resources) = (rule.api_groups.unwrap(), rule.resources.unwrap());
-                format!("{}/{}: {}", groups.join(","), resources.join(","), rule.verbs.join(","))
+                format!(
+                    "{}/{}: {}",
+                    groups.join(","),
+                    resources.join(","),
+                    rule.verbs.join(",")
+                )
             })
             .collect()
     }
@@ -203,8 +212,8 @@ mod tests {
             told(&all),
             [
                 "/serviceaccounts: create",
-                "/pods: create,list,watch",
                 "/namespaces: create,delete",
+                "/pods: create,list,watch",
                 "/nodes: list,watch",
                 "networking.k8s.io/networkpolicies: list,watch",
             ]
@@ -214,7 +223,10 @@ mod tests {
         let reading = rights(checks, true);
         assert_eq!(
             told(&reading),
-            ["/nodes,pods: list,watch", "networking.k8s.io/networkpolicies: list,watch"]
+            [
+                "/nodes,pods: list,watch",
+                "networking.k8s.io/networkpolicies: list,watch"
+            ]
         );
         assert!(reading.unknown.is_empty());
     }
@@ -225,11 +237,23 @@ mod tests {
         let rights = Rights::of(&[suite], true);
         let manifest = rights.manifest().unwrap();
         let documents: Vec<serde_json::Value> = serde_saphyr::from_multiple(&manifest).unwrap();
-        let kinds: Vec<&str> = documents.iter().map(|one| one["kind"].as_str().unwrap()).collect();
-        assert_eq!(kinds, ["ServiceAccount", "ClusterRole", "ClusterRoleBinding"]);
+        let kinds: Vec<&str> = documents
+            .iter()
+            .map(|one| one["kind"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            kinds,
+            ["ServiceAccount", "ClusterRole", "ClusterRoleBinding"]
+        );
         let role: ClusterRole = serde_json::from_value(documents[1].clone()).unwrap();
         assert_eq!(role.rules, Some(rights.rules()));
-        assert_eq!(documents[2]["roleRef"]["name"], documents[1]["metadata"]["name"]);
-        assert_eq!(documents[2]["subjects"][0]["namespace"], documents[0]["metadata"]["namespace"]);
+        assert_eq!(
+            documents[2]["roleRef"]["name"],
+            documents[1]["metadata"]["name"]
+        );
+        assert_eq!(
+            documents[2]["subjects"][0]["namespace"],
+            documents[0]["metadata"]["namespace"]
+        );
     }
 }

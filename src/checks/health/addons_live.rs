@@ -56,8 +56,11 @@ type Served = BTreeMap<String, Vec<(ApiResource, ApiCapabilities)>>;
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
     if target.addons.is_empty() && target.dropped.is_empty() {
-        let reason = "neither release renders addon objects".to_owned();
-        return Ok(Judgement::Skip(reason).into());
+        let reason = match target.management {
+            Some(_) => "neither release renders addon objects",
+            None => "no release is given whose addons could be compared",
+        };
+        return Ok(Judgement::Skip(reason.to_owned()).into());
     }
     let served = served(target).await?;
     let rendered = pairs(target, &served, target.addons).await?;

@@ -27,7 +27,12 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(120),
     parameters: Parameters::NONE,
-    needs: &[needs::NODES, needs::SANDBOX, needs::CREATE_PODS, needs::PODS],
+    needs: &[
+        needs::NODES,
+        needs::SANDBOX,
+        needs::CREATE_PODS,
+        needs::PODS,
+    ],
     run: |target| Box::pin(run(target)),
 };
 
@@ -61,8 +66,9 @@ fn hosts(nodes: &[Arc<Object>]) -> (Vec<String>, bool) {
             .is_some_and(|value| value == true);
         !cordoned && !node.array("/spec/taints").iter().any(repels)
     };
-    let names =
-        |nodes: &mut dyn Iterator<Item = &Arc<Object>>| nodes.map(|n| n.name().to_owned()).collect();
+    let names = |nodes: &mut dyn Iterator<Item = &Arc<Object>>| {
+        nodes.map(|n| n.name().to_owned()).collect()
+    };
     let open: Vec<String> = names(&mut nodes.iter().filter(takes_pods));
     if open.is_empty() {
         (names(&mut nodes.iter()), true)

@@ -21,7 +21,17 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(75),
     parameters: Parameters::NONE,
-    needs: &[needs::EVENTS, needs::PODS, needs::NODES, needs::DEPLOYMENTS, needs::DAEMON_SETS, needs::STATEFUL_SETS, needs::REPLICA_SETS, needs::JOBS, needs::CLAIMS],
+    needs: &[
+        needs::EVENTS,
+        needs::PODS,
+        needs::NODES,
+        needs::DEPLOYMENTS,
+        needs::DAEMON_SETS,
+        needs::STATEFUL_SETS,
+        needs::REPLICA_SETS,
+        needs::JOBS,
+        needs::CLAIMS,
+    ],
     run: |target| Box::pin(run(target)),
 };
 

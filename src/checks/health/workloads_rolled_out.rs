@@ -17,7 +17,12 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
     parameters: Parameters::NONE,
-    needs: &[needs::DEPLOYMENTS, needs::DAEMON_SETS, needs::STATEFUL_SETS, needs::PODS],
+    needs: &[
+        needs::DEPLOYMENTS,
+        needs::DAEMON_SETS,
+        needs::STATEFUL_SETS,
+        needs::PODS,
+    ],
     run: |target| Box::pin(run(target)),
 };
 

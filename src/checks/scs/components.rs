@@ -82,12 +82,19 @@ impl Rule {
 /// When the pods cannot be listed.
 pub async fn judge_each(target: &Target<'_>, component: &str, rule: Rule) -> Result<Answer> {
     let view = target.view(&[(kinds::POD, "kube-system")]);
-    judge_once(target, &format!("the pods of {component}"), &[&view], || {
-        let pods = view.list(&kinds::POD);
-        let own = pods.iter().filter(|pod| pod.label("component") == Some(component));
-        let components: Vec<_> = own.map(|pod| Component::of(Object::clone(pod))).collect();
-        judge(component, &components, rule)
-    })
+    judge_once(
+        target,
+        &format!("the pods of {component}"),
+        &[&view],
+        || {
+            let pods = view.list(&kinds::POD);
+            let own = pods
+                .iter()
+                .filter(|pod| pod.label("component") == Some(component));
+            let components: Vec<_> = own.map(|pod| Component::of(Object::clone(pod))).collect();
+            judge(component, &components, rule)
+        },
+    )
     .await
 }
 

@@ -58,7 +58,11 @@ pub const ROTATION: Native = Native {
 };
 
 async fn judge_each(target: &Target<'_>, wrong: fn(&Value) -> Option<String>) -> Result<Answer> {
-    let told = target.shared.kubelets.get_or_try_init(|| ask_all(target)).await?;
+    let told = target
+        .shared
+        .kubelets
+        .get_or_try_init(|| ask_all(target))
+        .await?;
     Ok(judge(told, wrong).into())
 }
 
@@ -73,7 +77,10 @@ async fn ask_all(target: &Target<'_>) -> Result<Vec<Configuration>> {
         .iter()
         .map(|node| ask(target.workload, node.name().to_owned(), within))
         .collect();
-    stream::iter(asked).buffered(SIDE_BY_SIDE).try_collect().await
+    stream::iter(asked)
+        .buffered(SIDE_BY_SIDE)
+        .try_collect()
+        .await
 }
 
 async fn ask(client: &Client, node: String, within: Duration) -> Result<Configuration> {

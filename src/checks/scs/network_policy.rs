@@ -23,7 +23,12 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(300),
     parameters: Parameters::NONE,
-    needs: &[needs::SANDBOX, needs::CREATE_PODS, needs::PODS, needs::CREATE_NETWORK_POLICIES],
+    needs: &[
+        needs::SANDBOX,
+        needs::CREATE_PODS,
+        needs::PODS,
+        needs::CREATE_NETWORK_POLICIES,
+    ],
     run: |target| Box::pin(run(target)),
 };
 

@@ -69,7 +69,10 @@ pub const CONTROL_PLANE_ZONES: Native = Native {
 
 async fn run(target: &Target<'_>, judge: impl Fn(&[Arc<Object>]) -> Judgement) -> Result<Answer> {
     let view = target.view(&[(kinds::NODE, "")]);
-    judge_once(target, "the nodes", &[&view], || judge(&view.list(&kinds::NODE))).await
+    judge_once(target, "the nodes", &[&view], || {
+        judge(&view.list(&kinds::NODE))
+    })
+    .await
 }
 
 fn labels(nodes: &[Arc<Object>]) -> Judgement {

@@ -47,7 +47,15 @@ pub const VOLUME_KEEPS_DATA: Native = Native {
     name: "scs-0211-volume-keeps-data",
     timeout: Duration::from_secs(300),
     parameters: Parameters::NONE,
-    needs: &[needs::STORAGE_CLASSES, needs::SANDBOX, needs::CREATE_CLAIMS, needs::CREATE_PODS, needs::PODS, needs::DELETE_PODS, needs::POD_LOGS],
+    needs: &[
+        needs::STORAGE_CLASSES,
+        needs::SANDBOX,
+        needs::CREATE_CLAIMS,
+        needs::CREATE_PODS,
+        needs::PODS,
+        needs::DELETE_PODS,
+        needs::POD_LOGS,
+    ],
     run: |target| Box::pin(volume(target, "scs-0211-volume-keeps-data")),
 };
 

@@ -88,7 +88,11 @@ pub fn shared_properties(overview: &Overview) -> Vec<(String, String)> {
             add("reproduce", &rehearsal.reproduce);
         }
     }
-    if let Some((_, _, counts)) = overview.verdict.as_ref().filter(|_| !overview.only_checks()) {
+    if let Some((_, _, counts)) = overview
+        .verdict
+        .as_ref()
+        .filter(|_| !overview.only_checks())
+    {
         add("comparison.kept", &counts.kept);
         add("comparison.fixed", &counts.fixed);
         add("comparison.flaky", &counts.flaky);

@@ -103,7 +103,10 @@ fn answers(checks: &[CheckSummary], screen: Screen) -> String {
         let outcome = screen.paint(tone, &format!("{:<5}", answer.outcome));
         let severity = check.severity;
         let id = console::pad_str(id, width, console::Alignment::Left, None);
-        text.push_str(&format!("  {id}   {outcome}   {severity:<6}   {}\n", one_line(&why)));
+        text.push_str(&format!(
+            "  {id}   {outcome}   {severity:<6}   {}\n",
+            one_line(&why)
+        ));
     }
     text
 }
@@ -125,9 +128,9 @@ fn shown(outcome: Option<Outcome>) -> String {
 fn verdict(summary: &Summary, screen: Screen) -> String {
     let only_checks = summary.delivery == NO_DELIVERY;
     let (tone, word) = match summary.verdict {
-        Some(Verdict::Open) if only_checks => (Tone::Good, "passed"),
+        Some(Verdict::Open) if only_checks => (Tone::Good, "check passed"),
         Some(Verdict::Open) => (Tone::Good, "gate open"),
-        Some(Verdict::Closed) if only_checks => (Tone::Bad, "failed"),
+        Some(Verdict::Closed) if only_checks => (Tone::Bad, "check failed"),
         Some(Verdict::Closed) => (Tone::Bad, "gate closed"),
         Some(Verdict::None | Verdict::NothingRan) | None => (Tone::Attention, "no verdict"),
         Some(Verdict::Interrupted) => (Tone::Attention, "interrupted"),

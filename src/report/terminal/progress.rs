@@ -1,7 +1,9 @@
 //! From events to lines: which lines stay, and what the present moment looks like. Draws nothing.
 
 use super::screen::{Screen, Tone};
-use crate::record::{Blocker, CheckResult, Event, NO_DELIVERY, Phase, PhaseOutcome, ReleaseRef, What};
+use crate::record::{
+    Blocker, CheckResult, Event, NO_DELIVERY, Phase, PhaseOutcome, ReleaseRef, What,
+};
 use crate::report::overview::{Standing, label};
 use crate::report::text::{clock, cut, one_line};
 
@@ -56,7 +58,10 @@ impl Progress {
                 self.only_checks = delivery == NO_DELIVERY;
                 let name = one_line(stack);
                 let mut line = if self.only_checks {
-                    format!("{name}  Kubernetes {}   run {run}", one_line(&to.kubernetes))
+                    format!(
+                        "{name}  Kubernetes {}   run {run}",
+                        one_line(&to.kubernetes)
+                    )
                 } else {
                     let (from, to) = (short(stack, from), short(stack, to));
                     format!("{name}  {from} → {to}   engine {engine}   run {run}")
