@@ -6,10 +6,12 @@ mod lab;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
 
 use common::TestContext;
 use kubesim::User;
-use kubesim::resource::builtin::NODES;
+use kubesim::resource::builtin::{NAMESPACES, NODES};
 use kubesim::serve::Server;
 use lab::Lab;
 use regex::Regex;
@@ -133,7 +135,7 @@ async fn a_cluster_is_certified_without_creating_anything() {
     }
     for untold in [
         "release.before",
-        "upgrade",
+        "<testsuite name=\"upgrade\"",
         "check before",
         "the run ended before",
     ] {
@@ -141,18 +143,18 @@ async fn a_cluster_is_certified_without_creating_anything() {
     }
     let scs: Value =
         serde_saphyr::from_str(&std::fs::read_to_string(folder.join("scs.yaml")).unwrap()).unwrap();
-    assert_eq!(
-        (&scs["subject"], &scs["scope"]),
-        (&json!("demo"), &json!("stackgate/health"))
-    );
-    assert_eq!(scs["tests"]["nodes-ready"]["result"], 1);
-    assert!(scs["tests"]["dns-resolves"].is_null());
+    assert_eq!(scs["subject"], "demo");
+    assert_eq!(scs["spec"]["name"], "stackgate, suites health");
+    let invocations = scs["run"]["invocations"].as_object().unwrap();
+    let results = &invocations.values().next().unwrap()["results"];
+    assert_eq!(results["nodes-ready"], 1);
+    assert!(results["dns-resolves"].is_null());
     assert!(
         served
             .lab
             .cluster
             .api()
-            .list(&kubesim::resource::builtin::NAMESPACES, None)
+            .list(&NAMESPACES, None)
             .iter()
             .all(|namespace| !namespace["metadata"]["name"]
                 .as_str()
@@ -246,6 +248,50 @@ async fn without_rights_there_is_no_verdict_and_what_is_missing_is_named() {
     assert!(!shown.contains(NOBODY), "{shown}");
     let stream = std::fs::read_to_string(served.folder().join("events.jsonl")).unwrap();
     assert!(!stream.contains(NOBODY));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_check_removes_what_it_created() {
+    let served = Served::start().await;
+    served.context.write(
+        "suites/own.yaml",
+        "apiVersion: stackgate/v1alpha1\nkind: Suite\nmetadata: {name: own}\nspec:\n  description: own\n  checks:\n  - {id: a, title: A, severity: MUST, native: scs-0219-network-policy}\n",
+    );
+    let mut command = served.context.command();
+    command.args("check --kubeconfig admin.yaml --suite own".split(' '));
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = tokio::process::Command::from(command).spawn().unwrap();
+    let namespaces = || {
+        let all = served.lab.cluster.api().list(&NAMESPACES, None);
+        let own = |one: &&std::sync::Arc<Value>| {
+            let name = one["metadata"]["name"].as_str().unwrap();
+            name.starts_with("stackgate-check-") && one["metadata"]["deletionTimestamp"].is_null()
+        };
+        all.iter().filter(own).count()
+    };
+    until(|| namespaces() == 1).await;
+    let id = i32::try_from(child.id().unwrap()).unwrap();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(id),
+        nix::sys::signal::Signal::SIGINT,
+    )
+    .unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let shown = served.context.show(&output);
+    assert_eq!(code(&shown), "exit code 130", "{shown}");
+    assert!(shown.contains("interrupted"), "{shown}");
+    assert_eq!(namespaces(), 0, "{shown}");
+}
+
+/// Waits for something that happens within seconds.
+async fn until(so: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it did not happen within ten seconds");
 }
 
 #[tokio::test(start_paused = true)]

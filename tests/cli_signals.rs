@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use stackgate::cli::args::SummaryFormat;
 use stackgate::cli::conduct::Conduct;
 use stackgate::gate::Ending;
 use stackgate::record::{ReleaseRef, Verdict};
@@ -36,6 +37,7 @@ fn child() {
         history: None,
         rehearsal: None,
         virtual_time: false,
+        format: SummaryFormat::Plain,
     };
     let _ = run.run(async |_| -> Ending { std::future::pending().await });
 }

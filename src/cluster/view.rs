@@ -102,8 +102,12 @@ impl View {
     }
 
     /// A view of watches.
-    pub(super) fn of(cluster: &'static str, parts: Vec<(Arc<Watch>, String)>) -> Self {
+    pub(super) fn of(cluster: &'static str, mut parts: Vec<(Arc<Watch>, String)>) -> Self {
         let changed = Pulse::new();
+        let key =
+            |(watch, namespace): &(Arc<Watch>, String)| (watch.kind().clone(), namespace.clone());
+        parts.sort_by_key(key);
+        parts.dedup_by_key(|part| key(part));
         for (watch, _) in &parts {
             watch.tells(&changed);
         }

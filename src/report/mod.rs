@@ -3,7 +3,7 @@
 
 pub mod junit;
 pub mod overview;
-mod scs_run;
+mod scs;
 pub mod scs_yaml;
 pub mod summary;
 pub mod terminal;
@@ -34,9 +34,7 @@ pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
         })?,
     ];
     if Overview::read(&stream)?.only_checks() {
-        written.push(write(folder, "scs.yaml", |out| {
-            scs_run::write(&stream, out)
-        })?);
+        written.push(write(folder, "scs.yaml", |out| scs::write(&stream, out))?);
     }
     Ok(written)
 }
