@@ -211,15 +211,5 @@ pub fn blind(view: &View) -> Vec<Blocker> {
         .collect()
 }
 
-impl From<&Kind> for kube::api::TypeMeta {
-    fn from(kind: &Kind) -> Self {
-        let resource = kind.resource();
-        Self {
-            api_version: resource.api_version,
-            kind: resource.kind,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests;

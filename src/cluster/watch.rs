@@ -3,17 +3,20 @@
 //! It is listed anew from time to time, since a watch can silently lose events (linkerd2#14773). What it
 //! holds counts once the watch stands, too: who may list and not watch would be told what was once.
 
+mod seen;
+
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use kube::api::{DynamicObject, ListParams, WatchEvent, WatchParams};
-use kube::{Api, Client};
+use kube::api::{ApiResource, ListParams, WatchEvent, WatchParams};
+use kube::{Api, Client, Resource as _};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::seen::Seen;
 use super::pulse::{Pulse, Teller};
 use super::refusal::told;
 use super::{Kind, Object};
@@ -64,6 +67,7 @@ impl Store {
 struct Shared {
     cluster: &'static str,
     kind: Kind,
+    resource: ApiResource,
     store: Mutex<Store>,
     /// Who is told of changes.
     listeners: Mutex<Vec<Weak<Teller>>>,
@@ -86,7 +90,7 @@ impl Watch {
         history: Option<History>,
     ) -> Self {
         let resource = kind.resource();
-        let api: Api<DynamicObject> = if namespace.is_empty() {
+        let api: Api<Seen> = if namespace.is_empty() {
             Api::all_with(client.clone(), &resource)
         } else {
             Api::namespaced_with(client.clone(), namespace, &resource)
@@ -159,7 +163,7 @@ impl End {
     }
 }
 
-async fn follow(shared: Arc<Shared>, api: Api<DynamicObject>) {
+async fn follow(shared: Arc<Shared>, api: Api<Seen>) {
     loop {
         let end = match once(&shared, &api).await {
             Ok(never) => match never {},
@@ -178,9 +182,9 @@ async fn follow(shared: Arc<Shared>, api: Api<DynamicObject>) {
 }
 
 /// Lists and watches until something comes in between.
-async fn once(shared: &Shared, api: &Api<DynamicObject>) -> Result<std::convert::Infallible, End> {
+async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallible, End> {
     let (cluster, kind) = (shared.cluster, &shared.kind);
-    let listing = tokio::time::timeout(LIST, list(cluster, kind, api)).await;
+    let listing = tokio::time::timeout(LIST, list(cluster, &shared.resource, api)).await;
     let listed = listing.map_err(|_| End::Failed {
         why: format!("not listed within {} s", LIST.as_secs()),
         refused: false,
@@ -238,15 +242,15 @@ async fn once(shared: &Shared, api: &Api<DynamicObject>) -> Result<std::convert:
 /// All objects, and the version from which changes are to be watched.
 async fn list(
     cluster: &'static str,
-    kind: &Kind,
-    api: &Api<DynamicObject>,
+    resource: &ApiResource,
+    api: &Api<Seen>,
 ) -> Result<(Objects, String), kube::Error> {
     let mut objects = Objects::new();
     let mut params = ListParams::default().limit(PAGE);
     loop {
         let page = api.list(&params).await?;
         for object in page.items {
-            let (key, object) = entry(cluster, kind, object);
+            let (key, object) = entry(cluster, resource, object);
             objects.insert(key, object);
         }
         match page.metadata.continue_ {
@@ -263,6 +267,7 @@ impl Shared {
     fn new(cluster: &'static str, kind: Kind, store: Store, history: Option<History>) -> Arc<Self> {
         Arc::new(Self {
             cluster,
+            resource: kind.resource(),
             kind,
             store: Mutex::new(store),
             listeners: Mutex::default(),
@@ -307,7 +312,7 @@ impl Shared {
     }
 
     /// Takes what a watch tells, and returns up to which version it is told then.
-    fn take(&self, event: WatchEvent<DynamicObject>) -> Result<Option<String>, End> {
+    fn take(&self, event: WatchEvent<Seen>) -> Result<Option<String>, End> {
         let (object, gone) = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
             WatchEvent::Deleted(object) => (object, true),
@@ -317,8 +322,8 @@ impl Shared {
                 return Err(End::of("watch", &self.kind, &error));
             }
         };
-        let version = object.metadata.resource_version.clone();
-        let (key, object) = entry(self.cluster, &self.kind, object);
+        let version = object.meta().resource_version.clone();
+        let (key, object) = entry(self.cluster, &self.resource, object);
         self.note(&object, gone);
         let mut store = lock(&self.store);
         if gone {
@@ -360,18 +365,18 @@ impl Shared {
 
 fn entry(
     cluster: &'static str,
-    kind: &Kind,
-    mut object: DynamicObject,
+    resource: &ApiResource,
+    object: Seen,
 ) -> ((String, String), Arc<Object>) {
-    object.metadata.managed_fields = None;
-    let key = (
-        object.metadata.namespace.clone().unwrap_or_default(),
-        object.metadata.name.clone().unwrap_or_default(),
-    );
-    // Items of a list come without apiVersion and kind.
-    object.types = Some(kube::api::TypeMeta::from(kind));
-    let json = serde_json::to_value(&object).unwrap_or_default();
-    (key, Arc::new(Object::new(cluster, json)))
+    let mut json = object.json;
+    if let Some(fields) = json.as_object_mut() {
+        // Items of a list come without apiVersion and kind.
+        fields.insert("apiVersion".to_owned(), resource.api_version.clone().into());
+        fields.insert("kind".to_owned(), resource.kind.clone().into());
+    }
+    let object = Object::new(cluster, json);
+    let key = (object.namespace().to_owned(), object.name().to_owned());
+    (key, Arc::new(object))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
