@@ -18,6 +18,7 @@ fn help_is_an_answer() {
 
     Commands:
       run        Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
+      check      Check a cluster that is there: no release, no upgrade, only the checks of suites
       doctor     Check the machine: every problem at once, each with its remedy
       clean      Remove what earlier runs left behind
       simulate   Rehearse many random stacks with random accidents, and judge each run by what must

@@ -1,16 +1,17 @@
 //! A namespace of a check's own: the only place where a check may create anything.
 //!
 //! It is removed when the check's work ends, also by an error or a panic. What is cut off from
-//! outside (deadline, interruption) cannot remove anything any more; its namespace is found by its
-//! labels and removed by [`sweep`], and by the removal of everything that bears the run's label.
+//! outside (deadline, interruption) cannot remove anything any more; its namespace was noted, and is removed
+//! by [`sweep`]. It bears the run's label, too.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt;
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{Api, DeleteParams, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::json;
 
 use super::Target;
@@ -54,14 +55,24 @@ impl<'a> Sandbox<'a> {
     /// # Errors
     /// When the API server refuses; then there is nothing to remove.
     pub async fn create(target: &'a Target<'a>, check: &str) -> Result<Self> {
+        target
+            .shared
+            .removable
+            .get_or_try_init(|| may_remove(target))
+            .await?;
         let namespace = format!("{PREFIX}{}", target.context.fresh_id());
         let labels = labels(&target.context.run, check);
         let object: Namespace =
             serde_json::from_value(json!({"metadata": {"name": namespace, "labels": labels}}))?;
-        Api::all(target.workload.clone())
+        // Noted before it is there: the answer to its creation may never be heard.
+        target.shared.namespaces().insert(namespace.clone());
+        let created = Api::all(target.workload.clone())
             .create(&PostParams::default(), &object)
-            .await
-            .context("failed to create a namespace for the check")?;
+            .await;
+        if created.is_err() {
+            target.shared.namespaces().remove(&namespace);
+        }
+        created.context("failed to create a namespace for the check")?;
         let sandbox = Self { target, namespace };
         if let Err(error) = sandbox.add_account(&labels).await {
             sandbox.remove().await;
@@ -94,12 +105,26 @@ impl<'a> Sandbox<'a> {
 
     async fn remove(&self) {
         if let Err(error) = remove(self.target, &self.namespace).await {
-            self.target.context.note(format!(
-                "failed to remove the check namespace {}: {error:#}; `stackgate clean` removes it",
-                self.namespace
-            ));
+            tell_left(self.target, &self.namespace, &error);
         }
     }
+}
+
+/// Asks whether what is to be created may be removed again.
+async fn may_remove(target: &Target<'_>) -> Result<()> {
+    let review: SelfSubjectAccessReview = serde_json::from_value(json!({
+        "spec": {"resourceAttributes": {"verb": "delete", "resource": "namespaces"}},
+    }))?;
+    let asked = Api::all(target.workload.clone())
+        .create(&PostParams::default(), &review)
+        .await;
+    // Who cannot be told is told when it comes to it.
+    let denied = asked.is_ok_and(|review| review.status.is_some_and(|status| !status.allowed));
+    ensure!(
+        !denied,
+        "may not delete namespaces: nothing is created that could not be removed"
+    );
+    Ok(())
 }
 
 /// Asks for the namespace's removal; the cluster carries it out on its own.
@@ -109,34 +134,31 @@ async fn remove(target: &Target<'_>, namespace: &str) -> Result<()> {
     let removal = target.context.scaled(REMOVAL);
     let asked = tokio::time::timeout(removal, api.delete(namespace, &params)).await;
     match asked.context("the API server does not answer")? {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error.into()),
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        Err(error) => return Err(error.into()),
     }
+    target.shared.namespaces().remove(namespace);
+    Ok(())
 }
 
-/// Removes every check namespace of the run that is still there.
+fn tell_left(target: &Target<'_>, namespace: &str, error: &anyhow::Error) {
+    let remedy = if target.management.is_some() {
+        "`stackgate clean` removes it".to_owned()
+    } else {
+        format!("remove it with: kubectl delete namespace {namespace}")
+    };
+    target.context.note(format!(
+        "failed to remove the check namespace {namespace}: {error:#}; {remedy}"
+    ));
+}
+
+/// Removes what checks of the round created and could not remove any more.
 pub async fn sweep(target: &Target<'_>) {
-    let api: Api<Namespace> = Api::all(target.workload.clone());
-    let mine = ListParams::default().labels(&format!("{RUN}={},{CHECK}", target.context.run));
-    let listed = tokio::time::timeout(target.context.scaled(REMOVAL), api.list(&mine)).await;
-    let failed = |why: String| {
-        target.context.note(format!(
-            "failed to look for check namespaces to remove: {why}; `stackgate clean` removes them"
-        ));
-    };
-    let namespaces = match listed {
-        Ok(Ok(namespaces)) => namespaces,
-        Ok(Err(error)) => return failed(error.to_string()),
-        Err(_) => return failed("the API server does not answer".to_owned()),
-    };
-    for namespace in namespaces {
-        let name = namespace.metadata.name.unwrap_or_default();
-        if namespace.metadata.deletion_timestamp.is_some() || !is_name(&name) {
-            continue;
-        }
-        if let Err(error) = remove(target, &name).await {
-            failed(format!("{name}: {error:#}"));
+    let left = target.shared.namespaces().clone();
+    for namespace in left {
+        if let Err(error) = remove(target, &namespace).await {
+            tell_left(target, &namespace, &error);
         }
     }
 }
@@ -144,20 +166,12 @@ pub async fn sweep(target: &Target<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::world::{World, list, refusal};
+    use crate::checks::world::{World, refusal};
 
     /// An API server that creates and deletes whatever is asked for, accounts only if `accounts`.
     fn world(accounts: bool) -> World {
         World::new(move |method, path| match method {
             "POST" if path.contains("serviceaccounts") && !accounts => refusal(403, "Forbidden"),
-            "GET" => list(
-                "NamespaceList",
-                json!([
-                    {"metadata": {"name": "stackgate-check-00000001"}},
-                    {"metadata": {"name": "stackgate-check-00000002", "deletionTimestamp": "2026-05-01T10:00:00Z"}},
-                    {"metadata": {"name": "not-a-checks-name"}},
-                ]),
-            ),
             _ => (200, json!({"metadata": {"name": "n"}})),
         })
     }
@@ -215,14 +229,59 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_sweep_removes_what_the_run_left_and_nothing_else() {
+    async fn a_sweep_removes_what_was_cut_off_and_nothing_else() {
         let world = world(true);
-        sweep(&world.target()).await;
-        let run = world.context.run.as_str();
-        let listed = format!(
-            "GET /api/v1/namespaces?&labelSelector=stackgate%2Frun%3D{run}%2Cstackgate%2Fcheck"
+        let target = world.target();
+        let removed = Sandbox::create(&target, "c").await.unwrap();
+        removed.around(async { Ok(()) }).await.unwrap();
+        let cut_off = Sandbox::create(&target, "c").await.unwrap();
+        let name = cut_off.namespace.clone();
+        drop(cut_off);
+        sweep(&target).await;
+        assert_eq!(
+            deleted(&world)[1..],
+            [format!("DELETE /api/v1/namespaces/{name}?")]
         );
-        let delete = "DELETE /api/v1/namespaces/stackgate-check-00000001?".to_owned();
-        assert_eq!(world.requests(), [listed, delete]);
+        sweep(&target).await;
+        assert_eq!(deleted(&world).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_created_that_could_not_be_removed() {
+        let world = World::new(|_, _| (201, json!({"spec": {}, "status": {"allowed": false}})));
+        let error = Sandbox::create(&world.target(), "c").await.err().unwrap();
+        assert!(
+            error.to_string().starts_with("may not delete namespaces"),
+            "{error}"
+        );
+        let asked = world.requests();
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert!(asked[0].contains("selfsubjectaccessreviews"), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_created_is_not_removed() {
+        let world = World::new(|_, _| refusal(403, "Forbidden"));
+        let target = world.target();
+        assert!(Sandbox::create(&target, "c").await.is_err());
+        sweep(&target).await;
+        assert!(deleted(&world).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_removed_is_told_with_the_way_to_do_it() {
+        let world = World::new(|method, _| match method {
+            "DELETE" => refusal(500, "InternalError"),
+            _ => (200, json!({"metadata": {"name": "n"}})),
+        });
+        let target = world.target();
+        let sandbox = Sandbox::create(&target, "c").await.unwrap();
+        let name = sandbox.namespace.clone();
+        sandbox.around(async { Ok(()) }).await.unwrap();
+        let told = format!("{:?}", world.events());
+        assert!(
+            told.contains(&format!("kubectl delete namespace {name}")),
+            "{told}"
+        );
     }
 }

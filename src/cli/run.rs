@@ -6,8 +6,8 @@ use anyhow::anyhow;
 use jiff::civil::Date;
 use tempfile::TempDir;
 
-use super::args::{EngineKind, RehearsalArgs, RunArgs};
-use super::conduct::Conduct;
+use super::args::{EngineKind, RehearsalArgs, RunArgs, SummaryFormat};
+use super::conduct::{Conduct, free};
 use super::engine::{Wanted, own_suites};
 use super::exit::Failure;
 use super::stacks;
@@ -113,6 +113,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         judged_on: run.now,
         virtual_time: rehearses && !run.rehearsal.real_time,
         rehearsal,
+        format: SummaryFormat::Plain,
     };
     conduct.run(async |context| gate::run(&plan, &context, &*engine).await)
 }
@@ -169,15 +170,6 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
         let missing = problems.into_iter().map(|problem| problem.what);
         chosen(EngineKind::Embedded, missing.collect())
     }
-}
-
-/// A folder that is not there yet: the same seed gives the same name again.
-fn free(reports: &Path, name: &str) -> PathBuf {
-    let numbered = (2..).map(|number| reports.join(format!("{name}-{number}")));
-    std::iter::once(reports.join(name))
-        .chain(numbered)
-        .find(|folder| !folder.exists())
-        .unwrap_or_else(|| reports.join(name))
 }
 
 /// A word as a shell takes it.

@@ -29,6 +29,9 @@ pub const SECRET: Kind = Kind::new("", "v1", "Secret", "secrets");
 pub const NODE: Kind = Kind::new("", "v1", "Node", "nodes");
 /// `Pod`.
 pub const POD: Kind = Kind::new("", "v1", "Pod", "pods");
+/// `EndpointSlice`.
+pub const ENDPOINT_SLICE: Kind =
+    Kind::new("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
 /// `Deployment`.
 pub const DEPLOYMENT: Kind = Kind::new("apps", "v1", "Deployment", "deployments");
 /// `DaemonSet`.

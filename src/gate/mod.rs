@@ -1,6 +1,7 @@
 //! One run from preflight to teardown: phases, upgrade, comparison, verdict.
 
 mod causes;
+mod check;
 mod clusters;
 mod comparison;
 mod finished;
@@ -12,5 +13,6 @@ mod run;
 mod topology;
 mod trouble;
 
+pub use check::{CheckPlan, check};
 pub use plan::{Keep, Plan, namespace};
 pub use run::{Ending, run};
