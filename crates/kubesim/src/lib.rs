@@ -19,6 +19,7 @@ pub mod logs;
 mod matching;
 pub mod network;
 mod object;
+mod patch;
 pub mod protobuf;
 mod pulse;
 pub mod random;
