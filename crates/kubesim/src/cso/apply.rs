@@ -8,7 +8,7 @@ use super::kinds::ACCOUNT;
 use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::object::{list, name, namespace, text};
-use crate::registry::{Deletion, Write};
+use crate::registry::{Applied, Deletion, Write};
 use crate::resource::{GroupResource, Resource};
 
 /// The field manager of what it applies.
@@ -61,33 +61,19 @@ fn served(cluster: &Cluster, object: &Value) -> Result<std::sync::Arc<Resource>,
 /// Those of the API.
 pub(super) fn apply(cluster: &Cluster, object: &Value, space: &str) -> Result<(), ApiError> {
     let resource = served(cluster, object)?;
-    let mut object = labelled(object.clone());
-    if resource.namespaced {
-        let own = namespace(&object);
-        if !own.is_empty() && own != space {
-            return Err(ApiError::bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request",
-            ));
-        }
-        object["metadata"]["namespace"] = json!(space);
-    }
-    let stored = resource.api_version(&resource.storage);
-    let object = cluster
-        .api()
-        .catalogue()
-        .convert(&resource.id, object, &stored)?;
-    put(cluster, &resource.id, object)
-}
-
-fn put(cluster: &Cluster, id: &GroupResource, object: Value) -> Result<(), ApiError> {
-    let api = cluster.api();
-    let write = Write::by(FIELD_MANAGER);
-    let Some(live) = api.get(id, namespace(&object), name(&object)) else {
-        return api.create(id, object, &write).map(drop);
+    let object = labelled(object.clone());
+    let named = name(&object).to_owned();
+    let to = Applied {
+        namespace: if resource.namespaced { space } else { "" },
+        name: &named,
+        force: true,
     };
-    let mut merged = (*live).clone();
-    json_patch::merge(&mut merged, &object);
-    api.update(id, merged, &write).map(drop)
+    let write = Write {
+        version: Some(text(&object, "/apiVersion").to_owned()),
+        ..Write::by(FIELD_MANAGER)
+    };
+    let applied = cluster.api().apply(&resource.id, object, to, &write);
+    applied.map(drop)
 }
 
 /// Deletes one object, in the namespace that it was rendered with; that it is gone is fine.

@@ -34,6 +34,12 @@ impl RuntimeExtension for Operator {
         if self.down_for().is_some() {
             return HookAnswer::Failure(unreachable("hookserver-service"));
         }
+        let class = text(cluster, "/spec/topology/classRef/name");
+        let metadata = self.releases().metadata(&names::of_class(class));
+        if metadata.is_ok_and(|metadata| !metadata.staged) {
+            // One chart for all is applied when the class changes, whatever hooks there are.
+            return HookAnswer::Success;
+        }
         match hook {
             Hook::AfterControlPlaneInitialized => {
                 // Cluster API does not listen to the answer.
@@ -73,11 +79,6 @@ impl Operator {
                 addon_name(own)
             ));
         };
-        let staged = self.releases().metadata(&names::of_class(class));
-        if staged.is_ok_and(|metadata| !metadata.staged) {
-            // One chart for all is applied when the class changes, whatever hooks there are.
-            return HookAnswer::Success;
-        }
         // The note is made although the patch may fail.
         if text(&addon, "/spec/hook") != UPGRADED && self.note_hook(space, own, class) {
             drop(set(management, cluster, UPGRADED));

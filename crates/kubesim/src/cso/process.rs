@@ -40,7 +40,7 @@ pub enum Fault {
     PrunesFirstStage,
     /// It restarts once, right after the stages of an upgrade are done (cluster-stack-operator#272).
     RestartsWhenDone,
-    /// It restarts once, between two stages of an upgrade.
+    /// It restarts once, between two stages of an upgrade: the hook is forgotten all the same.
     RestartsMidway,
     /// The hook is not cleared when its stages are done (cluster-stack-operator#212).
     KeepsHook,

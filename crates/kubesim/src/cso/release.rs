@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Operator;
 use super::apply::{apply_all, may_in_class};
-use super::kinds::{MANAGER, RELEASES, errs, fails, holds, sum_up};
+use super::kinds::{MANAGER, RELEASES, errs, holds, sum_up};
 use super::names::{self};
 use super::process::{Fault, is_start};
 use super::stack::{FINALIZER, RESYNC, classes};
@@ -23,8 +23,6 @@ use crate::store::Change;
 const MINUTE: Duration = Duration::from_mins(1);
 /// Until objects that could not be applied are tried again.
 const APPLY: Duration = Duration::from_secs(20);
-/// How long a download takes.
-const DOWNLOAD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
 /// The controller.
 pub(super) struct ReleaseController(pub(super) Operator);
@@ -61,8 +59,7 @@ impl Controller for ReleaseController {
         }
         let now = api.clock().stamp();
         let mut release = (*stored).clone();
-        let pause = cx.random.between(DOWNLOAD.0, DOWNLOAD.1);
-        let next = self.bring(cx.cluster, &mut release, pause, &now);
+        let next = self.bring(cx.cluster, &mut release, &now);
         sum_up(&mut release, &now);
         api.modify(&RELEASES, &key.namespace, &key.name, MANAGER, |live| {
             live["status"] = release["status"].clone();
@@ -84,33 +81,10 @@ fn leave(management: &Cluster, release: &Value) -> Result<Next, ApiError> {
 }
 
 impl ReleaseController {
-    fn bring(
-        &self,
-        management: &Cluster,
-        release: &mut Value,
-        download: Duration,
-        now: &str,
-    ) -> Next {
+    fn bring(&self, management: &Cluster, release: &mut Value, now: &str) -> Next {
         let tag = name(release).to_owned();
         holds(release, "AssetsClientAPIAvailable", now);
         if !self.0.is_downloaded(&tag) {
-            let asked = release["status"]["conditions"]
-                .as_array()
-                .is_some_and(|all| {
-                    all.iter()
-                        .any(|one| one["reason"] == "ReleaseAssetsNotDownloadedYet")
-                });
-            if !asked {
-                let message = "release assets are not downloaded yet";
-                fails(
-                    release,
-                    "ClusterStackReleaseDownloaded",
-                    "ReleaseAssetsNotDownloadedYet",
-                    message,
-                    now,
-                );
-                return Next::After(download);
-            }
             if !self.0.acquire() {
                 // Whoever holds the mutex never lets it go: the one worker waits for ever.
                 return Next::Change;

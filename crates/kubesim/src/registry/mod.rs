@@ -4,6 +4,7 @@
 mod apply;
 mod deletion;
 mod eviction;
+mod immutable;
 mod namespaces;
 mod write;
 

@@ -225,6 +225,7 @@ impl Registry {
             Some(&old.value),
             write,
         )?;
+        super::immutable::unchanged(&resource, &object, &old.value)?;
         let managed = match claim {
             Claim::ByWrite => self.reclaimed(&resource, &old, &object, write),
             Claim::Given(managed) => managed,
