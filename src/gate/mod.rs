@@ -6,11 +6,13 @@ mod comparison;
 mod finished;
 mod journey;
 mod named;
+mod operator;
 mod phases;
 mod plan;
 mod run;
 mod topology;
 mod trouble;
+mod truth;
 
 pub use plan::{Keep, Plan, namespace};
 pub use run::{Ending, run};

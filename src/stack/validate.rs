@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::problem::Problems;
-use super::spec::{
-    Accepted, ClusterApiVersion, ClusterSpec, Network, Releases, StackFile,
-};
+use super::spec::{Accepted, ClusterApiVersion, ClusterSpec, Network, Releases, StackFile};
 use super::values::{Cidr, Version};
 use super::yaml::Source;
 

@@ -180,7 +180,7 @@ impl EmbeddedEngine {
         match fault {
             OperatorFault::Own(fault) => self.hit_operator(fault),
             OperatorFault::Remembers => {
-                for (operator, classes) in &self.operator {
+                if let Some((operator, classes)) = &self.operator {
                     for class in classes {
                         let cluster = &self.options.workload_cluster;
                         operator.note_hook(&self.namespace(), cluster, class);

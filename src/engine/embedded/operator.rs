@@ -72,7 +72,10 @@ impl cso::Releases for Registry {
 
     fn has_overwrite(&self, tag: &str, chart: &str) -> bool {
         let charts = self.of(tag).map(|release| release.addons.charts());
-        charts.into_iter().flatten().any(|(name, addon)| name == chart && addon.overwrite.is_some())
+        charts
+            .into_iter()
+            .flatten()
+            .any(|(name, addon)| name == chart && addon.overwrite.is_some())
     }
 
     fn addon(
@@ -102,7 +105,9 @@ impl cso::Releases for Registry {
 
     fn holds(&self, expression: &str, objects: &[(String, Arc<Value>)]) -> Result<bool, String> {
         let condition = cel::Condition::parse(expression).map_err(|error| error.to_string())?;
-        let objects = objects.iter().map(|(key, object)| (key.as_str(), &**object));
+        let objects = objects
+            .iter()
+            .map(|(key, object)| (key.as_str(), &**object));
         condition.holds(objects).map_err(|error| error.to_string())
     }
 }

@@ -56,7 +56,11 @@ pub(super) fn drift(cluster: &Cluster) {
     let owned = [("clusterstack.x-k8s.io/instance", "owned")];
     let api = cluster.api();
     let first = api.labelled(&DEPLOYMENTS, Some("kube-system"), &owned);
-    for name in first.iter().take(1).filter_map(|one| one["metadata"]["name"].as_str()) {
+    for name in first
+        .iter()
+        .take(1)
+        .filter_map(|one| one["metadata"]["name"].as_str())
+    {
         // As in `create`.
         let _ = api.delete(&DEPLOYMENTS, "kube-system", name, &Deletion::default());
     }

@@ -76,7 +76,8 @@ impl Release {
         let Some(addon) = self.addons.charts.get(chart) else {
             return Err(self.invalid(Problem::new(&self.folder, format!("there is no {what}"))));
         };
-        let template = values_of.and_then(|other| self.addons.charts.get(other)?.overwrite.as_ref());
+        let template =
+            values_of.and_then(|other| self.addons.charts.get(other)?.overwrite.as_ref());
         let values = match template {
             Some(overwrite) => self.values(overwrite, context)?,
             None => Map::new(),

@@ -10,7 +10,7 @@ use super::super::releases::{Action, Objects, RenderError, Stage, Wait};
 use super::{AGAIN, Stop, Visit};
 use crate::capi::resource_in;
 use crate::cluster::Cluster;
-use crate::object::{list, text};
+use crate::object::{condition, list, text};
 
 const PENDING: &str = "Pending";
 const BEFORE: &str = "waitingForPreCondition";
@@ -196,6 +196,9 @@ impl Visit<'_> {
             .collect();
         if wrong.is_empty() {
             forget(&mut self.addon, objects);
+            if condition(&self.addon, "HelmChartDeleted").is_some() {
+                holds(&mut self.addon, "HelmChartDeleted", &self.now);
+            }
             return Ok(());
         }
         let message = format!("failed to delete objects: {}", wrong.join("; "));
