@@ -281,14 +281,15 @@ fn differences(goal: &Goal, management: &View, truth: &Truth) -> Option<(Duratio
         return None;
     }
     let mut found = truth.differences();
-    // What was there and is gone says most, then what should be there.
+    // What was there and is gone says most, then what should be there; and of these, what runs.
     let rank = |wrong| match wrong {
         Wrong::Deleted => 0,
         Wrong::Behind => 1,
         Wrong::Missing => 2,
         Wrong::Kept => 3,
     };
-    found.sort_by_key(|one| rank(one.wrong));
+    let runs = |kind: &str| ["Deployment", "DaemonSet", "StatefulSet"].contains(&kind);
+    found.sort_by_key(|one| (rank(one.wrong), !runs(&one.blocker.object.kind)));
     let first = found.first()?;
     let (cause, what) = match first.wrong {
         Wrong::Deleted => ("addon-deleted", "is gone although the release has it"),
