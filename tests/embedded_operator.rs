@@ -95,15 +95,22 @@ fn the_next_version_of_the_same_kubernetes_is_open() {
 
 #[test]
 fn one_chart_for_all_is_open_and_closed_where_it_is_left_behind() {
-    let single = || {
+    let same_addons = || {
         Variant::from("docker-demo")
             .single_chart(N)
             .single_chart(N1)
+    };
+    let single = || {
+        same_addons().edit(N1, "metadata.yaml", |text| {
+            text.replace("clusterAddon: v1", "clusterAddon: v2")
+        })
     };
     open(&on(single(), &[]));
     // SovereignCloudStack/cluster-stacks#202
     let finding = closed(&on(single(), &["addon-left-behind"]), "addon-left-behind");
     assert_eq!(finding.object.to_string(), "DaemonSet kube-system/kindnet");
+    // An addon version that stays tells the operator that there is nothing to do.
+    closed(&on(same_addons(), &[]), "addon-left-behind");
 }
 
 #[test]
