@@ -84,6 +84,37 @@ fn the_demo_is_open_and_the_same_seed_tells_the_same() {
 }
 
 #[test]
+fn accidents_of_the_connection_change_nothing() {
+    for fault in [
+        "api-server-away",
+        "watch-cut",
+        "event-lost",
+        "gone",
+        "conflict",
+        "throttled",
+        "slow",
+    ] {
+        open(&demo(&[fault]));
+    }
+}
+
+#[test]
+fn what_is_not_the_operators_fault_is_not_blamed_on_it() {
+    closed(&demo(&["drain-blocked"]), "drain-blocked-by-budget");
+    closed(&demo(&["image-pull-fails"]), "image-not-available");
+    closed(&demo(&["certificate-expired"]), "certificate-expired");
+    // The addons' pods cannot be created, and the stage after them waits.
+    let finding = closed(&demo(&["webhook-down"]), "addons-not-applied");
+    assert!(
+        finding
+            .message
+            .contains("stage metrics-server is waitingForPreCondition"),
+        "{}",
+        finding.message
+    );
+}
+
+#[test]
 fn the_next_version_of_the_same_kubernetes_is_open() {
     let variant = Variant::from("docker-demo").next_version(N, N2).edit(
         N2,

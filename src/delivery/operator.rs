@@ -171,10 +171,12 @@ pub fn unclaimed(view: &View, namespace: &str, cluster: &str, class: &str) -> Ve
     };
     let mut blockers = unmet(&addon);
     let said = |what: String| addon.blocker(what);
-    let at = addon.str("/spec/clusterStack");
-    if at != class {
-        let at = if at.is_empty() { "not set" } else { at };
-        blockers.push(said(format!("/spec/clusterStack is {at}, not {class}")));
+    for stage in addon.array("/status/stages") {
+        let text = |field: &str| stage[field].as_str().unwrap_or_default().to_owned();
+        // Those that are done say nothing of what is waited for.
+        if text("phase") != "done" {
+            blockers.push(said(format!("stage {} is {}", text("name"), text("phase"))));
+        }
     }
     let hook = addon.str("/spec/hook");
     if !hook.is_empty() {
@@ -186,10 +188,13 @@ pub fn unclaimed(view: &View, namespace: &str, cluster: &str, class: &str) -> Ve
     {
         blockers.extend(addon.unless_true("HelmChartApplied"));
     }
-    for stage in addon.array("/status/stages") {
-        let (name, phase) = (&stage["name"], &stage["phase"]);
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        blockers.push(said(format!("stage {} is {}", text(name), text(phase))));
+    let at = addon.str("/spec/clusterStack");
+    if at != class {
+        let at = if at.is_empty() { "not set" } else { at };
+        blockers.push(said(format!("/spec/clusterStack is {at}, not {class}")));
+    }
+    if blockers.is_empty() && !addon.array("/status/stages").is_empty() {
+        blockers.push(said("status.stages is not empty".to_owned()));
     }
     if addon.at("/status/ready").and_then(Value::as_bool) != Some(true) {
         blockers.push(said("status.ready is not true".to_owned()));

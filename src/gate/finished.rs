@@ -29,7 +29,7 @@ pub struct Goal {
     pub workers: i64,
     /// The addon workloads of the release that have to be rolled out.
     pub workloads: Vec<ObjectRef>,
-    /// The Kubernetes version that it comes from, in an upgrade.
+    /// The Kubernetes version that it comes from, in an upgrade that a hook holds until its addons are there.
     pub from: Option<String>,
     /// Whether the Cluster Stack Operator brings the addons, and has to say that it has.
     pub operator: bool,

@@ -22,6 +22,10 @@ use crate::engine::Management;
 use crate::record::{Blocker, Finding, ObjectRef};
 use crate::stack::{Delivery, Hook, Release, ReleaseError};
 
+/// How long the workload cluster may take to tell its kinds before an upgrade: who does not answer for
+/// longer is looked at while nodes are waited for.
+const KINDS: Duration = Duration::from_secs(45);
+
 /// The workload cluster, arrived at a release.
 pub(super) struct Workload {
     pub(super) client: Client,
@@ -221,7 +225,8 @@ impl Run<'_> {
         let mut prepared = self
             .prepare(management, release, Hook::BeforeClusterUpgrade)
             .await?;
-        prepared.goal.from = Some(workload.goal.version.clone());
+        let held = self.operated() && release.addons.is_staged();
+        prepared.goal.from = held.then(|| workload.goal.version.clone());
         let (client, before) = (&workload.client, &workload.addons);
         let mut seen = Seen {
             goal: &prepared.goal,
@@ -289,7 +294,8 @@ impl Run<'_> {
             before: &before,
         };
         let left = self.phases.left();
-        let truth = Truth::watch(self.context, client, expected, complete, left).await?;
+        let deadline = if complete { left } else { left.min(KINDS) };
+        let truth = Truth::watch(self.context, client, expected, complete, deadline).await?;
         Ok(Some(truth))
     }
 
@@ -297,10 +303,13 @@ impl Run<'_> {
     async fn nodes(&self, what: &str, seen: Seen<'_>) -> Result<(), Trouble> {
         self.arrive(what, seen, |blockers| {
             blockers.retain(|blocker| {
-                matches!(blocker.object.kind.as_str(), "Node" | "Machine")
+                let kind = blocker.object.kind.as_str();
+                matches!(kind, "Node" | "Machine" | "ClusterAddon")
                     || blocker.condition.contains("nodes for")
                     || blocker.condition.contains("Machines, ")
             });
+            // What nodes wait for: without addons none is Ready, or moves on.
+            blockers.sort_by_key(|blocker| blocker.object.kind != "ClusterAddon");
         })
         .await
     }

@@ -168,7 +168,8 @@ fn passed_hook(goal: &Goal, management: &View, addon: &Object) -> Option<(Durati
             && plane.str("/spec/version") == goal.version
     })?;
     let at = addon.str("/spec/clusterStack");
-    // A new Cluster has none before its first addons, and one of the same version is not held by a hook.
+    // A new Cluster has none before its first addons, and one of the same version or of a release without
+    // stages is not held by a hook.
     if at.is_empty()
         || at == goal.class
         || !addon.str("/spec/hook").is_empty()
@@ -281,12 +282,14 @@ fn differences(goal: &Goal, management: &View, truth: &Truth) -> Option<(Duratio
         return None;
     }
     let mut found = truth.differences();
+    // What is on its way out is waited for.
+    found.retain(|one| one.wrong != Wrong::Leaving);
     // What was there and is gone says most, then what should be there; and of these, what runs.
     let rank = |wrong| match wrong {
         Wrong::Deleted => 0,
         Wrong::Behind => 1,
         Wrong::Missing => 2,
-        Wrong::Kept => 3,
+        Wrong::Kept | Wrong::Leaving => 3,
     };
     let runs = |kind: &str| ["Deployment", "DaemonSet", "StatefulSet"].contains(&kind);
     found.sort_by_key(|one| (rank(one.wrong), !runs(&one.blocker.object.kind)));
@@ -295,7 +298,7 @@ fn differences(goal: &Goal, management: &View, truth: &Truth) -> Option<(Duratio
         Wrong::Deleted => ("addon-deleted", "is gone although the release has it"),
         Wrong::Behind => ("addon-left-behind", "was left behind"),
         Wrong::Missing => ("addon-missing", "was never created"),
-        Wrong::Kept => ("addon-not-pruned", "was not removed"),
+        Wrong::Kept | Wrong::Leaving => ("addon-not-pruned", "was not removed"),
     };
     let message = format!(
         "{} {what}, while the operator says that the addons of {} are applied: {}",

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use kube::Client;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -28,6 +27,8 @@ pub enum Wrong {
     Deleted,
     /// It is there, though only the release before has it.
     Kept,
+    /// It is still there, but on its way out.
+    Leaving,
 }
 
 /// An object that is not what the release renders.
@@ -62,11 +63,12 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// Starts to watch. Objects whose kinds are not served are left out unless `complete`: while a
-    /// release is on its way, so may be the definitions that it brings.
+    /// Starts to watch. Objects whose kinds are not served, or not told within `deadline` (scaled by the
+    /// context), are left out unless `complete`: while a release is on its way, so may be the definitions
+    /// that it brings.
     ///
     /// # Errors
-    /// When the workload cluster does not tell its kinds within `deadline` (scaled by the context).
+    /// When the workload cluster does not tell its kinds in time, and all are asked for.
     pub async fn watch(
         context: &Context,
         client: &Client,
@@ -77,8 +79,12 @@ impl Truth {
         let until = Instant::now() + context.scaled(deadline);
         let applier = Applier::new("workload", client.clone());
         let mut rendered = Vec::new();
+        let kind = async |object: &Value| match kind(context, &applier, object, until).await {
+            Err(Trouble::Stack { .. }) if !complete => Ok(None),
+            told => told,
+        };
         for object in expected.rendered {
-            let kind = kind(context, &applier, object, until).await?;
+            let kind = kind(object).await?;
             let same = |other: &&Value| place(other) == place(object);
             let before = expected.before.iter().any(|other| same(&other));
             if complete || kind.is_some() {
@@ -87,7 +93,7 @@ impl Truth {
         }
         let mut dropped = Vec::new();
         for object in expected.dropped {
-            let kind = kind(context, &applier, object, until).await?;
+            let kind = kind(object).await?;
             dropped.extend(kind.map(|kind| (kind, object.clone())));
         }
         let mut kinds: Vec<&Kind> = rendered
@@ -142,15 +148,14 @@ impl Truth {
         }
         for (kind, object) in &self.dropped {
             if let Some(live) = self.live(kind, object) {
-                let what = if live.is_deleting() {
-                    "being deleted".to_owned()
+                let (wrong, what) = if live.is_deleting() {
+                    (Wrong::Leaving, "being deleted".to_owned())
                 } else {
-                    format!("still there, though {} does not have it", self.tag)
+                    let what = format!("still there, though {} does not have it", self.tag);
+                    (Wrong::Kept, what)
                 };
-                found.push(Difference {
-                    wrong: Wrong::Kept,
-                    blocker: live.blocker(what),
-                });
+                let blocker = live.blocker(what);
+                found.push(Difference { wrong, blocker });
             }
         }
         found
@@ -207,8 +212,10 @@ async fn kind(
         match applier.kind(object).await {
             Ok(kind) => return Ok(kind),
             Err(error) if Instant::now() >= until => {
-                let asked = Err(error).context("failed to ask the workload cluster for its kinds");
-                return asked.map_err(Trouble::Infrastructure);
+                // The workload cluster is the stack's own work.
+                let message =
+                    format!("failed to ask the workload cluster for its kinds: {error:#}");
+                return Err(Trouble::stack(message));
             }
             Err(_) => tokio::select! {
                 biased;

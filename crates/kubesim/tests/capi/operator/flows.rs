@@ -173,3 +173,24 @@ async fn three_releases_in_one_life_and_back_to_one_place() {
     let space = world.get(&cso::ADDONS, "cluster-addon-c1");
     assert_eq!(space["metadata"]["namespace"], SPACE);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_release_that_is_broken_is_mended_by_the_next_one() {
+    let world = World::new().await;
+    let mut broken = release("v1.34.3", "v1");
+    let thing = json!({"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}});
+    broken.charts.get_mut("cni").unwrap().objects = vec![thing];
+    world.registry.put(N, broken);
+    world.provide().await;
+    world.create_cluster().await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let (_, reason, message) = condition(&world.addon(), "HelmChartApplied");
+    assert_eq!(reason, "FailedToApplyObjects");
+    assert!(
+        message.contains("no matches for kind \"Thing\""),
+        "{message}"
+    );
+    world.move_to(SAME, "v1.34.3").await.unwrap();
+    world.applied(SAME).await;
+    assert_eq!(data(&world), "v2");
+}
