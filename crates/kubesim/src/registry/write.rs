@@ -8,7 +8,7 @@ use super::{Registry, namespaces};
 use crate::admission::Operation;
 use crate::authorization::User;
 use crate::error::ApiError;
-use crate::object::{is_deleting, list};
+use crate::object::{is_deleting, is_same, list};
 use crate::resource::builtin::NAMESPACES;
 use crate::resource::{GroupResource, Resource};
 use crate::store::{Stored, lock};
@@ -215,7 +215,7 @@ impl Registry {
             Claim::ByWrite => true,
             Claim::Given(managed) => *managed == *old.managed,
         };
-        if same && object == *old.value {
+        if same && is_same(&object, &old.value) {
             return Ok(old);
         }
         self.ask(
@@ -268,7 +268,7 @@ impl Registry {
                 .ok_or_else(|| ApiError::not_found(id, name))?;
             let mut new = (*old.value).clone();
             change(&mut new);
-            if new == *old.value {
+            if is_same(&new, &old.value) {
                 return Ok(old);
             }
             match self.update(id, new, &write) {
