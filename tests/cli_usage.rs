@@ -60,6 +60,8 @@ fn each_command_has_its_own_help() {
     Options:
           --engine <ENGINE>           Where clusters come from [default: kind where this machine is
                                       ready for it, else embedded] [possible values: kind, embedded]
+          --delivery <DELIVERY>       How releases reach the clusters [default: as stack.yaml says]
+                                      [possible values: direct, operator]
           --management <MODE> [NAME]  The management cluster: `fresh` is made and removed, `keep NAME`
                                       is made and stays, `reuse NAME` stayed from an earlier run
           --keep <KEEP>               Whether to keep the clusters at the end [default: never] [possible

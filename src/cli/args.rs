@@ -10,7 +10,7 @@ use super::scs_check::ScsCheckArgs;
 use crate::engine::embedded::faults::Injected;
 use crate::gate;
 use crate::record::RunId;
-use crate::stack::Label;
+use crate::stack::{Delivery, Label};
 
 /// Decides whether a cluster stack may be released: deploys release N, checks it, upgrades it to N+1,
 /// checks again, compares, and answers with an exit code.
@@ -72,6 +72,9 @@ pub struct RunArgs {
     pub stack: Option<PathBuf>,
     #[command(flatten)]
     pub engine: RunEngineArgs,
+    /// How releases reach the clusters [default: as stack.yaml says]
+    #[arg(long, value_enum)]
+    pub delivery: Option<DeliveryKind>,
     /// The management cluster: `fresh` is made and removed, `keep NAME` is made and stays,
     /// `reuse NAME` stayed from an earlier run
     #[arg(long, num_args = 1..=2, value_names = ["MODE", "NAME"])]
@@ -287,6 +290,24 @@ impl EngineKind {
         match self {
             Self::Kind => "kind",
             Self::Embedded => "embedded",
+        }
+    }
+}
+
+/// How releases reach the clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeliveryKind {
+    /// stackgate renders the charts and applies them
+    Direct,
+    /// The Cluster Stack Operator does; with simulated clusters only
+    Operator,
+}
+
+impl From<DeliveryKind> for Delivery {
+    fn from(kind: DeliveryKind) -> Self {
+        match kind {
+            DeliveryKind::Direct => Self::Direct,
+            DeliveryKind::Operator => Self::Operator,
         }
     }
 }

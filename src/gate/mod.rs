@@ -7,11 +7,13 @@ mod comparison;
 mod finished;
 mod journey;
 mod named;
+mod operator;
 mod phases;
 mod plan;
 mod run;
 mod topology;
 mod trouble;
+mod truth;
 
 pub use check::{CheckPlan, check};
 pub use plan::{Keep, Plan, namespace};

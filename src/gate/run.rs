@@ -122,16 +122,17 @@ impl Run<'_> {
             .await?;
         self.phases
             .run(Phase::Release, timeouts.release.get(), async {
-                self.provide(&management, from).await?;
+                self.provide(&management, &[from]).await?;
                 Ok(((), Some(format!("ClusterClass {}", from.class_name))))
             })
             .await?;
-        let view = clusters::watch_management(self.context, &management);
+        let view =
+            clusters::watch_management(self.context, &management, self.plan.stack.spec.delivery);
         let create = async {
             // N+1 is made available meanwhile; what is wrong with it is told when its turn comes.
             let (created, provided) = join(
                 self.create(&management, &view),
-                self.provide(&management, to),
+                self.provide(&management, &[from, to]),
             )
             .await;
             let (workload, message) = created?;
