@@ -106,8 +106,7 @@ async fn a_cluster_is_certified_without_creating_anything() {
       addons-live        skip    MUST     no release is given whose addons could be compared
       dns-resolves       skip    MUST     creates pods; --read-only
       machines-settled   skip    MUST     no management cluster is given
-      node-labels-kept   skip    MUST     without the management cluster it is not known which node replaces which
-    check passed: 9 passed, 4 skipped, 1 of them by --read-only
+    check passed: 8 passed, 3 skipped, 1 of them by --read-only
       reports/demo-[run]/junit.xml
       reports/demo-[run]/summary.json
       reports/demo-[run]/scs.yaml
@@ -116,7 +115,7 @@ async fn a_cluster_is_certified_without_creating_anything() {
       … preflight     at most 00:30
       ✓ preflight [time]   Kubernetes v1.35.0
       … check         at most 30:00
-      ✓ check [time]   9 passed, 4 skipped
+      ✓ check [time]   8 passed, 3 skipped
       … verdict       at most 00:30
       ✓ verdict [time]
     ");
@@ -468,7 +467,7 @@ async fn a_kubeconfig_that_does_not_do_is_told_and_nothing_is_created() {
     exit code 2
     --- stdout
     --- stderr
-    error: no suite `nope`: expected one of health, scs, or a file nope.yaml in suites
+    error: no suite `nope`: expected one of health, scs-light, upgrade, or a file nope.yaml in suites
 
     $ stackgate check --kubeconfig admin.yaml --ok-to-fail nope.yaml
     exit code 2
@@ -503,7 +502,6 @@ async fn the_rights_are_printed_without_any_cluster() {
       - events
       - nodes
       - persistentvolumeclaims
-      - persistentvolumes
       - pods
       verbs:
       - list

@@ -494,9 +494,15 @@ pub const PROOFS: &[Proof] = &[
 ];
 
 fn provisioner(world: &World, name: &str) {
-    world.change(&STORAGE_CLASSES, "", "standard", |class| {
-        class["provisioner"] = json!(name);
-    });
+    // Whose volumes a class makes never changes: it is another class of the same name.
+    let api = world.cluster.api();
+    let class = api.get(&STORAGE_CLASSES, "", "standard").unwrap();
+    let gone = Deletion::default();
+    api.delete(&STORAGE_CLASSES, "", "standard", &gone).unwrap();
+    let mut class = (*class).clone();
+    class["provisioner"] = json!(name);
+    class["metadata"]["resourceVersion"].take();
+    api.create(&STORAGE_CLASSES, class, &Write::by("test")).unwrap();
 }
 
 /// Labels the workers of a managed cluster.

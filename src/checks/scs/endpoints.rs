@@ -131,7 +131,7 @@ async fn ask(
                 .message
                 .contains("cannot get resource \"pods/proxy\"")
             {
-                bail!("failed to ask: {}", status.message);
+                return Err(kube::Error::Api(status)).with_context(|| format!("failed to get {path}"));
             }
             Ok(heard(&status.message))
         }
