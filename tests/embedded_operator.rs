@@ -81,6 +81,20 @@ fn the_demo_is_open_and_the_same_seed_tells_the_same() {
         _ => false,
     });
     assert!(blocked);
+    // For how long, the run tells as a wait and as a property.
+    let seconds = run.events.iter().find_map(|event| match &event.what {
+        What::WaitFinished { what, seconds, .. }
+            if what.ends_with("addons applied by the operator") =>
+        {
+            Some(*seconds)
+        }
+        _ => None,
+    });
+    assert!(seconds > Some(1.0), "{seconds:?}");
+    let told = run.events.iter().any(|event| {
+        matches!(&event.what, What::Property { name, .. } if name == "addons.applied-after")
+    });
+    assert!(told);
 }
 
 #[test]

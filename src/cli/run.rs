@@ -238,10 +238,10 @@ impl Run {
                 .iter()
                 .map(|one| format!("--fault {one}")),
         );
-        words.extend(self.now.map(|day| format!("--now {day}")));
         if let Some(delivery) = self.delivery {
             words.push(format!("--delivery {}", delivery.name()));
         }
+        words.extend(self.now.map(|day| format!("--now {day}")));
         if self.timeout_scale != 1.0 {
             words.push(format!("--timeout-scale {}", self.timeout_scale));
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kube::Client;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::causes::Causes;
 use super::finished::{self, Goal};
@@ -253,6 +254,17 @@ impl Run<'_> {
         )
         .await?;
         seen.truth = on_its_way.as_ref();
+        if self.operated() {
+            // For as long the hook before the upgrade keeps the nodes where they are.
+            let asked = Instant::now();
+            self.arrive("addons applied by the operator", seen, |blockers| {
+                blockers.retain(|blocker| blocker.object.kind == "ClusterAddon");
+            })
+            .await?;
+            let seconds = asked.elapsed().as_secs();
+            self.context
+                .property("addons.applied-after", format!("{seconds} s"));
+        }
         self.nodes("nodes upgraded", seen).await?;
         self.arrive("all settled", seen, |_| {}).await?;
         // Whatever kinds the release brings are served by now.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::civil::date;
 use kubesim::capi;
 use kubesim::kubelet::program::Crashing;
-use kubesim::registry::Deletion;
+use kubesim::registry::{Deletion, Write};
 use kubesim::resource::builtin::{
     CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES,
     SERVICES, STORAGE_CLASSES,
@@ -502,7 +502,8 @@ fn provisioner(world: &World, name: &str) {
     let mut class = (*class).clone();
     class["provisioner"] = json!(name);
     class["metadata"]["resourceVersion"].take();
-    api.create(&STORAGE_CLASSES, class, &Write::by("test")).unwrap();
+    api.create(&STORAGE_CLASSES, class, &Write::by("test"))
+        .unwrap();
 }
 
 /// Labels the workers of a managed cluster.

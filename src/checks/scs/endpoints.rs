@@ -131,7 +131,8 @@ async fn ask(
                 .message
                 .contains("cannot get resource \"pods/proxy\"")
             {
-                return Err(kube::Error::Api(status)).with_context(|| format!("failed to get {path}"));
+                return Err(kube::Error::Api(status))
+                    .with_context(|| format!("failed to get {path}"));
             }
             Ok(heard(&status.message))
         }

@@ -127,12 +127,19 @@ pub(super) fn apply_all(
     skip: bool,
     may: impl Fn(&Value) -> Result<(), ApiError>,
 ) -> Vec<String> {
+    // The operator asks for the kinds once: a definition among the objects comes too late for them.
+    let known: Vec<Result<(), ApiError>> = objects
+        .iter()
+        .map(|object| served(cluster, object).map(drop))
+        .collect();
     let mut wrong = Vec::new();
-    for object in objects {
+    for (object, known) in objects.iter().zip(known) {
         if skip && is_synced(owner, object) {
             continue;
         }
-        let outcome = may(object).and_then(|()| apply(cluster, object, space));
+        let outcome = may(object)
+            .and(known)
+            .and_then(|()| apply(cluster, object, space));
         if let Err(error) = &outcome {
             wrong.push(format!(
                 "{} {}: {}",
