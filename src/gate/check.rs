@@ -97,7 +97,7 @@ async fn ask(
         },
         phase: Phase::CheckBefore,
         place: &plan.place,
-        memory: &Memory::default(),
+        memory: &Memory::unasked(),
     };
     // It heeds an interruption by itself, and removes what its checks had created.
     let results = suite::run(&target, round).await;

@@ -19,16 +19,28 @@ const HIDDEN: &str = "(hidden)";
 
 /// What checks saw before the upgrade, by check; kept in memory alone.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<BTreeMap<String, Value>>);
+pub struct Memory {
+    kept: Mutex<BTreeMap<String, Value>>,
+    unasked: bool,
+}
 
 impl Memory {
+    /// That of a round after which no other one comes.
+    #[must_use]
+    pub fn unasked() -> Self {
+        Self {
+            unasked: true,
+            ..Self::default()
+        }
+    }
+
     fn keep(&self, check: &str, objects: Value) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(check.to_owned(), objects);
     }
 
     fn recall(&self, check: &str) -> Option<Value> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(check).cloned()
     }
 }
@@ -78,6 +90,15 @@ impl Parsed {
     }
 }
 
+/// Why a check is not judged where there is no other side.
+const COMPARES: &str = "it compares before with after: judged after the upgrade";
+
+/// Whether a check is about the difference between before and after alone.
+pub(super) fn only_compares(check: &CelCheck) -> bool {
+    let mut rules = check.rules.iter().map(Parsed::of);
+    rules.all(|rule| rule.is_ok_and(|rule| rule.compares))
+}
+
 /// Asks.
 pub(super) async fn run(
     target: &Target<'_>,
@@ -88,6 +109,10 @@ pub(super) async fn run(
 ) -> Result<Answer> {
     let rules: Vec<Parsed> = check.rules.iter().map(Parsed::of).collect::<Result<_>>()?;
     let comparing = rules.iter().any(|rule| rule.compares);
+    if memory.unasked && rules.iter().all(|rule| rule.compares) {
+        // No upgrade follows whose other side could be judged: nothing is asked.
+        return Ok(skip(COMPARES));
+    }
     let after = phase >= Phase::Upgrade;
     let old = memory.recall(id);
     let (cluster, client, namespace) = match (check.cluster, &target.management) {
@@ -214,8 +239,7 @@ impl Round<'_> {
             }
         }
         if judged == 0 {
-            let why = "it compares before with after: judged after the upgrade";
-            return Ok(Judgement::Skip(why.to_owned()));
+            return Ok(Judgement::Skip(COMPARES.to_owned()));
         }
         let count = objects.len();
         Ok(Judgement::unless(problems, || {

@@ -9,6 +9,7 @@ use kube::api::{ApiResource, GroupVersionKind};
 use kube::core::GroupVersion;
 
 use super::Suite;
+use super::cel::only_compares;
 use super::file::{CelCheck, WhichCluster};
 use crate::checks::{self, Native, Need};
 
@@ -68,8 +69,8 @@ impl Rights {
     }
 
     fn add_cel(&mut self, check: &CelCheck) {
-        // Without a management cluster it is skipped.
-        if check.cluster == WhichCluster::Management {
+        // Without a management cluster, and without an upgrade, it is skipped.
+        if check.cluster == WhichCluster::Management || only_compares(check) {
             return;
         }
         let selector = &check.objects;
