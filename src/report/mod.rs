@@ -1,12 +1,17 @@
 //! Views of a run: each is a function of the stream on disk, and can be made from it at any moment,
 //! also of a run that was killed.
 
+pub mod html;
 pub mod junit;
+mod objects;
 pub mod overview;
+pub mod pairs;
 pub mod scs_yaml;
 pub mod summary;
 pub mod terminal;
 pub mod text;
+pub mod timeline;
+pub mod words;
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +23,9 @@ pub use summary::Summary;
 /// The stream's name in a run's folder.
 pub const STREAM: &str = "events.jsonl";
 
+/// The name of the objects' history in a run's folder, where there is one.
+pub const HISTORY: &str = "history.jsonl.gz";
+
 /// Makes every view of the run in `folder`, and tells where they are.
 ///
 /// # Errors
@@ -26,11 +34,17 @@ pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
     let stream = folder.join(STREAM);
     Ok(vec![
         write(folder, "junit.xml", |out| junit::write(&stream, out))?,
-        write(folder, "summary.json", |out| {
-            serde_json::to_writer_pretty(&mut *out, &Summary::read(&stream)?)?;
-            Ok(writeln!(out)?)
+        write(folder, "summary.json", |out| Summary::write(&stream, out))?,
+        write(folder, "report.html", |out| {
+            html::write(&stream, history(folder).as_deref(), out)
         })?,
     ])
+}
+
+/// The history that lies beside the stream.
+#[must_use]
+pub fn history(folder: &Path) -> Option<PathBuf> {
+    Some(folder.join(HISTORY)).filter(|path| path.exists())
 }
 
 /// A reader never sees half a report: it is written beside its place and moved there.
