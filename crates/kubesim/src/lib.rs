@@ -18,6 +18,7 @@ pub mod logs;
 mod matching;
 pub mod network;
 mod object;
+mod patch;
 pub mod protobuf;
 mod pulse;
 pub mod random;

@@ -54,10 +54,10 @@ impl Stored {
     }
 
     /// An object that is not in any store: what a dry run answers with.
-    pub(crate) fn unwritten(value: Value) -> Self {
+    pub(crate) fn unwritten(value: Value, managed: Value) -> Self {
         Self {
             value: Arc::new(value),
-            managed: Arc::default(),
+            managed: Arc::new(managed),
             revision: 0,
             json: OnceLock::new(),
         }

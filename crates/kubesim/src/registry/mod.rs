@@ -1,6 +1,7 @@
 //! The API's rules over the store: what a create, an update, a delete mean. Called by the HTTP side
 //! with what clients send, and directly by controllers.
 
+mod apply;
 mod deletion;
 mod eviction;
 mod namespaces;
@@ -19,6 +20,7 @@ use crate::resource::catalogue::Catalogue;
 use crate::resource::{GroupResource, Resource};
 use crate::store::{Store, Stored, lock};
 
+pub use apply::Applied;
 pub use deletion::Deletion;
 pub(crate) use deletion::{FOREGROUND, ORPHAN};
 pub(crate) use eviction::{selects, tell_allowed};

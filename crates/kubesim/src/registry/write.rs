@@ -58,6 +58,9 @@ pub struct Write {
     pub dry_run: bool,
     /// Which part: empty for the object, else `status`, `scale` or `finalize`.
     pub subresource: String,
+    /// `apiVersion` in which a client writes; none inside the simulation, whose controllers own the
+    /// fields only of what clients own fields of, too.
+    pub version: Option<String>,
     /// Who asks; none inside the simulation.
     pub user: Option<User>,
     /// Where warnings go.
@@ -75,6 +78,14 @@ impl Write {
     }
 }
 
+/// Whose the fields are after a write.
+pub(super) enum Claim {
+    /// Of whoever writes, as far as it changes them.
+    ByWrite,
+    /// As these `managedFields` say.
+    Given(Value),
+}
+
 impl Registry {
     /// Creates an object in its storage version, given with `apiVersion` and `kind`; the namespace is
     /// the one in its metadata.
@@ -84,8 +95,18 @@ impl Registry {
     pub fn create(
         &self,
         id: &GroupResource,
+        object: Value,
+        write: &Write,
+    ) -> Result<Arc<Stored>, ApiError> {
+        self.create_as(id, object, write, Claim::ByWrite)
+    }
+
+    pub(super) fn create_as(
+        &self,
+        id: &GroupResource,
         mut object: Value,
         write: &Write,
+        claim: Claim,
     ) -> Result<Arc<Stored>, ApiError> {
         let resource = self.resource(id)?;
         let name = self.name_of(&mut object, &resource)?;
@@ -109,11 +130,15 @@ impl Registry {
                 .as_object_mut()
                 .map(|metadata| metadata.shift_remove(field));
         }
+        let managed = match claim {
+            Claim::ByWrite => self.claimed(&resource, &object, write),
+            Claim::Given(managed) => managed,
+        };
         if write.dry_run {
-            return self.unwritten(object);
+            return self.unwritten(object, managed);
         }
         self.store()
-            .put(id, object, Arc::default(), Some(0))
+            .put(id, object, Arc::new(managed), Some(0))
             .map_err(|_| ApiError::already_exists(id, &name))
     }
 
@@ -159,8 +184,18 @@ impl Registry {
     pub fn update(
         &self,
         id: &GroupResource,
+        object: Value,
+        write: &Write,
+    ) -> Result<Arc<Stored>, ApiError> {
+        self.update_as(id, object, write, Claim::ByWrite)
+    }
+
+    pub(super) fn update_as(
+        &self,
+        id: &GroupResource,
         mut object: Value,
         write: &Write,
+        claim: Claim,
     ) -> Result<Arc<Stored>, ApiError> {
         let resource = self.resource(id)?;
         let text = |pointer: &str| {
@@ -176,7 +211,11 @@ impl Registry {
             return Err(overtaken(id, &name));
         }
         keep_what_is_the_servers(&mut object, &old.value, &resource, write);
-        if object == *old.value {
+        let same = match &claim {
+            Claim::ByWrite => true,
+            Claim::Given(managed) => *managed == *old.managed,
+        };
+        if same && object == *old.value {
             return Ok(old);
         }
         self.ask(
@@ -186,13 +225,17 @@ impl Registry {
             Some(&old.value),
             write,
         )?;
+        let managed = match claim {
+            Claim::ByWrite => self.reclaimed(&resource, &old, &object, write),
+            Claim::Given(managed) => managed,
+        };
         if write.dry_run {
-            return self.unwritten(object);
+            return self.unwritten(object, managed);
         }
         let gone = is_gone(&object);
         let written = self
             .store()
-            .put(id, object, old.managed.clone(), Some(old.revision))
+            .put(id, object, Arc::new(managed), Some(old.revision))
             .map_err(|_| overtaken(id, &name))?;
         if gone {
             let removed = self
@@ -236,8 +279,8 @@ impl Registry {
     }
 
     /// What a dry run answers with.
-    fn unwritten(&self, object: Value) -> Result<Arc<Stored>, ApiError> {
-        Ok(Arc::new(Stored::unwritten(object)))
+    fn unwritten(&self, object: Value, managed: Value) -> Result<Arc<Stored>, ApiError> {
+        Ok(Arc::new(Stored::unwritten(object, managed)))
     }
 }
 
