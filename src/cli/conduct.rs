@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 
 use super::exit::{Ending, Failure};
-use super::{signals, usage};
+use super::{ci, runs, signals, usage};
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
 use crate::gate;
@@ -16,7 +16,7 @@ use crate::record::{
 };
 use crate::report;
 use crate::report::overview::Overview;
-use crate::report::terminal::{Live, Screen};
+use crate::report::terminal::{Live, Screen, Sections};
 
 /// What a run is told about itself before it starts.
 pub struct Conduct {
@@ -57,7 +57,8 @@ impl Conduct {
         let runtime = super::runtime_with(self.virtual_time)?;
         // Everything that is told of the run is told by its clock.
         let _clock = runtime.enter();
-        let live = Live::new(Screen::stderr(), self.virtual_time);
+        let sections = Sections::of_environment();
+        let live = Live::new(Screen::stderr(), sections, self.virtual_time);
         let clock = if self.virtual_time {
             Clock::rehearsed()
         } else {
@@ -65,6 +66,7 @@ impl Conduct {
         };
         let recorder = Recorder::create(&self.folder, clock, vec![Box::new(live)])
             .map_err(Failure::infrastructure)?;
+        runs::link_latest(&self.folder);
         let interrupt = Interrupt::default();
         let run_time = runtime.handle().clone();
         signals::listen(
@@ -77,6 +79,9 @@ impl Conduct {
         let mut context = Context::new(self.run.clone(), recorder, interrupt, self.timeout_scale);
         let history = self.history.as_deref().map(History::create).transpose();
         context.history = history.map_err(Failure::input)?;
+        if let Some(history) = &self.history {
+            beside(history, &self.folder);
+        }
         context.emit(self.first_event());
 
         let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(gate(context.clone()))));
@@ -139,11 +144,20 @@ impl Conduct {
 /// given: a pipeline that obeys the exit code must be able to show why.
 fn tell(folder: &Path, kept: &[Kept]) -> Result<()> {
     let written = report::write_all(folder)?;
+    ci::tell(folder)?;
     let mut text = report::terminal::closing(folder, &written, Screen::stdout())?;
     for Kept { what, command } in kept {
         text.push_str(&format!("kept {what}\n  {command}\n"));
     }
     super::print(&text)
+}
+
+/// The reports look for the history beside the stream. Without it they tell less, and no run ends of that.
+fn beside(history: &Path, folder: &Path) {
+    let link = folder.join(report::HISTORY);
+    let _ = history
+        .canonicalize()
+        .and_then(|history| std::os::unix::fs::symlink(history, link));
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> &str {

@@ -1,13 +1,16 @@
 //! The command line: one file per command, one exit code per ending.
 
 pub mod args;
+mod ci;
 mod clean;
 pub mod conduct;
 mod doctor;
 mod engine;
 pub mod exit;
 mod faults;
+mod report;
 pub mod run;
+mod runs;
 mod schema;
 mod scs_check;
 mod signals;
@@ -51,12 +54,10 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Ending, Failure> {
     let done = |()| Ending::Done;
     match cli.command {
-        Command::Run(args) => {
-            let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-            run::run(args, command.collect()).map(Ending::Verdict)
-        }
+        Command::Run(args) => run::run(args, command_line()).map(Ending::Verdict),
         Command::Doctor(args) => doctor::run(&args).map(done),
         Command::Clean(args) => clean::run(&args).map(done),
+        Command::Report(args) => report::run(args, command_line()),
         Command::Simulate(args) => simulate::run(&args),
         Command::ScsCheck(args) => {
             let argv = std::env::args_os().skip(2);
@@ -76,6 +77,12 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
             .map_err(Failure::infrastructure),
         Command::Schema { name } => schema::print(name).map(done),
     }
+}
+
+/// The command line, as given.
+fn command_line() -> Vec<String> {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    words.collect()
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

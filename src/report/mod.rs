@@ -1,11 +1,16 @@
 //! Views of a run: each is a function of the stream on disk, and can be made from it at any moment,
 //! also of a run that was killed.
 
+mod format;
+pub mod github;
 pub mod html;
 pub mod junit;
+pub mod markdown;
+mod merge;
 mod objects;
 pub mod overview;
 pub mod pairs;
+pub mod scs;
 pub mod scs_yaml;
 pub mod summary;
 pub mod terminal;
@@ -18,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub use format::Format;
+pub use merge::{Merged, merge};
 pub use summary::Summary;
 
 /// The stream's name in a run's folder.
@@ -47,13 +54,26 @@ pub fn history(folder: &Path) -> Option<PathBuf> {
     Some(folder.join(HISTORY)).filter(|path| path.exists())
 }
 
-/// A reader never sees half a report: it is written beside its place and moved there.
 fn write(
     folder: &Path,
     name: &str,
     make: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<PathBuf> {
     let path = folder.join(name);
+    write_file(&path, make)?;
+    Ok(path)
+}
+
+/// Writes a file. A reader never sees half of it: it is written beside its place and moved there.
+///
+/// # Errors
+/// When it cannot be made or written.
+pub fn write_file(path: &Path, make: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let context = || format!("failed to write {}", path.display());
     let mut file = tempfile::Builder::new()
         .prefix(&format!(".{name}"))
@@ -65,6 +85,6 @@ fn write(
         .and_then(|()| Ok(out.flush()?))
         .with_context(context)?;
     drop(out);
-    file.persist(&path).with_context(context)?;
-    Ok(path)
+    file.persist(path).with_context(context)?;
+    Ok(())
 }

@@ -81,10 +81,8 @@ impl Group {
             lanes.sort_by_key(|lane| std::cmp::Reverse(lane.spans.len()));
             lanes.truncate(LANES);
         }
-        lanes.sort_by(|one, other| {
-            let key = |lane: &Lane| lane.spans.first().map(|span| span.from_ms);
-            (key(one), &one.name).cmp(&(key(other), &other.name))
-        });
+        // What came in an order keeps it within the same moment.
+        lanes.sort_by_key(|lane| lane.spans.first().map(|span| span.from_ms));
         (!lanes.is_empty()).then_some(Self {
             name,
             lanes,

@@ -42,7 +42,7 @@ pub fn write(run: &Run<'_>, html: &mut Html<'_>) -> Result<()> {
                         timeline
                             .groups
                             .iter()
-                            .try_for_each(|group| write_names(group, html))
+                            .try_for_each(|group| write_names(run, group, html))
                     },
                 )?;
                 html.within(
@@ -64,14 +64,23 @@ pub fn write(run: &Run<'_>, html: &mut Html<'_>) -> Result<()> {
     )
 }
 
-fn write_names(group: &Group, html: &mut Html<'_>) -> Result<()> {
+fn write_names(run: &Run<'_>, group: &Group, html: &mut Html<'_>) -> Result<()> {
     let name = match group.left_out {
         0 => group.name.to_owned(),
         more => format!("{} ({more} more are not shown)", group.name),
     };
     html.element("div", &[("class", "group")], &name)?;
+    // The run's own name is in that of most of its objects, and there is little room.
+    let own = run.overview.start.as_ref().map(|start| {
+        let (stack, run) = (&start.stack, &start.run);
+        (format!("stackgate-{run}/"), format!("{stack}-{run}"))
+    });
     for lane in &group.lanes {
-        html.element("div", &[("title", &lane.name)], &lane.name)?;
+        let shown = own.as_ref().map_or_else(
+            || lane.name.clone(),
+            |(namespace, cluster)| lane.name.replace(namespace, "").replace(cluster, "…"),
+        );
+        html.element("div", &[("title", &lane.name)], &shown)?;
     }
     Ok(())
 }

@@ -21,7 +21,11 @@ const AROUND: usize = 16;
 /// # Errors
 /// When its stream cannot be read.
 pub fn closing(folder: &Path, reports: &[PathBuf], screen: Screen) -> Result<String> {
-    let summary = Summary::read(&folder.join(STREAM))?;
+    closing_of(&folder.join(STREAM), reports, screen)
+}
+
+pub(super) fn closing_of(stream: &Path, reports: &[PathBuf], screen: Screen) -> Result<String> {
+    let summary = Summary::read(stream)?;
     let mut text = table(&summary.checks, screen);
     if !text.is_empty() {
         text.insert(0, '\n');

@@ -1,0 +1,141 @@
+//! The run in the form of the SCS compliance checker's YAML report: each round of checks is an invocation.
+//!
+//! A run is not a certificate scope, so the specification that it names is the run's own: it says which
+//! suites were asked, not that somebody is certified.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use jiff::tz::TimeZone;
+use uuid::Builder;
+
+use super::overview::{Overview, Start};
+use super::pairs::{Answer, Pairs};
+use super::scs_yaml::{Invocation, ModulesReport, ModulesRest, Pairs as Mapping, Run, Spec};
+use super::text::one_line;
+use crate::record::{Outcome, Phase};
+
+/// Writes the report.
+///
+/// # Errors
+/// When the stream cannot be read, or `out` cannot be written.
+pub fn write(stream: &Path, out: &mut dyn Write) -> Result<()> {
+    let overview = Overview::read(stream)?;
+    let start = overview.start(stream)?;
+    let (mut before, mut after) = (Round::default(), Round::default());
+    let mut suites: Vec<String> = Vec::new();
+    for pair in Pairs::read(stream, overview.end_of_stream())? {
+        let pair = pair?;
+        let suite = &pair.first().suite;
+        if !suites.contains(suite) {
+            suites.push(suite.clone());
+        }
+        for (round, answer) in [(&mut before, &pair.before), (&mut after, &pair.after)] {
+            if let Some(answer) = answer {
+                round.take(answer);
+            }
+        }
+    }
+    let rounds = [(Phase::CheckBefore, before), (Phase::CheckAfter, after)];
+    let rounds = rounds
+        .into_iter()
+        .filter(|(_, round)| !round.results.is_empty());
+    let invocations = rounds.map(|(phase, round)| {
+        let invocation = round.finish(&overview, start, phase);
+        (invocation.id.clone(), invocation)
+    });
+    let mut name = format!("stackgate, suites {}", suites.join(", "));
+    if let Some(rehearsal) = &start.rehearsal {
+        name.push_str(&format!(" ({})", rehearsal.sentence()));
+    }
+    let ended = overview.last.map_or(start.at, |(_, at)| at);
+    let utc = |at: jiff::Timestamp| at.to_zoned(TimeZone::UTC).datetime();
+    let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    let report = ModulesReport {
+        spec: Spec {
+            uuid: id(start, 0),
+            name,
+            url: String::new(),
+        },
+        checked_at: utc(ended),
+        reference_date: utc(start.at).date(),
+        rest: ModulesRest {
+            subject: start.to.tag.clone(),
+            run: Run {
+                uuid: id(start, 1),
+                argv: start.command.clone(),
+                assignment: Mapping(vec![
+                    text("before", &start.from.tag),
+                    text("after", &start.to.tag),
+                    text("engine", &start.engine),
+                ]),
+                sections: None,
+                forced_version: None,
+                forced_tests: None,
+                invocations: Mapping(invocations.collect()),
+            },
+        },
+    };
+    report.write(out)
+}
+
+/// An id that follows from the run's: the report is the same whenever it is made.
+fn id(start: &Start, which: u8) -> String {
+    let mut bytes = [0; 16];
+    bytes[0] = which;
+    bytes[8..].copy_from_slice(start.run.as_str().as_bytes());
+    Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
+#[derive(Default)]
+struct Round {
+    results: Vec<(String, i8)>,
+    stdout: Vec<String>,
+    stderr: Vec<String>,
+    warning: u32,
+    error: u32,
+}
+
+impl Round {
+    /// A check that does not apply has no verdict, as one that the checker was not told of.
+    fn take(&mut self, answer: &Answer) {
+        let result = &answer.result;
+        let (number, word) = match result.outcome {
+            Outcome::Pass | Outcome::Flaky => (1, "PASS"),
+            Outcome::Fail => (-1, "FAIL"),
+            Outcome::Abort => (0, "ABORT"),
+            Outcome::Skip => return,
+        };
+        self.results.push((result.id.clone(), number));
+        self.stdout.push(format!("{}: {word}", result.id));
+        let told = |level: &str| format!("{level}: {}: {}", result.id, one_line(&result.message));
+        match result.outcome {
+            Outcome::Fail | Outcome::Abort => {
+                self.error += 1;
+                self.stderr.push(told("ERROR"));
+            }
+            Outcome::Flaky => {
+                self.warning += 1;
+                self.stderr.push(told("WARNING"));
+            }
+            Outcome::Pass | Outcome::Skip => {}
+        }
+    }
+
+    fn finish(self, overview: &Overview, start: &Start, phase: Phase) -> Invocation {
+        let code = overview.end.map_or(-1, |(code, _)| i32::from(code));
+        Invocation {
+            id: id(start, 2 + phase as u8),
+            cmd: format!("stackgate run {}: {phase}", start.stack),
+            results: Mapping(self.results),
+            rc: code,
+            stdout: self.stdout,
+            stderr: self.stderr,
+            info: 0,
+            warning: self.warning,
+            error: self.error,
+            critical: 0,
+        }
+    }
+}
