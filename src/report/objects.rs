@@ -34,7 +34,13 @@ pub(super) fn read(path: &Path, end_ms: u64) -> Result<Vec<Group>> {
         };
         let at_ms = moment.at_ms.min(end_ms);
         let state = (!moment.gone).then(|| State::of(&key.kind, &moment.object));
-        known.entry(key).or_default().take(at_ms, state);
+        let version = ["/spec/version", "/status/nodeInfo/kubeletVersion"];
+        let version = version
+            .map(|pointer| str_at(&moment.object, pointer))
+            .concat();
+        let known = known.entry(key).or_default();
+        known.version = version;
+        known.take(at_ms, state);
     }
     let mut lanes: BTreeMap<&'static str, Vec<Lane>> = BTreeMap::new();
     for (key, mut known) in known {
@@ -47,7 +53,7 @@ pub(super) fn read(path: &Path, end_ms: u64) -> Result<Vec<Group>> {
             (None, "Pod") => PODS,
             (None, _) => WORKLOADS,
         };
-        known.lane.name = key.name();
+        known.lane.name = key.name(&known.version);
         lanes.entry(group).or_default().push(known.lane);
     }
     let order = GROUPS
@@ -84,10 +90,12 @@ impl Key {
         })
     }
 
-    fn name(&self) -> String {
-        match (self.kind.as_str(), self.cluster.as_str()) {
-            ("Pod", _) => format!("{}/{}", self.namespace, self.name),
-            _ => format!("{} {}", self.kind, self.name),
+    /// What stands before the lane. A node and its machine have one version for as long as they live.
+    fn name(&self, version: &str) -> String {
+        match self.kind.as_str() {
+            "Pod" => format!("{}/{}", self.namespace, self.name),
+            "Machine" | "Node" if !version.is_empty() => format!("{version} {}", self.name),
+            kind => format!("{kind} {}", self.name),
         }
     }
 }
@@ -95,6 +103,7 @@ impl Key {
 #[derive(Default)]
 struct Known {
     lane: Lane,
+    version: String,
     since: Option<(u64, State)>,
     always_well: bool,
     begun: bool,
@@ -322,7 +331,7 @@ mod tests {
             }
         }
         insta::assert_snapshot!(told, @"
-        machines: Machine md-0
+        machines: v1.35.0 md-0
           1-5 Attention v1.35.0 Provisioning: WaitingForNodeRef: no node
           5-9 v1.35.0 Running
         pods that were not always well: kube-system/stuck

@@ -28,7 +28,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// Nothing is loaded, and nothing runs but what stands here: the hashes are those of the two files.
 const POLICY: &str = concat!(
     "default-src 'none'; base-uri 'none'; form-action 'none'; ",
-    "style-src 'sha256-k3PmnydVlqRoBYdzQK3VBSSbyoEmezFas331UujFvLo='; ",
+    "style-src 'sha256-IcbozsLdYmvqDrHRzCwnj+IMR3M1km2/hAAF5cHzMGE='; ",
     "script-src 'sha256-sC43C3mIIHUBpqFMmGf7pznReTStI6ZVRftl/2GQ0Zk='"
 );
 

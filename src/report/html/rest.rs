@@ -31,13 +31,13 @@ fn write_waits(run: &Run<'_>, html: &mut Html<'_>) -> Result<()> {
         html.within("div", &[("class", "wide"), ("tabindex", "0"), ("role", "region"), ("aria-labelledby", "waits")], |html| {
             html.within("table", &[], |html| {
                 html.literal(
-                    "<thead><tr><th scope=\"col\">What</th><th scope=\"col\">Phase</th><th scope=\"col\">Waited</th>\
+                    "<thead><tr><th scope=\"col\" class=\"what\">What</th><th scope=\"col\">Phase</th><th scope=\"col\">Waited</th>\
                      <th scope=\"col\">What blocked it last</th></tr></thead>\n<tbody>",
                 )?;
                 for wait in waits.iter().take(WAITS) {
                     html.within("tr", &[], |html| {
                         html.element("th", &[("scope", "row")], &wait.what)?;
-                        html.element("td", &[], wait.phase.name())?;
+                        html.element("td", &[("class", "number")], wait.phase.name())?;
                         let given_up = if wait.satisfied { "" } else { ", given up" };
                         html.element("td", &[("class", "number")], &format!("{}{given_up}", duration(wait.seconds)))?;
                         html.element("td", &[], last_blocker(run, wait))

@@ -17,6 +17,7 @@ pub fn write(run: &Run<'_>, start: &Start, html: &mut Html<'_>) -> Result<()> {
         write_rehearsal(rehearsal, html)?;
     }
     let told = run.overview.verdict.as_ref();
+    let reason = told.map_or(NO_VERDICT, |(_, reason, _)| reason);
     let (tone, word) = words::verdict(told.map(|(verdict, ..)| *verdict));
     html.within("header", &[("class", class(Some(tone)))], |html| {
         html.within("p", &[("class", "what")], |html| {
@@ -42,11 +43,10 @@ pub fn write(run: &Run<'_>, start: &Start, html: &mut Html<'_>) -> Result<()> {
             };
             html.text(&format!("{}{rehearsed}", capital(word)))
         })?;
-        let reason = told.map_or(NO_VERDICT, |(_, reason, _)| reason);
         html.element("p", &[("class", "reason")], reason)
     })?;
     if let Some(finding) = run.overview.findings.first() {
-        write_cause(finding, html)?;
+        write_cause(finding, reason, html)?;
     }
     write_phases(run, html)?;
     write_facts(run, start, html)
@@ -63,7 +63,7 @@ fn write_rehearsal(rehearsal: &Rehearsal, html: &mut Html<'_>) -> Result<()> {
     )
 }
 
-fn write_cause(finding: &Finding, html: &mut Html<'_>) -> Result<()> {
+fn write_cause(finding: &Finding, reason: &str, html: &mut Html<'_>) -> Result<()> {
     html.within(
         "section",
         &[("class", "cause"), ("aria-labelledby", "cause")],
@@ -71,7 +71,14 @@ fn write_cause(finding: &Finding, html: &mut Html<'_>) -> Result<()> {
             html.element("h2", &[("id", "cause")], "First cause")?;
             html.within("p", &[], |html| {
                 html.element("code", &[], &finding.cause)?;
-                html.text(&format!(" {}: {}", finding.object, finding.message))
+                // What was just read is not said again.
+                let message = Some(&finding.message).filter(|message| !reason.contains(*message));
+                let message = message.map(|message| format!(": {message}"));
+                html.text(&format!(
+                    " {}{}",
+                    finding.object,
+                    message.unwrap_or_default()
+                ))
             })?;
             let lines: Vec<&str> = finding
                 .evidence
