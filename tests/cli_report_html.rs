@@ -13,6 +13,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::json;
 
 type Tested = Result<(), Failed>;
+type Test = (&'static str, fn(&mut Browser) -> Tested);
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -22,7 +23,7 @@ fn main() -> ExitCode {
         arguments.include_ignored = false;
         arguments.ignored = false;
     }
-    let tests: [(&str, fn(&mut Browser) -> Tested); 7] = [
+    let tests: [Test; 7] = [
         ("the_verdict_and_the_first_cause_are_at_the_top", top),
         (
             "every_check_is_in_the_table_and_failures_lead_to_their_evidence",
