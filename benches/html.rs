@@ -190,6 +190,7 @@ fn write_stream(folder: &Path, answers: usize) -> Result<()> {
                 accepted: None,
                 standard: None,
                 excluded: false,
+                surroundings: Default::default(),
             }))?;
         }
         let (outcome, message) = (PhaseOutcome::Passed, None);

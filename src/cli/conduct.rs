@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
+use jiff::civil::Date;
 
 use super::exit::{Ending, Failure};
 use super::{ci, runs, signals, usage};
@@ -44,6 +45,8 @@ pub struct Conduct {
     pub virtual_time: bool,
     /// Where what becomes of watched objects goes.
     pub history: Option<PathBuf>,
+    /// The day that is judged by, where it is not the clock's own.
+    pub judged_on: Option<Date>,
 }
 
 impl Conduct {
@@ -82,6 +85,7 @@ impl Conduct {
         if let Some(history) = &self.history {
             beside(history, &self.folder);
         }
+        context.judged_on = self.judged_on;
         context.emit(self.first_event());
 
         let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(gate(context.clone()))));
@@ -190,6 +194,7 @@ mod tests {
             delivery: "direct".to_owned(),
             command: vec![],
             history: None,
+            judged_on: None,
             rehearsal: None,
             virtual_time: false,
         }

@@ -218,6 +218,7 @@ mod tests {
             accepted: None,
             standard: None,
             excluded: false,
+            surroundings: Default::default(),
         })
     }
 

@@ -192,6 +192,7 @@ pub fn check(phase: Phase, id: &str, outcome: Outcome) -> CheckResult {
         accepted: None,
         standard: None,
         excluded: false,
+        surroundings: Default::default(),
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use self::index::Index;
 use crate::error::ApiError;
+use crate::object::{name, namespace};
 use crate::pulse::{Listener, Pulse};
 use crate::resource::GroupResource;
 use crate::resource::builtin::PODS;
@@ -76,11 +77,8 @@ impl Stored {
     /// Namespace and name.
     #[must_use]
     pub fn place(&self) -> Place {
-        let text = |pointer| {
-            let value = self.value.pointer(pointer).and_then(Value::as_str);
-            value.unwrap_or_default().to_owned()
-        };
-        (text("/metadata/namespace"), text("/metadata/name"))
+        let (namespace, name) = (namespace(&self.value), name(&self.value));
+        (namespace.to_owned(), name.to_owned())
     }
 }
 

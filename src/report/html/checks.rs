@@ -237,6 +237,9 @@ fn write_detail(run: &Run<'_>, at: usize, pair: &Pair, html: &mut Html<'_>) -> R
                     result.suite,
                     duration(result.seconds)
                 ))?;
+                if !result.surroundings.is_unknown() {
+                    html.text(&format!(" · on {}", result.surroundings))?;
+                }
                 if let Some(standard) = &result.standard {
                     html.text(" · ")?;
                     let url = standard.url.as_deref().unwrap_or_default();

@@ -268,7 +268,11 @@ async fn asked(adjust: impl Fn(&mut Check), phase: Phase) -> CheckResult {
     adjust(&mut suite.checks[0]);
     let place = Place {
         engine: "kind".to_owned(),
-        provider: "docker".to_owned(),
+        surroundings: Surroundings {
+            provider: "docker".to_owned(),
+            cni: "kindest/kindnetd:v1".to_owned(),
+            node_image: "Debian GNU/Linux 13 (trixie)".to_owned(),
+        },
         kubeconfig: None,
     };
     let runner = Runner {
@@ -352,5 +356,14 @@ async fn an_executable_is_skipped_where_there_is_no_kubeconfig() {
     assert_eq!(
         (result.outcome, result.message.as_str()),
         (Outcome::Skip, told)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_result_tells_on_what_kind_of_cluster() {
+    let result = asked(|_| (), Phase::CheckBefore).await;
+    assert_eq!(
+        result.surroundings.to_string(),
+        "provider docker, CNI kindest/kindnetd:v1, node image Debian GNU/Linux 13 (trixie)"
     );
 }

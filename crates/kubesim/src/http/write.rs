@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Method, Response, header};
+use http::{Method, Response, header};
 use serde_json::{Value, json};
 
-use super::eviction;
 use super::request::Request;
 use super::respond::{self, Body};
+use super::{decode, eviction};
 use crate::error::ApiError;
 use crate::patch;
-use crate::registry::{Applied, Deletion, Warnings, Write};
+use crate::registry::{Applied, Deletion, Write};
 use crate::resource::builtin::PODS;
 use crate::store::Stored;
 
@@ -31,18 +31,9 @@ pub fn answer(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
         subresource: target.subresource.clone().unwrap_or_default(),
         version: Some(request.api_version.clone()),
         user: request.user.clone(),
-        warnings: Warnings::kept(),
+        warnings: request.warnings.clone(),
     };
-    let mut response = written(request, &write)?;
-    for warning in write.warnings.told() {
-        // Quoted as in RFC 7234; what cannot stand in a header is left out.
-        let text: String = warning.chars().filter(|c| !c.is_control()).collect();
-        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
-            response.headers_mut().append(header::WARNING, value);
-        }
-    }
-    Ok(response)
+    written(request, &write)
 }
 
 fn written(request: &Request<'_>, write: &Write) -> Result<Response<Body>, ApiError> {
@@ -88,7 +79,7 @@ fn written(request: &Request<'_>, write: &Write) -> Result<Response<Body>, ApiEr
 }
 
 /// The options of a deletion, in the body or the query.
-fn deletion(request: &Request<'_>, write: &Write) -> Result<Deletion, ApiError> {
+pub(super) fn deletion(request: &Request<'_>, write: &Write) -> Result<Deletion, ApiError> {
     let options = if request.body.is_empty() {
         Value::Null
     } else {
@@ -125,7 +116,7 @@ fn deletion(request: &Request<'_>, write: &Write) -> Result<Deletion, ApiError> 
 }
 
 /// Who writes: as it says, else the first word of what the client calls itself.
-fn manager(request: &Request<'_>) -> String {
+pub(super) fn manager(request: &Request<'_>) -> String {
     if let Some(told) = request.query.text("fieldManager") {
         return told.to_owned();
     }
@@ -183,7 +174,8 @@ fn applied(request: &Request<'_>, write: &Write) -> Result<(Arc<Stored>, bool), 
         name: request.name(),
         force: request.query.text("force") == Some("true"),
     };
-    let object = respond::object(request.body)?;
+    let mut object = respond::object(request.body)?;
+    decode::check_applied(request, &mut object)?;
     request
         .cluster
         .api()

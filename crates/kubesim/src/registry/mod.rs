@@ -2,6 +2,7 @@
 //! with what clients send, and directly by controllers.
 
 mod apply;
+mod definitions;
 mod deletion;
 mod eviction;
 mod namespaces;
@@ -103,7 +104,13 @@ impl Registry {
             STATEFUL_SETS,
             REPLICATION_CONTROLLERS,
         ];
-        scaled.contains(id).then(|| "/spec/replicas".to_owned())
+        if scaled.contains(id) {
+            return Some("/spec/replicas".to_owned());
+        }
+        let definition = self.catalogue.definition(id)?;
+        let resource = self.catalogue.get(id)?;
+        let scale = definition.scale(&resource.storage)?;
+        Some(scale.wanted.clone())
     }
 
     /// An object, as stored; `namespace` is empty for cluster-scoped ones.

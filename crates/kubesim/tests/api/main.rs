@@ -2,8 +2,10 @@
 
 mod access;
 mod apply;
+mod definitions;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod owners;
+mod properties;
 mod reads;
 mod support;
