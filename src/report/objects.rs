@@ -35,11 +35,12 @@ pub(super) fn read(path: &Path, end_ms: u64) -> Result<Vec<Group>> {
         let at_ms = moment.at_ms.min(end_ms);
         let state = (!moment.gone).then(|| State::of(&key.kind, &moment.object));
         let version = ["/spec/version", "/status/nodeInfo/kubeletVersion"];
-        let version = version
-            .map(|pointer| str_at(&moment.object, pointer))
-            .concat();
+        let mut told = version
+            .iter()
+            .map(|pointer| str_at(&moment.object, pointer));
+        let version = told.find(|version| !version.is_empty());
         let known = known.entry(key).or_default();
-        known.version = version;
+        known.version = version.unwrap_or_default().to_owned();
         known.take(at_ms, state);
     }
     let mut lanes: BTreeMap<&'static str, Vec<Lane>> = BTreeMap::new();
@@ -289,7 +290,8 @@ mod tests {
 
     fn machine(phase: &str) -> Value {
         json!({"kind": "Machine", "metadata": {"name": "md-0", "uid": "1"},
-            "spec": {"version": "v1.35.0"}, "status": {"phase": phase, "conditions": [
+            "spec": {"version": "v1.35.0"}, "status": {"phase": phase,
+                "nodeInfo": {"kubeletVersion": "v1.35.0"}, "conditions": [
                 {"type": "Ready", "status": if phase == "Running" { "True" } else { "False" },
                  "reason": "WaitingForNodeRef", "message": "no node"}]}})
     }
