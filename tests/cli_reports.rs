@@ -195,6 +195,7 @@ fn a_failed_phase_names_the_cause_and_skips_what_follows_because_of_it() {
     gate closed: node image does not exist
       [run]/junit.xml
       [run]/summary.json
+      [run]/report.html
     ");
 }
 
@@ -364,6 +365,7 @@ fn a_summary_reads_back_and_has_everything() {
       1 regressed, 1 still failing, 2 not comparable, 1 flaky, 1 kept, 1 accepted
       [run]/junit.xml
       [run]/summary.json
+      [run]/report.html
     ");
 }
 

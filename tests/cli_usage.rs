@@ -21,6 +21,8 @@ fn help_is_an_answer() {
       check      Check a cluster that is there: no release, no upgrade, only the checks of suites
       doctor     Check the machine: every problem at once, each with its remedy
       clean      Remove what earlier runs left behind
+      report     Make the reports of a run again from its stream, one of them in any form, or join
+                 shards
       simulate   Rehearse many random stacks with random accidents, and judge each run by what must
                  always hold
       faults     List the faults that a rehearsal can be given with `run --fault`

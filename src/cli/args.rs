@@ -10,6 +10,7 @@ use super::scs_check::ScsCheckArgs;
 use crate::engine::embedded::faults::Injected;
 use crate::gate;
 use crate::record::RunId;
+use crate::report::Format;
 use crate::stack::{Delivery, Label};
 
 /// Decides whether a cluster stack may be released: deploys release N, checks it, upgrades it to N+1,
@@ -40,6 +41,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Remove what earlier runs left behind
     Clean(CleanArgs),
+    /// Make the reports of a run again from its stream, one of them in any form, or join shards
+    Report(ReportArgs),
     /// Rehearse many random stacks with random accidents, and judge each run by what must always hold
     Simulate(SimulateArgs),
     /// List the faults that a rehearsal can be given with `run --fault`
@@ -214,6 +217,80 @@ pub struct CleanArgs {
     pub kept: Option<String>,
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ReportArgs {
+    #[command(subcommand)]
+    pub command: Option<ReportCommand>,
+    /// The run: its folder, its id, or `latest`
+    #[arg(value_name = "RUN", default_value = "latest")]
+    pub run: String,
+    /// Write one view to standard output, instead of all of them to the run's folder
+    #[arg(long, value_enum)]
+    pub format: Option<ReportFormat>,
+    /// Where that view goes instead
+    #[arg(long, value_name = "FILE", requires = "format")]
+    pub output: Option<PathBuf>,
+    /// Where runs are found by id
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// Join the runs of shards: the same releases, each with other checks; the worst verdict counts
+    Merge(MergeArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct MergeArgs {
+    /// The runs: folders or ids
+    #[arg(value_name = "RUN", required = true)]
+    pub runs: Vec<String>,
+    /// The folder for the joined stream and its reports
+    #[arg(long, value_name = "DIR")]
+    pub output: PathBuf,
+    /// Where runs are found by id
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+}
+
+/// The views of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ReportFormat {
+    /// For CI servers that show test results
+    Junit,
+    /// For programs: summary.json
+    Json,
+    /// One page for people
+    Html,
+    /// The SCS compliance checker's YAML
+    Scs,
+    /// A comment on a pull request
+    Markdown,
+    /// The log with GitHub's groups, annotations, and the step's summary
+    Github,
+    /// The log with GitLab's sections
+    Gitlab,
+    /// The log
+    Plain,
+}
+
+impl From<ReportFormat> for Format {
+    fn from(format: ReportFormat) -> Self {
+        match format {
+            ReportFormat::Junit => Self::Junit,
+            ReportFormat::Json => Self::Json,
+            ReportFormat::Html => Self::Html,
+            ReportFormat::Scs => Self::Scs,
+            ReportFormat::Markdown => Self::Markdown,
+            ReportFormat::Github => Self::Github,
+            ReportFormat::Gitlab => Self::Gitlab,
+            ReportFormat::Plain => Self::Plain,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

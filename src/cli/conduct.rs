@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use super::args::SummaryFormat;
 use super::exit::{Ending, Failure};
-use super::{signals, usage};
+use super::{ci, runs, signals, usage};
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
 use crate::gate;
@@ -17,7 +17,7 @@ use crate::record::{
     Clock, Counts, FORMAT, History, Recorder, Rehearsal, ReleaseRef, RunId, Verdict, What,
 };
 use crate::report::overview::Overview;
-use crate::report::terminal::{Live, Screen};
+use crate::report::terminal::{Live, Screen, Sections};
 use crate::report::{self, STREAM, Summary};
 
 /// What a run is told about itself before it starts.
@@ -63,7 +63,8 @@ impl Conduct {
         let runtime = super::runtime_with(self.virtual_time)?;
         // Everything that is told of the run is told by its clock.
         let _clock = runtime.enter();
-        let live = Live::new(Screen::stderr(), self.virtual_time);
+        let sections = Sections::of_environment();
+        let live = Live::new(Screen::stderr(), sections, self.virtual_time);
         let clock = if self.virtual_time {
             Clock::rehearsed()
         } else {
@@ -71,6 +72,7 @@ impl Conduct {
         };
         let recorder = Recorder::create(&self.folder, clock, vec![Box::new(live)])
             .map_err(Failure::infrastructure)?;
+        runs::link_latest(&self.folder);
         let interrupt = Interrupt::default();
         let run_time = runtime.handle().clone();
         signals::listen(
@@ -83,6 +85,9 @@ impl Conduct {
         let mut context = Context::new(self.run.clone(), recorder, interrupt, self.timeout_scale);
         let history = self.history.as_deref().map(History::create).transpose();
         context.history = history.map_err(Failure::input)?;
+        if let Some(history) = &self.history {
+            beside(history, &self.folder);
+        }
         context.judged_on = self.judged_on;
         context.emit(self.first_event());
 
@@ -155,6 +160,7 @@ pub fn free(reports: &Path, name: &str) -> PathBuf {
 /// given: a pipeline that obeys the exit code must be able to show why.
 fn tell(folder: &Path, kept: &[Kept], format: SummaryFormat) -> Result<()> {
     let written = report::write_all(folder)?;
+    ci::tell(folder)?;
     if format == SummaryFormat::Json {
         let summary = Summary::read(&folder.join(STREAM))?;
         return super::print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
@@ -164,6 +170,14 @@ fn tell(folder: &Path, kept: &[Kept], format: SummaryFormat) -> Result<()> {
         text.push_str(&format!("kept {what}\n  {command}\n"));
     }
     super::print(&text)
+}
+
+/// The reports look for the history beside the stream. Without it they tell less, and no run ends of that.
+fn beside(history: &Path, folder: &Path) {
+    let link = folder.join(report::HISTORY);
+    let _ = history
+        .canonicalize()
+        .and_then(|history| std::os::unix::fs::symlink(history, link));
 }
 
 fn panic_message(payload: &(dyn Any + Send)) -> &str {

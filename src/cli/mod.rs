@@ -2,6 +2,7 @@
 
 pub mod args;
 mod check;
+mod ci;
 mod clean;
 pub mod conduct;
 mod data;
@@ -10,7 +11,9 @@ mod engine;
 pub mod exit;
 mod faults;
 mod kubeconfig;
+mod report;
 pub mod run;
+mod runs;
 mod schema;
 mod scs_check;
 mod signals;
@@ -54,16 +57,11 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Result<Ending, Failure> {
     let done = |()| Ending::Done;
     match cli.command {
-        Command::Run(args) => {
-            let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-            run::run(args, command.collect()).map(Ending::Verdict)
-        }
-        Command::Check(args) => {
-            let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-            check::run(*args, command.collect())
-        }
+        Command::Run(args) => run::run(args, command_line()).map(Ending::Verdict),
+        Command::Check(args) => check::run(*args, command_line()),
         Command::Doctor(args) => doctor::run(&args).map(done),
         Command::Clean(args) => clean::run(&args).map(done),
+        Command::Report(args) => report::run(args, command_line()),
         Command::Simulate(args) => simulate::run(&args),
         Command::ScsCheck(args) => {
             let argv = std::env::args_os().skip(2);
@@ -88,6 +86,12 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
             .map_err(Failure::infrastructure),
         Command::Schema { name } => schema::print(name).map(done),
     }
+}
+
+/// The command line, as given.
+fn command_line() -> Vec<String> {
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    words.collect()
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -130,6 +130,32 @@ pub fn read_history(path: &Path) -> Result<Vec<Moment>> {
         .collect()
 }
 
+/// Reads a history back, moment by moment, without holding it in memory. Of a run that was killed the file
+/// has no end: what can be read of it is all there is.
+///
+/// # Errors
+/// When the file cannot be opened; a line in its middle that is not a moment is an error in its place.
+pub fn moments(path: &Path) -> Result<impl Iterator<Item = Result<Moment>> + use<>> {
+    let shown = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("failed to open the history {shown}"))?;
+    let mut lines = BufReader::new(MultiGzDecoder::new(BufReader::new(file)))
+        .lines()
+        .map_while(Result::ok)
+        .enumerate()
+        .peekable();
+    Ok(std::iter::from_fn(move || {
+        let (number, line) = lines.next()?;
+        match serde_json::from_str(&line) {
+            Ok(moment) => Some(Ok(moment)),
+            Err(_) if lines.peek().is_none() => None,
+            Err(error) => Some(
+                Err(error)
+                    .with_context(|| format!("{shown}:{}: not a moment of a history", number + 1)),
+            ),
+        }
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -150,5 +176,22 @@ mod tests {
         assert_eq!(moments.len(), 1);
         let container = &moments[0].object["spec"]["containers"][0];
         assert_eq!(container, &json!({"name": "c"}));
+    }
+
+    #[tokio::test]
+    async fn a_history_without_an_end_is_read_as_far_as_it_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("history.gz");
+        let history = History::create(&path).unwrap();
+        for number in 0..20_000_u64 {
+            // Something that cannot be made much shorter.
+            let name = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string();
+            history.tell("workload", false, &json!({"kind": "Pod", "name": name}));
+        }
+        history.finish().unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        let read = moments(&path).unwrap().map(Result::unwrap).count();
+        assert!((1000..19_000).contains(&read), "{read}");
     }
 }

@@ -16,7 +16,7 @@ pub use event::{
     Blocker, Event, Finding, NO_DELIVERY, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage,
     Verdict, What,
 };
-pub use history::{History, Moment, read_history};
+pub use history::{History, Moment, moments, read_history};
 pub use recorder::{Recorder, Sink, read};
 pub use rehearsal::Rehearsal;
 pub use run_id::{RunId, random_seed};

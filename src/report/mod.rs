@@ -1,24 +1,38 @@
 //! Views of a run: each is a function of the stream on disk, and can be made from it at any moment,
 //! also of a run that was killed.
 
+mod format;
+pub mod github;
+pub mod html;
 pub mod junit;
+pub mod markdown;
+mod merge;
+mod objects;
 pub mod overview;
-mod scs;
+pub mod pairs;
+pub mod scs;
 pub mod scs_yaml;
 pub mod summary;
 pub mod terminal;
 pub mod text;
+pub mod timeline;
+pub mod words;
 
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+pub use format::Format;
+pub use merge::{Merged, merge};
 use overview::Overview;
 pub use summary::Summary;
 
 /// The stream's name in a run's folder.
 pub const STREAM: &str = "events.jsonl";
+
+/// The name of the objects' history in a run's folder, where there is one.
+pub const HISTORY: &str = "history.jsonl.gz";
 
 /// Makes every view of the run in `folder`, and tells where they are.
 ///
@@ -28,9 +42,9 @@ pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
     let stream = folder.join(STREAM);
     let mut written = vec![
         write(folder, "junit.xml", |out| junit::write(&stream, out))?,
-        write(folder, "summary.json", |out| {
-            serde_json::to_writer_pretty(&mut *out, &Summary::read(&stream)?)?;
-            Ok(writeln!(out)?)
+        write(folder, "summary.json", |out| Summary::write(&stream, out))?,
+        write(folder, "report.html", |out| {
+            html::write(&stream, history(folder).as_deref(), out)
         })?,
     ];
     if Overview::read(&stream)?.only_checks() {
@@ -39,13 +53,32 @@ pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// A reader never sees half a report: it is written beside its place and moved there.
+/// The history that lies beside the stream.
+#[must_use]
+pub fn history(folder: &Path) -> Option<PathBuf> {
+    Some(folder.join(HISTORY)).filter(|path| path.exists())
+}
+
 fn write(
     folder: &Path,
     name: &str,
     make: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<PathBuf> {
     let path = folder.join(name);
+    write_file(&path, make)?;
+    Ok(path)
+}
+
+/// Writes a file. A reader never sees half of it: it is written beside its place and moved there.
+///
+/// # Errors
+/// When it cannot be made or written.
+pub fn write_file(path: &Path, make: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
     let context = || format!("failed to write {}", path.display());
     let mut file = tempfile::Builder::new()
         .prefix(&format!(".{name}"))
@@ -57,6 +90,6 @@ fn write(
         .and_then(|()| Ok(out.flush()?))
         .with_context(context)?;
     drop(out);
-    file.persist(&path).with_context(context)?;
-    Ok(path)
+    file.persist(path).with_context(context)?;
+    Ok(())
 }

@@ -4,10 +4,11 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 
-use super::text;
+use super::summary::WaitSummary;
+use super::{text, words};
 use crate::record::{
     self, Blocker, CheckResult, Counts, Effect, Event, Finding, NO_DELIVERY, Outcome, Phase,
     PhaseOutcome, Rehearsal, ReleaseRef, RunId, Usage, Verdict, What,
@@ -24,6 +25,8 @@ pub struct Overview {
     pub phases: [PhaseView; Phase::ALL.len()],
     /// Causes with a name, in order.
     pub findings: Vec<Finding>,
+    /// The longest waits, longest first.
+    pub waits: Vec<WaitSummary>,
     /// What the run cost.
     pub usage: Option<Usage>,
     /// The verdict, its reason, and the comparison in numbers.
@@ -215,6 +218,7 @@ impl Default for Overview {
             properties: Vec::new(),
             phases: Phase::ALL.map(PhaseView::new),
             findings: Vec::new(),
+            waits: Vec::new(),
             usage: None,
             verdict: None,
             end: None,
@@ -274,6 +278,34 @@ impl Overview {
         label(phase, self.only_checks())
     }
 
+    /// The verdict in two words, with what they say.
+    #[must_use]
+    pub fn verdict_in_words(&self) -> (words::Tone, &'static str) {
+        let verdict = self.verdict.as_ref().map(|(verdict, ..)| *verdict);
+        words::verdict(verdict, self.only_checks())
+    }
+
+    /// What the run was told about itself.
+    ///
+    /// # Errors
+    /// When the stream is empty.
+    pub fn start(&self, stream: &Path) -> Result<&Start> {
+        self.start.as_ref().with_context(|| {
+            let shown = stream.display();
+            format!("failed to summarise {shown}: expected a run's start as its first event")
+        })
+    }
+
+    /// The last event's position: a stream that grows is looked at up to here, so that the numbers are
+    /// those of what is told.
+    #[must_use]
+    pub const fn end_of_stream(&self) -> u64 {
+        match self.last {
+            Some((seq, _)) => seq,
+            None => 0,
+        }
+    }
+
     /// One phase.
     #[must_use]
     pub fn phase(&self, phase: Phase) -> &PhaseView {
@@ -287,6 +319,7 @@ impl Overview {
     /// Takes the next event.
     pub fn take(&mut self, event: &Event) {
         self.last = Some((event.seq, event.at));
+        WaitSummary::insert(&mut self.waits, event);
         match &event.what {
             What::RunStarted {
                 run,

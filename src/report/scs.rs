@@ -1,173 +1,146 @@
-//! `scs.yaml`: a run that only checks, in the form of the SCS checker's report.
+//! The run in the form of the SCS compliance checker's YAML report: each round of checks is an invocation.
 //!
-//! Such a run is no certificate scope, so the specification that it names is the run's own: it says which
-//! suites were asked, not that somebody is certified. `stackgate scs-check` reports on scopes.
+//! A run is not a certificate scope, so the specification that it names is the run's own: it says which
+//! suites were asked, not that somebody is certified.
 
-use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use jiff::tz::TimeZone;
 use uuid::Builder;
 
-use super::overview::Overview;
-use super::scs_yaml::{Invocation, ModulesReport, ModulesRest, Pairs, Run, Spec};
+use super::overview::{Overview, Start};
+use super::pairs::{Answer, Pairs};
+use super::scs_yaml::{Invocation, ModulesReport, ModulesRest, Pairs as Mapping, Run, Spec};
 use super::text::one_line;
-use crate::record::{self, CheckResult, Outcome, RunId, What};
+use crate::record::{Outcome, Phase};
 
-/// Writes the report of a stream as far as it goes.
+/// Writes the report.
 ///
 /// # Errors
-/// When the stream cannot be read or is empty, or `out` cannot be written.
+/// When the stream cannot be read, or `out` cannot be written.
 pub fn write(stream: &Path, out: &mut dyn Write) -> Result<()> {
     let overview = Overview::read(stream)?;
-    let start = overview
-        .start
-        .context("expected a run's start as its first event")?;
-    let mut answers = Vec::new();
-    for event in record::read(stream)? {
-        if let What::Check(check) = event?.what {
-            answers.push(check);
+    let start = overview.start(stream)?;
+    let (mut before, mut after) = (Round::default(), Round::default());
+    let mut suites: Vec<String> = Vec::new();
+    for pair in Pairs::read(stream, overview.end_of_stream())? {
+        let pair = pair?;
+        let suite = &pair.first().suite;
+        if !suites.contains(suite) {
+            suites.push(suite.clone());
+        }
+        for (round, answer) in [(&mut before, &pair.before), (&mut after, &pair.after)] {
+            if let Some(answer) = answer {
+                round.take(answer);
+            }
         }
     }
-    // They were told in the order in which they ended, which is another each time.
-    answers.sort_by(|one, other| one.id.cmp(&other.id));
-    let suites: BTreeSet<&str> = answers.iter().map(|check| check.suite.as_str()).collect();
-    let at = start.at.to_zoned(TimeZone::UTC).datetime();
-    let code = overview.end.map_or(-1, |(code, _)| i32::from(code));
-    let command = one_line(&start.command.join(" "));
-    let invocation = invocation(id(&start.run, 2), command, code, &answers);
+    let rounds = [(Phase::CheckBefore, before), (Phase::CheckAfter, after)];
+    let rounds = rounds
+        .into_iter()
+        .filter(|(_, round)| !round.results.is_empty());
+    let invocations = rounds.map(|(phase, round)| {
+        let invocation = round.finish(&overview, start, phase);
+        (invocation.id.clone(), invocation)
+    });
+    let mut name = format!("stackgate, suites {}", suites.join(", "));
+    if let Some(rehearsal) = &start.rehearsal {
+        name.push_str(&format!(" ({})", rehearsal.sentence()));
+    }
+    let ended = overview.last.map_or(start.at, |(_, at)| at);
+    let utc = |at: jiff::Timestamp| at.to_zoned(TimeZone::UTC).datetime();
+    let text = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     let report = ModulesReport {
         spec: Spec {
-            uuid: id(&start.run, 0),
-            name: format!("stackgate, suites {}", Vec::from_iter(suites).join(", ")),
+            uuid: id(start, 0),
+            name,
             url: String::new(),
         },
-        checked_at: at,
-        reference_date: at.date(),
+        checked_at: utc(ended),
+        reference_date: utc(start.at).date(),
         rest: ModulesRest {
-            subject: start.stack,
+            // Of checks alone the run's subject; else the release that is to go out.
+            subject: if overview.only_checks() {
+                start.stack.clone()
+            } else {
+                start.to.tag.clone()
+            },
             run: Run {
-                uuid: id(&start.run, 1),
-                argv: start.command,
-                assignment: Pairs(vec![("kubernetes".to_owned(), start.to.kubernetes)]),
+                uuid: id(start, 1),
+                argv: start.command.clone(),
+                assignment: Mapping(vec![
+                    text("before", &start.from.tag),
+                    text("after", &start.to.tag),
+                    text("engine", &start.engine),
+                ]),
                 sections: None,
                 forced_version: None,
                 forced_tests: None,
-                invocations: Pairs(vec![(invocation.id.clone(), invocation)]),
+                invocations: Mapping(invocations.collect()),
             },
         },
     };
     report.write(out)
 }
 
-/// All checks as one script's.
-fn invocation(id: String, cmd: String, rc: i32, answers: &[CheckResult]) -> Invocation {
-    let mut invocation = Invocation {
-        id,
-        cmd,
-        results: Pairs(Vec::new()),
-        rc,
-        stdout: Vec::new(),
-        stderr: Vec::new(),
-        info: 0,
-        warning: 0,
-        error: 0,
-        critical: 0,
-    };
-    for check in answers {
-        let (number, word) = match check.outcome {
-            Outcome::Pass | Outcome::Flaky => (1, "PASS"),
-            Outcome::Fail => (-1, "FAIL"),
-            Outcome::Abort => (0, "ABORT"),
-            // As for the checker what nobody spoke of: it counts it as missing.
-            Outcome::Skip => continue,
-        };
-        invocation.results.0.push((check.id.clone(), number));
-        invocation.stdout.push(format!("{}: {word}", check.id));
-        let level = match (check.outcome, &check.accepted) {
-            (Outcome::Pass | Outcome::Skip, _) => continue,
-            (Outcome::Flaky, _) | (Outcome::Fail, Some(_)) => {
-                invocation.warning += 1;
-                "WARNING"
-            }
-            (Outcome::Fail | Outcome::Abort, _) => {
-                invocation.error += 1;
-                "ERROR"
-            }
-        };
-        let told = format!("{level}: {}: {}", check.id, check.message);
-        invocation.stderr.push(one_line(&told));
-    }
-    invocation
-}
-
 /// An id that follows from the run's: the report is the same whenever it is made.
-fn id(run: &RunId, which: u8) -> String {
+fn id(start: &Start, which: u8) -> String {
     let mut bytes = [0; 16];
     bytes[0] = which;
-    let own = &mut bytes[8..];
-    for (byte, letter) in own.iter_mut().zip(run.as_str().bytes()) {
-        *byte = letter;
-    }
+    bytes[8..].copy_from_slice(start.run.as_str().as_bytes());
     Builder::from_custom_bytes(bytes).into_uuid().to_string()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::{Phase, Severity, Surroundings};
+#[derive(Default)]
+struct Round {
+    results: Vec<(String, i8)>,
+    stdout: Vec<String>,
+    stderr: Vec<String>,
+    warning: u32,
+    error: u32,
+}
 
-    fn answer(id: &str, outcome: Outcome, accepted: Option<&str>) -> CheckResult {
-        CheckResult {
-            phase: Phase::CheckBefore,
-            id: id.to_owned(),
-            title: String::new(),
-            suite: "own".to_owned(),
-            severity: Severity::Must,
-            outcome,
-            message: "so\nit is".to_owned(),
-            evidence: vec![],
-            seconds: 0.0,
-            accepted: accepted.map(str::to_owned),
-            standard: None,
-            surroundings: Surroundings::default(),
-            excluded: false,
+impl Round {
+    /// A check that does not apply has no verdict, as one that the checker was not told of.
+    fn take(&mut self, answer: &Answer) {
+        let result = &answer.result;
+        let (number, word) = match result.outcome {
+            Outcome::Pass | Outcome::Flaky => (1, "PASS"),
+            Outcome::Fail => (-1, "FAIL"),
+            Outcome::Abort => (0, "ABORT"),
+            Outcome::Skip => return,
+        };
+        self.results.push((result.id.clone(), number));
+        self.stdout.push(format!("{}: {word}", result.id));
+        let told = |level: &str| format!("{level}: {}: {}", result.id, one_line(&result.message));
+        match result.outcome {
+            Outcome::Fail | Outcome::Abort => {
+                self.error += 1;
+                self.stderr.push(told("ERROR"));
+            }
+            Outcome::Flaky => {
+                self.warning += 1;
+                self.stderr.push(told("WARNING"));
+            }
+            Outcome::Pass | Outcome::Skip => {}
         }
     }
 
-    #[test]
-    fn each_answer_has_its_number_and_what_did_not_pass_its_words() {
-        let answers = [
-            answer("a", Outcome::Pass, None),
-            answer("b", Outcome::Flaky, None),
-            answer("c", Outcome::Fail, None),
-            answer("d", Outcome::Fail, Some("known")),
-            answer("e", Outcome::Abort, None),
-            answer("f", Outcome::Skip, None),
-        ];
-        let told = invocation(String::new(), String::new(), 1, &answers);
-        let numbers: Vec<i8> = told.results.0.iter().map(|(_, number)| *number).collect();
-        assert_eq!(numbers, [1, 1, -1, -1, 0]);
-        assert_eq!((told.warning, told.error), (2, 2));
-        assert_eq!(
-            told.stderr,
-            [
-                "WARNING: b: so it is",
-                "ERROR: c: so it is",
-                "WARNING: d: so it is",
-                "ERROR: e: so it is"
-            ]
-        );
-        assert_eq!(told.stdout[4], "e: ABORT");
-    }
-
-    #[test]
-    fn a_run_has_ids_of_its_own_that_stay() {
-        let (one, other) = (RunId::of_seed(1), RunId::of_seed(2));
-        assert_eq!(id(&one, 0), id(&one, 0));
-        assert_ne!(id(&one, 0), id(&one, 1));
-        assert_ne!(id(&one, 0), id(&other, 0));
+    fn finish(self, overview: &Overview, start: &Start, phase: Phase) -> Invocation {
+        let code = overview.end.map_or(-1, |(code, _)| i32::from(code));
+        Invocation {
+            id: id(start, 2 + phase as u8),
+            cmd: format!("stackgate run {}: {phase}", start.stack),
+            results: Mapping(self.results),
+            rc: code,
+            stdout: self.stdout,
+            stderr: self.stderr,
+            info: 0,
+            warning: self.warning,
+            error: self.error,
+            critical: 0,
+        }
     }
 }

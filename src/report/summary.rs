@@ -1,25 +1,31 @@
 //! `summary.json`: the run in one typed object, for programs that read no stream.
 
-use std::collections::HashMap;
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::ser::{Error as _, SerializeSeq as _};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::overview::{Overview, State};
+use super::pairs::{Answer, Pair, Pairs};
 use crate::record::{
-    self, Change, CheckResult, Counts, Event, Finding, Outcome, Phase, Rehearsal, ReleaseRef,
-    Severity, Standard, Usage, Verdict, What,
+    Change, Counts, Event, Finding, Outcome, Phase, Rehearsal, ReleaseRef, Severity, Standard,
+    Usage, Verdict, What,
 };
 
 /// How many of the longest waits are told.
 const WAITS: usize = 20;
 
+/// The reason of a run that gave none.
+pub const NO_VERDICT: &str = "the run ended without a verdict";
+
 /// A run, as far as its stream goes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Summary {
+#[schemars(rename = "Summary")]
+pub struct Summary<C = Vec<CheckSummary>> {
     /// Version of this format: 1. Within a version, fields are only added.
     pub format: u32,
     /// The run's id, a label of everything that it created.
@@ -57,7 +63,7 @@ pub struct Summary {
     /// Every phase, in order.
     pub phases: Vec<PhaseSummary>,
     /// Every check, in the order in which it was first run.
-    pub checks: Vec<CheckSummary>,
+    pub checks: C,
     /// The longest waits, longest first.
     pub waits: Vec<WaitSummary>,
     /// What the run cost stackgate itself; absent when it was killed.
@@ -161,30 +167,41 @@ impl Summary {
     /// # Errors
     /// When the stream cannot be read, or is empty.
     pub fn read(stream: &Path) -> Result<Self> {
-        let mut details = Details::default();
-        for event in record::read(stream)? {
-            details.take(&event?);
-        }
-        Self::new(&Overview::read(stream)?, details).ok_or_else(|| {
-            anyhow::anyhow!(
-                "failed to summarise {}: expected a run's start as its first event",
-                stream.display()
-            )
-        })
+        let overview = Overview::read(stream)?;
+        let checks = Streamed::of(&overview, stream).pairs()?;
+        let checks = checks.map(|pair| Ok(CheckSummary::new(&pair?)));
+        Self::new(&overview, stream, checks.collect::<Result<_>>()?)
     }
 
-    fn new(overview: &Overview, details: Details) -> Option<Self> {
-        let start = overview.start.clone()?;
+    /// The format's JSON schema.
+    #[must_use]
+    pub fn schema() -> String {
+        format!("{:#}\n", schemars::schema_for!(Self).to_value())
+    }
+}
+
+impl<'a> Summary<Streamed<'a>> {
+    /// Writes the summary of a stream, whose checks are read as they are written.
+    ///
+    /// # Errors
+    /// When the stream cannot be read or is empty, or `out` cannot be written.
+    pub fn write(stream: &'a Path, out: &mut dyn Write) -> Result<()> {
+        let overview = Overview::read(stream)?;
+        let checks = Streamed::of(&overview, stream);
+        serde_json::to_writer_pretty(&mut *out, &Self::new(&overview, stream, checks)?)?;
+        Ok(writeln!(out)?)
+    }
+}
+
+impl<C> Summary<C> {
+    fn new(overview: &Overview, stream: &Path, checks: C) -> Result<Self> {
+        let start = overview.start(stream)?.clone();
         let (verdict, reason, counts) = match overview.verdict.clone() {
             Some((verdict, reason, counts)) => (Some(verdict), reason, counts),
-            None => (
-                None,
-                "the run ended without a verdict".to_owned(),
-                Counts::default(),
-            ),
+            None => (None, NO_VERDICT.to_owned(), Counts::default()),
         };
         let property = |(name, value): &(String, String)| (name.clone(), value.clone().into());
-        Some(Self {
+        Ok(Self {
             format: 1,
             run: start.run.to_string(),
             version: start.version,
@@ -203,17 +220,40 @@ impl Summary {
             findings: overview.findings.clone(),
             counts,
             phases: overview.phases.iter().map(PhaseSummary::new).collect(),
-            checks: details.checks,
-            waits: details.waits,
+            checks,
+            waits: overview.waits.clone(),
             usage: overview.usage,
             properties: overview.properties.iter().map(property).collect(),
         })
     }
+}
 
-    /// The format's JSON schema.
-    #[must_use]
-    pub fn schema() -> String {
-        format!("{:#}\n", schemars::schema_for!(Self).to_value())
+/// The checks of a stream, read whenever they are written: there may be many.
+#[derive(Debug)]
+pub struct Streamed<'a> {
+    stream: &'a Path,
+    end: u64,
+}
+
+impl<'a> Streamed<'a> {
+    const fn of(overview: &Overview, stream: &'a Path) -> Self {
+        let end = overview.end_of_stream();
+        Self { stream, end }
+    }
+
+    fn pairs(&self) -> Result<Pairs> {
+        Pairs::read(self.stream, self.end)
+    }
+}
+
+impl Serialize for Streamed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for pair in self.pairs().map_err(S::Error::custom)? {
+            let pair = pair.map_err(S::Error::custom)?;
+            list.serialize_element(&CheckSummary::new(&pair))?;
+        }
+        list.end()
     }
 }
 
@@ -238,74 +278,53 @@ impl PhaseSummary {
     }
 }
 
-/// What an overview leaves out because it grows with the run.
-#[derive(Default)]
-struct Details {
-    checks: Vec<CheckSummary>,
-    positions: HashMap<String, usize>,
-    waits: Vec<WaitSummary>,
-}
-
-impl Details {
-    fn take(&mut self, event: &Event) {
-        match &event.what {
-            What::Check(check) => self.take_check(check),
-            What::Compared { check, change, .. } => {
-                if let Some(&at) = self.positions.get(check) {
-                    self.checks[at].change = Some(*change);
-                }
-            }
-            What::WaitFinished {
-                phase,
-                what,
-                satisfied,
-                seconds,
-                reaction_ms,
-            } => {
-                let longer = |wait: &WaitSummary| wait.seconds >= *seconds;
-                let at = self.waits.partition_point(longer);
-                let (what, phase) = (what.clone(), *phase);
-                let (satisfied, seconds, reaction_ms) = (*satisfied, *seconds, *reaction_ms);
-                let wait = WaitSummary {
-                    phase,
-                    what,
-                    satisfied,
-                    seconds,
-                    reaction_ms,
-                };
-                self.waits.insert(at, wait);
-                self.waits.truncate(WAITS);
-            }
-            _ => {}
+impl CheckSummary {
+    fn new(pair: &Pair) -> Self {
+        let first = pair.first();
+        let answer = |answer: &Answer| AnswerSummary {
+            outcome: answer.result.outcome,
+            message: answer.result.message.clone(),
+            seconds: answer.result.seconds,
+        };
+        Self {
+            id: first.id.clone(),
+            title: first.title.clone(),
+            suite: first.suite.clone(),
+            severity: first.severity,
+            before: pair.before.as_ref().map(answer),
+            after: pair.after.as_ref().map(answer),
+            change: pair.change,
+            accepted: pair.accepted().map(str::to_owned),
+            standard: first.standard.clone(),
         }
     }
+}
 
-    fn take_check(&mut self, check: &CheckResult) {
-        let at = *self.positions.entry(check.id.clone()).or_insert_with(|| {
-            self.checks.push(CheckSummary {
-                id: check.id.clone(),
-                title: check.title.clone(),
-                suite: check.suite.clone(),
-                severity: check.severity,
-                before: None,
-                after: None,
-                change: None,
-                accepted: None,
-                standard: check.standard.clone(),
-            });
-            self.checks.len() - 1
-        });
-        let known = &mut self.checks[at];
-        let answer = Some(AnswerSummary {
-            outcome: check.outcome,
-            message: check.message.clone(),
-            seconds: check.seconds,
-        });
-        if check.phase < Phase::Upgrade {
-            known.before = answer;
-        } else {
-            known.after = answer;
+impl WaitSummary {
+    /// Takes a wait that ended into the longest ones, longest first.
+    pub(super) fn insert(longest: &mut Vec<Self>, event: &Event) {
+        let What::WaitFinished {
+            phase,
+            what,
+            satisfied,
+            seconds,
+            reaction_ms,
+        } = &event.what
+        else {
+            return;
+        };
+        let at = longest.partition_point(|wait| wait.seconds >= *seconds);
+        if at == WAITS {
+            return;
         }
-        known.accepted = known.accepted.take().or_else(|| check.accepted.clone());
+        let wait = Self {
+            phase: *phase,
+            what: what.clone(),
+            satisfied: *satisfied,
+            seconds: *seconds,
+            reaction_ms: *reaction_ms,
+        };
+        longest.insert(at, wait);
+        longest.truncate(WAITS);
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use stackgate::record::{
     Blocker, Change, CheckResult, Counts, Event, Finding, ObjectRef, Outcome, Phase, PhaseOutcome,
-    ReleaseRef, Severity, Usage, Verdict, What,
+    Rehearsal, ReleaseRef, Severity, Usage, Verdict, What,
 };
 
 /// A run's folder with a stream that grows by one event per second.
@@ -19,6 +19,11 @@ pub struct Stream {
 impl Stream {
     /// A stream with the first event.
     pub fn started() -> Self {
+        Self::of(None)
+    }
+
+    /// A stream with the first event, of a run on simulated clusters where there is a seed.
+    pub fn of(rehearsal: Option<Rehearsal>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = std::fs::File::create(folder.path().join("events.jsonl")).unwrap();
         let mut stream = Self {
@@ -42,7 +47,7 @@ impl Stream {
             command: ["stackgate", "run", "docker-demo"]
                 .map(str::to_owned)
                 .into(),
-            rehearsal: None,
+            rehearsal,
         });
         stream
     }
@@ -294,6 +299,31 @@ pub fn regressed() -> Stream {
         .finish(Phase::Verdict, PhaseOutcome::Passed, "")
         .pass(Phase::Teardown, "everything removed")
         .end(1);
+    stream
+}
+
+/// A short run on simulated clusters, whose gate is open.
+pub fn rehearsed() -> Stream {
+    let mut stream = Stream::of(Some(Rehearsal {
+        seed: 7,
+        missing: vec!["Docker does not answer".to_owned()],
+        faults: vec![],
+        reproduce: "stackgate run docker-demo --engine embedded --seed 7".to_owned(),
+    }));
+    for phase in [Phase::CheckBefore, Phase::CheckAfter] {
+        stream
+            .start(phase, 300)
+            .check(phase, "nodes-ready", Outcome::Pass)
+            .finish(phase, PhaseOutcome::Passed, "1 passed");
+    }
+    let counts = Counts {
+        kept: 1,
+        ..Counts::default()
+    };
+    stream
+        .compared("nodes-ready", [Outcome::Pass; 2], Change::Kept)
+        .verdict(Verdict::Open, "1 checks passed after the upgrade", counts)
+        .end(0);
     stream
 }
 

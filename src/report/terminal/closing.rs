@@ -4,18 +4,28 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::screen::{Screen, Tone};
-use crate::record::{Change, Counts, NO_DELIVERY, Outcome, Verdict};
+use super::screen::Screen;
+use crate::record::{Change, NO_DELIVERY, Outcome};
 use crate::report::STREAM;
 use crate::report::summary::{CheckSummary, Summary};
-use crate::report::text::one_line;
+use crate::report::text::{cut, one_line};
+use crate::report::words::{self, Tone, weight};
+
+/// How many checks are told where nobody knows the height of the screen.
+const ROWS: usize = 40;
+/// How many lines stand around the checks: the verdict, what it is about, where the reports are.
+const AROUND: usize = 16;
 
 /// The last lines of the run in `folder`, for standard output.
 ///
 /// # Errors
 /// When its stream cannot be read.
 pub fn closing(folder: &Path, reports: &[PathBuf], screen: Screen) -> Result<String> {
-    let summary = Summary::read(&folder.join(STREAM))?;
+    closing_of(&folder.join(STREAM), reports, screen)
+}
+
+pub(super) fn closing_of(stream: &Path, reports: &[PathBuf], screen: Screen) -> Result<String> {
+    let summary = Summary::read(stream)?;
     let mut text = if summary.delivery == NO_DELIVERY {
         answers(&summary.checks, screen)
     } else {
@@ -44,10 +54,21 @@ fn table(checks: &[CheckSummary], screen: Screen) -> String {
         return String::new();
     }
     let ids: Vec<String> = rows.iter().map(|(check, _)| one_line(&check.id)).collect();
+    let height = screen
+        .rows()
+        .map_or(ROWS, |rows| rows.saturating_sub(AROUND));
+    // The worst are the last, next to the verdict.
+    let left_out = rows.len().saturating_sub(height.max(5));
+    let (rows, ids) = (&rows[left_out..], &ids[left_out..]);
     let widths = ids.iter().map(|id| console::measure_text_width(id));
     let width = widths.max().unwrap_or(0).max("check".len());
     let mut text = format!("  {:<width$}   before   after\n", "check");
-    for ((check, change), id) in rows.iter().zip(&ids) {
+    if left_out > 0 {
+        text.push_str(&format!(
+            "  and {left_out} more, less grave ones, in the reports\n"
+        ));
+    }
+    for ((check, change), id) in rows.iter().zip(ids) {
         let answer = check.after.as_ref().or(check.before.as_ref());
         let why = match (change, &check.accepted) {
             (Change::Accepted, Some(reason)) => one_line(reason),
@@ -62,14 +83,14 @@ fn table(checks: &[CheckSummary], screen: Screen) -> String {
             2 => Tone::Attention,
             _ => Tone::Bad,
         };
-        let before = shown(check.before.as_ref().map(|answer| answer.outcome));
-        let after = shown(check.after.as_ref().map(|answer| answer.outcome));
+        let before = words::outcome(check.before.as_ref().map(|answer| answer.outcome));
+        let after = words::outcome(check.after.as_ref().map(|answer| answer.outcome));
         let after = screen.paint(tone, &format!("{after:<5}"));
         let id = console::pad_str(id, width, console::Alignment::Left, None);
         let colon = if why.is_empty() { "" } else { ": " };
-        text.push_str(&format!(
-            "  {id}   {before:<6}   {after}   {change}{colon}{why}\n"
-        ));
+        let line = format!("  {id}   {before:<6}   {after}   {change}{colon}{why}");
+        text.push_str(&cut(&line, screen.columns().unwrap_or(usize::MAX)));
+        text.push('\n');
     }
     text
 }
@@ -81,14 +102,14 @@ fn answers(checks: &[CheckSummary], screen: Screen) -> String {
         .filter_map(|check| Some((check, check.before.as_ref()?)))
         .filter(|(_, answer)| answer.outcome != Outcome::Pass)
         .collect();
-    let weight = |outcome| match outcome {
+    let grave = |outcome| match outcome {
         Outcome::Pass | Outcome::Skip => 0,
         Outcome::Flaky => 1,
         Outcome::Abort => 2,
         Outcome::Fail => 3,
     };
     // Those that ended alike in the order of their ids, since they end in another one each time.
-    rows.sort_by_key(|(check, answer)| (weight(answer.outcome), &check.id));
+    rows.sort_by_key(|(check, answer)| (grave(answer.outcome), &check.id));
     let ids: Vec<String> = rows.iter().map(|(check, _)| one_line(&check.id)).collect();
     let widths = ids.iter().map(|id| console::measure_text_width(id));
     let width = widths.max().unwrap_or(0);
@@ -111,32 +132,11 @@ fn answers(checks: &[CheckSummary], screen: Screen) -> String {
     text
 }
 
-const fn weight(change: Change) -> u8 {
-    match change {
-        Change::Kept | Change::Fixed => 0,
-        Change::Accepted => 1,
-        Change::NotComparable | Change::Flaky => 2,
-        Change::StillFailing => 3,
-        Change::Regressed => 4,
-    }
-}
-
-fn shown(outcome: Option<Outcome>) -> String {
-    outcome.map_or_else(|| "-".to_owned(), |outcome| outcome.to_string())
-}
-
 fn verdict(summary: &Summary, screen: Screen) -> String {
     let only_checks = summary.delivery == NO_DELIVERY;
-    let (tone, word) = match summary.verdict {
-        Some(Verdict::Open) if only_checks => (Tone::Good, "check passed"),
-        Some(Verdict::Open) => (Tone::Good, "gate open"),
-        Some(Verdict::Closed) if only_checks => (Tone::Bad, "check failed"),
-        Some(Verdict::Closed) => (Tone::Bad, "gate closed"),
-        Some(Verdict::None | Verdict::NothingRan) | None => (Tone::Attention, "no verdict"),
-        Some(Verdict::Interrupted) => (Tone::Attention, "interrupted"),
-    };
+    let (tone, word) = words::verdict(summary.verdict, only_checks);
     let word = screen.paint(tone, word);
-    let counts = counts(&summary.counts);
+    let counts = words::counts(&summary.counts);
     let mut text = match &summary.rehearsal {
         None => format!("{word}: {}", one_line(&summary.reason)),
         Some(_) => format!("{word} (rehearsal): {}", one_line(&summary.reason)),
@@ -149,31 +149,4 @@ fn verdict(summary: &Summary, screen: Screen) -> String {
         text.push_str(&format!("\n  {sentence}\n  the same again: {again}"));
     }
     text
-}
-
-/// The comparison in words, without what is none.
-fn counts(counts: &Counts) -> String {
-    let Counts {
-        kept,
-        fixed,
-        flaky,
-        regressed,
-        still_failing,
-        accepted,
-        not_comparable,
-    } = *counts;
-    [
-        (regressed, "regressed"),
-        (still_failing, "still failing"),
-        (not_comparable, "not comparable"),
-        (flaky, "flaky"),
-        (fixed, "fixed"),
-        (kept, "kept"),
-        (accepted, "accepted"),
-    ]
-    .into_iter()
-    .filter(|(count, _)| *count > 0)
-    .map(|(count, word)| format!("{count} {word}"))
-    .collect::<Vec<_>>()
-    .join(", ")
 }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::progress::Progress;
 use super::screen::Screen;
+use super::sections::Sections;
 use crate::record::{Event, Sink, What};
 
 /// How often the moving line is drawn anew. Twice a second looks alive and costs next to nothing.
@@ -31,6 +32,7 @@ struct Shared {
 
 struct State {
     progress: Progress,
+    sections: Sections,
     lines: Vec<String>,
     /// The run's milliseconds at the last event, and when that was.
     seen: (u64, Instant),
@@ -42,18 +44,19 @@ struct State {
 impl Live {
     /// Starts to draw. With virtual time, the run's time stands still between its events.
     #[must_use]
-    pub fn new(screen: Screen, virtual_time: bool) -> Self {
-        let canvas = if screen.is_terminal {
+    pub fn new(screen: Screen, sections: Sections, virtual_time: bool) -> Self {
+        let canvas = if screen.is_terminal && sections == Sections::None {
             Canvas::moving(screen)
         } else {
             Canvas::Plain(Box::new(std::io::stderr()), QUIET)
         };
-        Self::on(canvas, screen, !virtual_time)
+        Self::on(canvas, screen, sections, !virtual_time)
     }
 
-    fn on(mut canvas: Canvas, screen: Screen, goes_on: bool) -> Self {
+    fn on(mut canvas: Canvas, screen: Screen, sections: Sections, goes_on: bool) -> Self {
         let state = State {
             progress: Progress::new(screen),
+            sections,
             lines: Vec::new(),
             seen: (0, Instant::now()),
             goes_on,
@@ -87,6 +90,7 @@ impl Sink for Live {
     fn take(&mut self, event: &Event) {
         let mut state = self.shared.lock();
         let lines = state.progress.take(event);
+        let lines = state.sections.mark(event, lines);
         state.lines.extend(lines);
         state.seen = (event.elapsed_ms, Instant::now());
         drop(state);
@@ -238,7 +242,10 @@ mod tests {
     fn live(period: Duration) -> (Live, mpsc::Receiver<String>) {
         let (out, written) = mpsc::channel();
         let canvas = Canvas::Plain(Box::new(Out(out)), period);
-        (Live::on(canvas, Screen::PLAIN, true), written)
+        (
+            Live::on(canvas, Screen::PLAIN, Sections::None, true),
+            written,
+        )
     }
 
     fn event(seq: u64, what: What) -> Event {

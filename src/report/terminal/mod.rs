@@ -2,9 +2,13 @@
 
 mod closing;
 mod live;
+mod log;
 mod progress;
 mod screen;
+mod sections;
 
 pub use closing::closing;
 pub use live::Live;
+pub use log::log;
 pub use screen::Screen;
+pub use sections::Sections;

@@ -1,11 +1,10 @@
 //! From events to lines: which lines stay, and what the present moment looks like. Draws nothing.
 
-use super::screen::{Screen, Tone};
-use crate::record::{
-    Blocker, CheckResult, Event, NO_DELIVERY, Phase, PhaseOutcome, ReleaseRef, What,
-};
+use super::screen::Screen;
+use crate::record::{Blocker, CheckResult, Event, NO_DELIVERY, Phase, PhaseOutcome, What};
 use crate::report::overview::{Standing, label};
 use crate::report::text::{clock, cut, one_line};
+use crate::report::words::{Tone, short};
 
 /// Where the run is.
 pub struct Progress {
@@ -238,15 +237,6 @@ impl Progress {
             one_line(&check.message)
         )]
     }
-}
-
-/// The tag without the stack's name, which stands beside it.
-fn short(stack: &str, release: &ReleaseRef) -> String {
-    let tag = release
-        .tag
-        .strip_prefix(stack)
-        .and_then(|rest| rest.strip_prefix('-'));
-    one_line(tag.unwrap_or(&release.tag))
 }
 
 #[cfg(test)]
@@ -486,21 +476,5 @@ mod tests {
             }
             prop_assert!(console::measure_text_width(&now) <= columns, "{now:?}");
         }
-    }
-
-    #[test]
-    fn a_release_stands_beside_its_stack_without_repeating_it() {
-        let release = |tag: &str| ReleaseRef {
-            tag: tag.to_owned(),
-            kubernetes: String::new(),
-        };
-        assert_eq!(
-            short("docker-demo", &release("docker-demo-1-35-v1")),
-            "1-35-v1"
-        );
-        assert_eq!(
-            short("demo", &release("docker-demo-1-35-v1")),
-            "docker-demo-1-35-v1"
-        );
     }
 }

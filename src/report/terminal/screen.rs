@@ -4,6 +4,8 @@ use std::io::IsTerminal;
 
 use console::{Style, Term};
 
+use crate::report::words::Tone;
+
 /// Where something is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Screen {
@@ -11,19 +13,6 @@ pub struct Screen {
     pub is_terminal: bool,
     /// Whether it shows colour. Colour never carries anything alone.
     pub colour: bool,
-}
-
-/// What a piece of a line says, where there is colour.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    /// As it should be.
-    Good,
-    /// As it must not be.
-    Bad,
-    /// Worth a look.
-    Attention,
-    /// Less important than the rest.
-    Faint,
 }
 
 impl Screen {
@@ -61,6 +50,12 @@ impl Screen {
     pub(super) fn columns(self) -> Option<usize> {
         let (_, columns) = Term::stderr().size_checked().filter(|_| self.is_terminal)?;
         Some(columns.into())
+    }
+
+    /// The lines of the screen, when there is one.
+    pub(super) fn rows(self) -> Option<usize> {
+        let (rows, _) = Term::stdout().size_checked().filter(|_| self.is_terminal)?;
+        Some(rows.into())
     }
 
     /// The text in its tone.

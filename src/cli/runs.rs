@@ -1,0 +1,171 @@
+//! Where runs are: a run by its folder, its id, or as the latest.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+
+use super::exit::Failure;
+use crate::record::RunId;
+use crate::report::STREAM;
+
+/// The link to the run that was started last.
+const LATEST: &str = "latest";
+
+/// Makes `latest`, beside the run's folder, lead to it. What bears this name and is no link stays.
+///
+/// A link that cannot be made must not end a run.
+pub fn link_latest(folder: &Path) {
+    let (Some(place), Some(name)) = (folder.parent(), folder.file_name()) else {
+        return;
+    };
+    let link = place.join(LATEST);
+    if fs::symlink_metadata(&link).is_ok_and(|there| !there.is_symlink()) {
+        return;
+    }
+    // Made beside its place and moved there, so that there is one at any time.
+    let made = place.join(format!(".{LATEST}-{}", name.to_string_lossy()));
+    let _ = std::os::unix::fs::symlink(name, &made).and_then(|()| fs::rename(&made, &link));
+}
+
+/// Finds the folder of a run.
+///
+/// # Errors
+/// When there is none; tells where it was looked for, and which there are.
+pub fn find(run: &str, reports: &Path) -> Result<PathBuf, Failure> {
+    if let Some(folder) = folder_of(Path::new(run)) {
+        return Ok(folder);
+    }
+    let known = known(reports);
+    let found = if run == LATEST {
+        // Somebody may have removed the run that the link leads to.
+        folder_of(&reports.join(LATEST)).or_else(|| known.last().cloned())
+    } else {
+        let id = run.parse::<RunId>().ok();
+        // The same seed gives the same id again: the latest of them.
+        known
+            .iter()
+            .rev()
+            .find(|folder| id.as_ref().is_some_and(|id| is_of(folder, id)))
+            .cloned()
+    };
+    found.ok_or_else(|| {
+        let error = anyhow!("failed to find the run '{run}' in {}", reports.display());
+        let names = known.iter().rev().take(10).filter_map(|folder| folder.file_name());
+        let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+        let hint = if names.is_empty() {
+            "there is none yet; RUN is a run's folder, its id or `latest`; --reports says where runs are".to_owned()
+        } else {
+            format!("there are, the latest first: {}", names.join(", "))
+        };
+        Failure::input(error).hint(hint)
+    })
+}
+
+/// The folder of a run, or of its stream.
+fn folder_of(path: &Path) -> Option<PathBuf> {
+    if path.join(STREAM).is_file() {
+        return Some(path.to_owned());
+    }
+    let is_stream = path.file_name()? == STREAM && path.is_file();
+    let parent = path.parent().filter(|_| is_stream)?;
+    Some(if parent.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        parent.to_owned()
+    })
+}
+
+/// `<stack>-<id>`, or `<stack>-<id>-<number>`.
+fn is_of(folder: &Path, id: &RunId) -> bool {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let numbered = name
+        .rsplit_once('-')
+        .filter(|(_, end)| end.parse::<u32>().is_ok() && end.len() < 8);
+    let end = format!("-{id}");
+    name.ends_with(&end) || numbered.is_some_and(|(start, _)| start.ends_with(&end))
+}
+
+/// Every run's folder, the latest last.
+fn known(reports: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(reports).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = entries
+        .map(|entry| entry.path())
+        .filter(|path| !path.is_symlink() && path.join(STREAM).is_file())
+        .filter_map(|path| {
+            let made = path.join(STREAM).metadata().ok()?.modified().ok()?;
+            Some((made, path))
+        })
+        .collect();
+    folders.sort();
+    folders.into_iter().map(|(_, path)| path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reports(names: &[&str]) -> tempfile::TempDir {
+        let reports = tempfile::tempdir().unwrap();
+        for (number, name) in names.iter().enumerate() {
+            let folder = reports.path().join(name);
+            fs::create_dir(&folder).unwrap();
+            let stream = fs::File::create(folder.join(STREAM)).unwrap();
+            let at = std::time::UNIX_EPOCH + std::time::Duration::from_secs(number as u64);
+            stream.set_modified(at).unwrap();
+        }
+        reports
+    }
+
+    fn name(found: Result<PathBuf, Failure>) -> String {
+        let folder = found.unwrap();
+        folder.file_name().unwrap().to_string_lossy().into_owned()
+    }
+
+    #[test]
+    fn a_run_is_found_by_folder_stream_and_id() {
+        let reports = reports(&["demo-0000000a", "demo-0000000a-2", "demo-0000000b"]);
+        let folder = reports.path().join("demo-0000000b");
+        for given in [folder.clone(), folder.join(STREAM)] {
+            assert_eq!(
+                find(given.to_str().unwrap(), Path::new("elsewhere")).unwrap(),
+                folder
+            );
+        }
+        assert_eq!(name(find("0000000a", reports.path())), "demo-0000000a-2");
+        assert_eq!(name(find("0000000b", reports.path())), "demo-0000000b");
+        let failure = find("0000000c", reports.path()).unwrap_err();
+        let hint = "there are, the latest first: demo-0000000b, demo-0000000a-2, demo-0000000a";
+        assert_eq!(failure.hints, [hint]);
+    }
+
+    #[test]
+    fn the_latest_is_where_the_link_leads_else_what_was_written_last() {
+        let reports = reports(&["demo-0000000a", "demo-0000000b"]);
+        let latest = || find("latest", reports.path());
+        assert_eq!(name(latest()), "demo-0000000b");
+        link_latest(&reports.path().join("demo-0000000a"));
+        assert_eq!(
+            latest().unwrap().canonicalize().unwrap(),
+            reports.path().join("demo-0000000a").canonicalize().unwrap()
+        );
+        fs::remove_dir_all(reports.path().join("demo-0000000a")).unwrap();
+        assert_eq!(name(latest()), "demo-0000000b");
+        link_latest(&reports.path().join("demo-0000000b"));
+        assert_eq!(
+            fs::read_link(reports.path().join(LATEST)).unwrap(),
+            Path::new("demo-0000000b")
+        );
+    }
+
+    #[test]
+    fn what_is_no_link_stays() {
+        let reports = reports(&["demo-0000000a"]);
+        fs::write(reports.path().join(LATEST), "mine").unwrap();
+        link_latest(&reports.path().join("demo-0000000a"));
+        assert_eq!(
+            fs::read_to_string(reports.path().join(LATEST)).unwrap(),
+            "mine"
+        );
+    }
+}
