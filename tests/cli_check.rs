@@ -62,7 +62,9 @@ impl Served {
     /// The only run's folder.
     fn folder(&self) -> PathBuf {
         let reports = std::fs::read_dir(self.context.path().join("reports")).unwrap();
-        let folders: Vec<_> = reports.map(|entry| entry.unwrap().path()).collect();
+        let folders = reports.map(|entry| entry.unwrap().path());
+        // `latest` is a link to it.
+        let folders: Vec<_> = folders.filter(|path| !path.is_symlink()).collect();
         assert_eq!(folders.len(), 1, "{folders:?}");
         folders[0].clone()
     }
@@ -109,6 +111,7 @@ async fn a_cluster_is_certified_without_creating_anything() {
     check passed: 8 passed, 3 skipped, 1 of them by --read-only
       reports/demo-[run]/junit.xml
       reports/demo-[run]/summary.json
+      reports/demo-[run]/report.html
       reports/demo-[run]/scs.yaml
     --- stderr
     demo  Kubernetes v1.35.0   run [run]
@@ -309,6 +312,7 @@ async fn where_nothing_is_asked_nothing_ran() {
     no verdict: no check had an answer
       reports/demo-[run]/junit.xml
       reports/demo-[run]/summary.json
+      reports/demo-[run]/report.html
       reports/demo-[run]/scs.yaml
     --- stderr
     demo  Kubernetes v1.35.0   run [run]
