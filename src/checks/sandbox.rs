@@ -22,6 +22,10 @@ const RUN: &str = "stackgate/run";
 const CHECK: &str = "stackgate/check";
 /// How names of check namespaces begin.
 const PREFIX: &str = "stackgate-check-";
+/// Label of a check's namespace while Kubernetes' e2e tests are run from it.
+const TESTS: &str = "stackgate/e2e-tests";
+/// Label that Kubernetes' e2e tests give to each of the namespaces that they create.
+pub const TESTED: &str = "e2e-run";
 /// How long a removal may take to be accepted.
 const REMOVAL: Duration = Duration::from_secs(10);
 
@@ -46,6 +50,10 @@ pub struct Sandbox<'a> {
     target: &'a Target<'a>,
     /// Its name.
     pub namespace: String,
+    /// What tells it from another one of the same name: it can own what lives in no namespace.
+    pub uid: String,
+    /// Whether e2e tests are run from it, whose namespaces go with it.
+    tests: bool,
 }
 
 impl<'a> Sandbox<'a> {
@@ -54,15 +62,36 @@ impl<'a> Sandbox<'a> {
     /// # Errors
     /// When the API server refuses; then there is nothing to remove.
     pub async fn create(target: &'a Target<'a>, check: &str) -> Result<Self> {
+        Self::new(target, check, false).await
+    }
+
+    /// The same, for a check that runs Kubernetes' e2e tests: the namespaces that these create and, when
+    /// they are cut off, leave behind go with it.
+    ///
+    /// # Errors
+    /// As [`Sandbox::create`].
+    pub async fn for_tests(target: &'a Target<'a>, check: &str) -> Result<Self> {
+        Self::new(target, check, true).await
+    }
+
+    async fn new(target: &'a Target<'a>, check: &str, tests: bool) -> Result<Self> {
         let namespace = format!("{PREFIX}{}", target.context.fresh_id());
-        let labels = labels(&target.context.run, check);
+        let mut labels = labels(&target.context.run, check);
+        if tests {
+            labels[TESTS] = json!("true");
+        }
         let object: Namespace =
             serde_json::from_value(json!({"metadata": {"name": namespace, "labels": labels}}))?;
-        Api::all(target.workload.clone())
+        let created: Namespace = Api::all(target.workload.clone())
             .create(&PostParams::default(), &object)
             .await
             .context("failed to create a namespace for the check")?;
-        let sandbox = Self { target, namespace };
+        let sandbox = Self {
+            target,
+            namespace,
+            uid: created.metadata.uid.unwrap_or_default(),
+            tests,
+        };
         if let Err(error) = sandbox.add_account(&labels).await {
             sandbox.remove().await;
             return Err(error);
@@ -99,6 +128,9 @@ impl<'a> Sandbox<'a> {
                 self.namespace
             ));
         }
+        if self.tests {
+            sweep_labelled(self.target, TESTED).await;
+        }
     }
 }
 
@@ -115,10 +147,19 @@ async fn remove(target: &Target<'_>, namespace: &str) -> Result<()> {
     }
 }
 
-/// Removes every check namespace of the run that is still there.
+/// Removes every check namespace of the run that is still there, and what e2e tests left that were cut off.
 pub async fn sweep(target: &Target<'_>) {
+    let mine = format!("{RUN}={},{CHECK}", target.context.run);
+    let tested = sweep_labelled(target, &mine).await;
+    if tested {
+        sweep_labelled(target, TESTED).await;
+    }
+}
+
+/// Removes namespaces with such labels, and says whether e2e tests were run from one of them.
+async fn sweep_labelled(target: &Target<'_>, labels: &str) -> bool {
     let api: Api<Namespace> = Api::all(target.workload.clone());
-    let mine = ListParams::default().labels(&format!("{RUN}={},{CHECK}", target.context.run));
+    let mine = ListParams::default().labels(labels);
     let listed = tokio::time::timeout(target.context.scaled(REMOVAL), api.list(&mine)).await;
     let failed = |why: String| {
         target.context.note(format!(
@@ -127,18 +168,29 @@ pub async fn sweep(target: &Target<'_>) {
     };
     let namespaces = match listed {
         Ok(Ok(namespaces)) => namespaces,
-        Ok(Err(error)) => return failed(error.to_string()),
-        Err(_) => return failed("the API server does not answer".to_owned()),
+        Ok(Err(error)) => {
+            failed(error.to_string());
+            return false;
+        }
+        Err(_) => {
+            failed("the API server does not answer".to_owned());
+            return false;
+        }
     };
+    let mut tested = false;
     for namespace in namespaces {
         let name = namespace.metadata.name.unwrap_or_default();
-        if namespace.metadata.deletion_timestamp.is_some() || !is_name(&name) {
+        let labelled = namespace.metadata.labels.unwrap_or_default();
+        tested |= labelled.contains_key(TESTS);
+        let ours = is_name(&name) || labelled.contains_key(TESTED);
+        if namespace.metadata.deletion_timestamp.is_some() || !ours {
             continue;
         }
         if let Err(error) = remove(target, &name).await {
             failed(format!("{name}: {error:#}"));
         }
     }
+    tested
 }
 
 #[cfg(test)]
@@ -212,6 +264,28 @@ mod tests {
             "failed to create a service account for the check"
         );
         assert_eq!(deleted(&world).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_e2e_tests_left_goes_with_the_namespace_that_they_were_run_from() {
+        for (labels, swept) in [(json!({TESTS: "true"}), true), (json!({}), false)] {
+            let world = World::new(move |method, path| {
+                if method != "GET" {
+                    return (200, json!({"metadata": {"name": "n"}}));
+                }
+                let items = if path.contains(TESTED) {
+                    json!([{"metadata": {"name": "pods-1", "labels": {TESTED: "u"}}}])
+                } else {
+                    // Its own removal has begun, which is no reason to forget the others.
+                    json!([{"metadata": {"name": "stackgate-check-00000001", "labels": labels,
+                        "deletionTimestamp": "2026-05-01T10:00:00Z"}}])
+                };
+                list("NamespaceList", items)
+            });
+            sweep(&world.target()).await;
+            let expected = ["DELETE /api/v1/namespaces/pods-1?"];
+            assert_eq!(deleted(&world), &expected[..usize::from(swept)]);
+        }
     }
 
     #[tokio::test]

@@ -65,6 +65,7 @@ impl World {
             addons: &[],
             dropped: &[],
             tools_image: "tools:v1",
+            ok_to_fail: &[],
             parameters: &Value::Null,
         }
     }

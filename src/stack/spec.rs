@@ -239,7 +239,7 @@ pub struct Timeouts {
     pub release: Timeout,
     /// Cluster created, all Machines Ready, addons rolled out: `wait-control-plane` (10m).
     pub create: Timeout,
-    /// One round of all checks: `wait-worker-nodes` (5m).
+    /// One round of all checks but the heavy ones, which add their own: `wait-worker-nodes` (5m).
     pub check: Timeout,
     /// From the patch of class and version to the end of the rollout: `wait-machine-upgrade` (20m).
     pub upgrade: Timeout,

@@ -10,6 +10,7 @@ use crate::stack::{Label, Problem, Problems, Source};
 const BUILT_IN: &[(&str, &str)] = &[
     ("health", include_str!("../../suites/health.yaml")),
     ("scs", include_str!("../../suites/scs.yaml")),
+    ("scs-heavy", include_str!("../../suites/scs-heavy.yaml")),
 ];
 
 /// A valid suite.
@@ -205,7 +206,7 @@ mod tests {
         let own = file(NODES).replace("name: own", "name: health");
         std::fs::write(dir.path().join("health.yaml"), own).unwrap();
         assert_eq!(Suite::load("health", dir.path()).unwrap().checks.len(), 1);
-        assert_eq!(names(dir.path()), ["health", "scs"]);
+        assert_eq!(names(dir.path()), ["health", "scs", "scs-heavy"]);
     }
 
     #[test]

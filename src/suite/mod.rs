@@ -19,6 +19,6 @@ pub use file::{
     WhichCluster,
 };
 pub use load::{Suite, SuiteError, names};
-pub use run::{Place, Round, run};
+pub use run::{Place, Round, heavy, run};
 pub use schema::suite_schema;
 pub use tally::tally;

@@ -1,6 +1,7 @@
 //! The SCS standards for Kubernetes as a service, one folder or file each.
 
 mod components;
+pub mod conformance;
 mod hardening;
 mod kubelet;
 mod network_policy;
@@ -35,4 +36,6 @@ pub const ALL: &[Native] = &[
     hardening::ETCD_ISOLATION,
     pod_security::CHECK,
     network_policy::CHECK,
+    conformance::CONFORMANCE,
+    conformance::NETWORKING,
 ];
