@@ -186,7 +186,7 @@ impl Tally {
 
 /// What the second container's log says: how far the tests came, and their report.
 pub fn results(log: &str) -> (Tally, Result<String, String>) {
-    let tally = log.lines().filter_map(Tally::read).last();
+    let tally = log.lines().rev().find_map(Tally::read);
     (tally.unwrap_or_default(), report(log))
 }
 
