@@ -122,6 +122,11 @@ impl World {
     /// What a run left in the cluster once that had time to clear up.
     async fn traces(&self) -> Vec<String> {
         tokio::time::sleep(Duration::from_secs(120)).await;
+        self.made()
+    }
+
+    /// What a run has made in the cluster.
+    fn made(&self) -> Vec<String> {
         let of = |group: &'static str, plural: &'static str| {
             let all = self
                 .cluster
@@ -339,6 +344,16 @@ async fn embedded_tests_are_not_run_beside_others_and_what_they_leave_is_removed
     let (result, ()) = futures::future::join(world.asked(&parameters, &[]), async {
         tokio::time::sleep(Duration::from_secs(600)).await;
         world.leave_a_namespace();
+        let kinds: Vec<String> = world.made();
+        let kinds: Vec<&str> = kinds
+            .iter()
+            .filter_map(|made| made.split('/').next())
+            .collect();
+        assert_eq!(
+            kinds,
+            ["namespaces", "namespaces", "clusterrolebindings"],
+            "the tests' and the check's own"
+        );
     })
     .await;
     assert_eq!(result.outcome, Outcome::Abort);

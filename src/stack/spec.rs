@@ -63,7 +63,7 @@ pub struct Spec {
     #[serde(default)]
     pub accepted: Vec<Accepted>,
     /// A file with more of them in the form of the SCS tests (`okToFail`), relative to the stack's
-    /// folder: expressions that match a check's id or title.
+    /// folder: expressions that match a check's id or title, or the name of a conformance test.
     #[serde(default)]
     pub ok_to_fail: Option<String>,
 }
