@@ -120,6 +120,7 @@ fn write_stream(folder: &Path, cases: usize) -> Result<()> {
                 accepted: None,
                 standard: None,
                 excluded: false,
+                surroundings: Default::default(),
             }))?;
         }
         let (outcome, message) = (PhaseOutcome::Passed, None);

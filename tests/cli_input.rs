@@ -69,7 +69,7 @@ fn a_mistyped_stack_file_is_shown_with_its_line() {
 #[test]
 fn a_malformed_stack_file_is_shown_with_its_line() {
     let shown = refused(
-        demo().edit_stack(|text| text.replace("suites: [health]", "suites: [health")),
+        demo().edit_stack(|text| text.replace("suites: [health, upgrade]", "suites: [health")),
         |_| {},
     );
     assert!(shown.contains("stack.yaml:4"), "{shown}");
@@ -78,7 +78,7 @@ fn a_malformed_stack_file_is_shown_with_its_line() {
 #[test]
 fn an_unknown_suite_is_refused() {
     let shown = refused(
-        demo().edit_stack(|text| text.replace("suites: [health]", "suites: [wealth]")),
+        demo().edit_stack(|text| text.replace("suites: [health, upgrade]", "suites: [wealth]")),
         |_| {},
     );
     assert!(

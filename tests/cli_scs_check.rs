@@ -246,3 +246,89 @@ fn wrong_usage_is_told_and_nothing_is_run() {
     }
     assert!(!context.path().join("ran").exists());
 }
+
+/// A scope with the testcase of the version policy, whose script says something else than we do.
+fn version_policy(server: &str) -> TestContext {
+    let context = context("echo 'version-policy-check: PASS'; echo 'INFO: the script'");
+    let scope = SCOPE
+        .replace("variables: [who]", "variables: [kubeconfig]")
+        .replace("'{who} {testcases}'", "'-k {kubeconfig}'")
+        .replace("  - {id: b, section: heavy}\n", "")
+        .replace("id: a", "id: version-policy-check")
+        .replace("[a, b]", "[version-policy-check]");
+    context.write("scope.yaml", &scope);
+    context.write(
+        "kubeconfig.yaml",
+        &format!(
+            "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: {{cluster: c, user: u}}}}], \
+             clusters: [{{name: c, cluster: {{server: '{server}'}}}}], users: [{{name: u, user: {{}}}}]}}"
+        ),
+    );
+    // Newer than what ships, and good for as long as these tests live.
+    let data = r#"{"schema": 1, "generated_at": "2026-08-23", "valid_until": "2999-01-01", "sources": [],
+        "branches": [{"branch": "1.20", "end_of_life": "2022-02-28"}, {"branch": "1.98", "end_of_life": "2999-01-01"},
+            {"branch": "1.99", "end_of_life": "2999-01-01"}],
+        "releases": [{"tag": "v1.99.0", "published_at": "2026-08-01"}], "cves": []}"#;
+    context.write("data/kubernetes-versions.json", data);
+    context
+}
+
+/// An API server that tells its version and nothing else, in plain HTTP; its address.
+fn server(version: &'static str) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let mut request = [0; 4096];
+            let _ = connection.read(&mut request);
+            let body = format!(
+                r#"{{"major": "1", "minor": "20", "gitVersion": "{version}", "gitCommit": "", "gitTreeState": "clean", "buildDate": "", "goVersion": "", "compiler": "gc", "platform": "linux/amd64"}}"#
+            );
+            let _ = write!(
+                connection,
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn the_version_policy_is_judged_natively_unless_the_script_is_asked_for() {
+    const LINE: &str = "scs-check -v -s toy -a kubeconfig=kubeconfig.yaml -t version scope.yaml";
+    for (version, code, told) in [
+        (
+            "v1.99.0",
+            0,
+            "INFO: v1.99.0 is supported, and no newer patch is overdue",
+        ),
+        (
+            "v1.20.4",
+            2,
+            "ERROR: v1.20.4 is of branch 1.20, which upstream has not supported since 2022-02-28",
+        ),
+        (
+            "v1.99.1",
+            1,
+            "CRITICAL: the cluster has v1.99.1, and the newest that the version data knows is v1.99.0",
+        ),
+    ] {
+        let context = version_policy(&server(version));
+        let shown = context.run(LINE);
+        assert!(shown.starts_with(&format!("exit code {code}\n")), "{shown}");
+        assert!(shown.contains(told), "{shown}");
+        let shown = context.run(&format!("{LINE} --no-native"));
+        assert!(shown.starts_with("exit code 0\n"), "{shown}");
+        assert!(shown.contains("INFO: the script"), "{shown}");
+    }
+    let context = version_policy("http://127.0.0.1:1");
+    let shown = context.run(LINE);
+    assert!(shown.starts_with("exit code 1\n"), "{shown}");
+    assert!(
+        shown.contains("CRITICAL: failed to get /version"),
+        "{shown}"
+    );
+}

@@ -34,6 +34,7 @@ fn child() {
         delivery: "direct".to_owned(),
         command: vec![],
         history: None,
+        judged_on: None,
         rehearsal: None,
         virtual_time: false,
     };

@@ -63,7 +63,7 @@ fn a_check_is_explained_with_its_source_and_what_its_failure_does() {
       weight        light
       good for      a week
       not testable  Whether the nodes run on as many machines cannot be seen through the API.
-      suite         scs
+      suite         scs-light
     --- stderr
     ");
     let shown = context.run("suites show own");
@@ -85,7 +85,7 @@ fn lint_tells_the_lines_of_every_wrong_file() {
         "{shown}"
     );
     assert!(
-        shown.contains("\nown: 1 check, nothing wrong\nscs: "),
+        shown.contains("\nown: 1 check, nothing wrong\nscs-heavy: "),
         "{shown}"
     );
     context.write("suites/own.yaml", &OWN.replace("retries", "retry"));
@@ -109,4 +109,24 @@ fn lint_tells_the_lines_of_every_wrong_file() {
     19 |       - expression: \"'topology.kubernetes.io/zone' in in object.metadata.labels\"
        |                                                       ^ expected a CEL expression
     ");
+}
+
+#[test]
+fn the_version_data_is_told_with_its_age_and_its_sources() {
+    let context = TestContext::new();
+    let shown = context.run("data show");
+    let expected = "exit code 0\n--- stdout\ndata of 2026-08-22, valid until 2026-09-21: 12 branches, 116 releases, 3 vulnerabilities\n";
+    assert!(shown.starts_with(expected), "{shown}");
+    assert!(
+        shown.contains("  1.36   supported until 2027-06-28\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("k8s-eol-data.yml (2026-08-21T00:00:00Z)"),
+        "{shown}"
+    );
+    context.write("data/kubernetes-versions.json", "{}");
+    let shown = context.run("data show");
+    assert!(shown.starts_with("exit code 2\n"), "{shown}");
+    assert!(shown.contains("data/kubernetes-versions.json"), "{shown}");
 }

@@ -24,6 +24,7 @@ fn help_is_an_answer() {
                  always hold
       faults     List the faults that a rehearsal can be given with `run --fault`
       suites     The suites of checks that ship with stackgate
+      data       The data that version checks are judged by
       scs-check  Check a subject against an SCS certificate scope, as scs-compliance-check.py does
       version    Print the version
 
@@ -73,6 +74,8 @@ fn each_command_has_its_own_help() {
           --reports <DIR>             Where the run's folder goes [default: reports]
           --history <FILE>            Also write what becomes of each watched object to this file
                                       (gzipped JSON lines)
+          --now <YYYY-MM-DD>          Judge what ages (versions of Kubernetes, accepted failures) as on
+                                      this day
           --stacks <DIR>              Where stacks are found by name [default: stacks-under-test here,
                                       else in the checkout of this program]
       -h, --help                      Print help (see more with '--help')

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::civil::Date;
 
 use super::scs_check::ScsCheckArgs;
 use crate::engine::embedded::faults::Injected;
@@ -43,6 +44,9 @@ pub enum Command {
     /// The suites of checks that ship with stackgate
     #[command(subcommand)]
     Suites(SuitesCommand),
+    /// The data that version checks are judged by
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Check a subject against an SCS certificate scope, as scs-compliance-check.py does
     ScsCheck(Box<ScsCheckArgs>),
     /// Print the version
@@ -83,6 +87,9 @@ pub struct RunArgs {
     /// Also write what becomes of each watched object to this file (gzipped JSON lines)
     #[arg(long, value_name = "FILE")]
     pub history: Option<PathBuf>,
+    /// Judge what ages (versions of Kubernetes, accepted failures) as on this day
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub now: Option<Date>,
     #[command(flatten)]
     pub stacks: StacksArgs,
 }
@@ -191,6 +198,18 @@ pub enum SuitesCommand {
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Fetch it anew: releases of Kubernetes, ends of support, vulnerabilities
+    Refresh {
+        /// The file that is written; it goes before the data that ships when a check runs in this folder
+        #[arg(long, value_name = "FILE", default_value = crate::checks::scs::version_policy::FILE)]
+        output: PathBuf,
+    },
+    /// Tell how old it is, and where it comes from
+    Show,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
+use jiff::civil::Date;
 
 use super::exit::{Ending, Failure};
 use super::{signals, usage};
@@ -44,6 +45,8 @@ pub struct Conduct {
     pub virtual_time: bool,
     /// Where what becomes of watched objects goes.
     pub history: Option<PathBuf>,
+    /// The day that is judged by, where it is not the clock's own.
+    pub judged_on: Option<Date>,
 }
 
 impl Conduct {
@@ -77,6 +80,7 @@ impl Conduct {
         let mut context = Context::new(self.run.clone(), recorder, interrupt, self.timeout_scale);
         let history = self.history.as_deref().map(History::create).transpose();
         context.history = history.map_err(Failure::input)?;
+        context.judged_on = self.judged_on;
         context.emit(self.first_event());
 
         let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(gate(context.clone()))));
@@ -176,6 +180,7 @@ mod tests {
             delivery: "direct".to_owned(),
             command: vec![],
             history: None,
+            judged_on: None,
             rehearsal: None,
             virtual_time: false,
         }

@@ -3,6 +3,7 @@
 pub mod args;
 mod clean;
 pub mod conduct;
+mod data;
 mod doctor;
 mod engine;
 pub mod exit;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 
-use args::{Cli, Command, SuitesCommand};
+use args::{Cli, Command, DataCommand, SuitesCommand};
 use exit::{Ending, Exit, Failure};
 
 /// Runs the command line and turns its ending into an exit code.
@@ -64,6 +65,11 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
             scs_check::ending(&args, argv.collect())
         }
         Command::Faults(args) => faults::run(args.format).map(done),
+        Command::Data(command) => match command {
+            DataCommand::Refresh { output } => data::refresh(&output),
+            DataCommand::Show => data::show(),
+        }
+        .map(done),
         Command::Suites(command) => match command {
             SuitesCommand::List => suites::list(),
             SuitesCommand::Show { name } => suites::show(&name),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use jiff::civil::Date;
 use tempfile::TempDir;
 
 use super::args::{EngineKind, RehearsalArgs, RunArgs};
@@ -42,6 +43,8 @@ pub struct Run {
     pub reports: PathBuf,
     /// Where what becomes of watched objects goes.
     pub history: Option<PathBuf>,
+    /// The day that is judged by, where it is not the clock's own.
+    pub now: Option<Date>,
 }
 
 /// Where the management cluster comes from, and whether it stays.
@@ -107,6 +110,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         delivery: "direct".to_owned(),
         command,
         history: run.history,
+        judged_on: run.now,
         virtual_time: rehearses && !run.rehearsal.real_time,
         rehearsal,
     };
@@ -209,6 +213,7 @@ impl Run {
                 .iter()
                 .map(|one| format!("--fault {one}")),
         );
+        words.extend(self.now.map(|day| format!("--now {day}")));
         if self.timeout_scale != 1.0 {
             words.push(format!("--timeout-scale {}", self.timeout_scale));
         }
@@ -277,6 +282,7 @@ impl Run {
             timeout_scale: args.timeout_scale,
             reports: args.reports,
             history: args.history,
+            now: args.now,
         })
     }
 }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -57,6 +59,8 @@ pub struct Context {
     pub interrupt: Interrupt,
     /// Where what happens to watched objects goes, when it is wanted.
     pub history: Option<History>,
+    /// The day that is judged by, where it is not the clock's own (`--now`).
+    pub judged_on: Option<Date>,
     scale: f64,
     phase: Arc<Mutex<Phase>>,
     reactions: Arc<Mutex<Vec<f64>>>,
@@ -73,6 +77,7 @@ impl Context {
             recorder,
             interrupt,
             history: None,
+            judged_on: None,
             scale,
             phase: Arc::new(Mutex::new(Phase::Preflight)),
             reactions: Arc::default(),
@@ -106,6 +111,13 @@ impl Context {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.recorder.clock().now()
+    }
+
+    /// The day (UTC) by which what ages is judged: versions of Kubernetes, acceptances of failures.
+    #[must_use]
+    pub fn today(&self) -> Date {
+        self.judged_on
+            .unwrap_or_else(|| self.now().to_zoned(TimeZone::UTC).date())
     }
 
     /// An id for a name within the run, which no other has.

@@ -39,7 +39,17 @@ impl Object {
     /// The value at a JSON pointer such as `/spec/replicas`, if there is one that is not null.
     #[must_use]
     pub fn at(&self, pointer: &str) -> Option<&Value> {
-        self.json.pointer(pointer).filter(|value| !value.is_null())
+        // As `Value::pointer`, which copies each word because it may be escaped.
+        if pointer.contains('~') {
+            return self.json.pointer(pointer).filter(|value| !value.is_null());
+        }
+        let mut words = pointer.split('/').skip(1);
+        let found = words.try_fold(&self.json, |value, word| match value {
+            Value::Object(fields) => fields.get(word),
+            Value::Array(items) => items.get(word.parse::<usize>().ok()?),
+            _ => None,
+        });
+        found.filter(|value| !value.is_null())
     }
 
     /// The string at a pointer, or an empty one.

@@ -4,18 +4,21 @@
 //! (linkerd2#14773). What it holds is what the API server said, minus `managedFields`; of which kinds
 //! it cannot tell at the moment, it says.
 
+mod seen;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::api::{ApiResource, GroupVersionKind};
 use kube::runtime::watcher;
 use kube::{Api, Client};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::seen::Seen;
 use super::Object;
 use super::pulse::{Changes, Pulse};
 use crate::record::{Blocker, History, ObjectRef};
@@ -138,7 +141,7 @@ impl View {
         let mut watches = JoinSet::new();
         for (kind, namespace) in kinds {
             let resource = kind.resource();
-            let api: Api<DynamicObject> = if namespace.is_empty() {
+            let api: Api<Seen> = if namespace.is_empty() {
                 Api::all_with(client.clone(), &resource)
             } else {
                 Api::namespaced_with(client.clone(), namespace, &resource)
@@ -236,8 +239,9 @@ pub fn blind(view: &View) -> Vec<Blocker> {
         .collect()
 }
 
-async fn follow(shared: Shared, kind: Kind, api: Api<DynamicObject>) {
+async fn follow(shared: Shared, kind: Kind, api: Api<Seen>) {
     let cluster = shared.cluster;
+    let resource = kind.resource();
     loop {
         let mut events = std::pin::pin!(watcher(api.clone(), watcher::Config::default()));
         let mut fresh = BTreeMap::new();
@@ -274,7 +278,7 @@ async fn follow(shared: Shared, kind: Kind, api: Api<DynamicObject>) {
                     due = arrived + LIST;
                 }
                 watcher::Event::InitApply(object) => {
-                    let (key, object) = entry(cluster, &kind, object);
+                    let (key, object) = entry(cluster, &resource, object);
                     fresh.insert(key, object);
                 }
                 watcher::Event::InitDone => {
@@ -284,14 +288,14 @@ async fn follow(shared: Shared, kind: Kind, api: Api<DynamicObject>) {
                     shared.replace(&kind, fresh, arrived);
                 }
                 watcher::Event::Apply(object) => {
-                    let (key, object) = entry(cluster, &kind, object);
+                    let (key, object) = entry(cluster, &resource, object);
                     shared.tell(&object, false);
                     shared.update(&kind, |store| {
                         store.objects.insert(key, object);
                     });
                 }
                 watcher::Event::Delete(object) => {
-                    let (key, object) = entry(cluster, &kind, object);
+                    let (key, object) = entry(cluster, &resource, object);
                     shared.tell(&object, true);
                     shared.update(&kind, |store| {
                         store.objects.remove(&key);
@@ -346,26 +350,16 @@ impl Shared {
     }
 }
 
-fn entry(cluster: &'static str, kind: &Kind, mut object: DynamicObject) -> (Key, Arc<Object>) {
-    object.metadata.managed_fields = None;
-    let key = (
-        object.metadata.namespace.clone().unwrap_or_default(),
-        object.metadata.name.clone().unwrap_or_default(),
-    );
-    // Items of a list come without apiVersion and kind.
-    object.types = Some(kube::api::TypeMeta::from(kind));
-    let json = serde_json::to_value(&object).unwrap_or_default();
-    (key, Arc::new(Object::new(cluster, json)))
-}
-
-impl From<&Kind> for kube::api::TypeMeta {
-    fn from(kind: &Kind) -> Self {
-        let resource = kind.resource();
-        Self {
-            api_version: resource.api_version,
-            kind: resource.kind,
-        }
+fn entry(cluster: &'static str, kind: &ApiResource, object: Seen) -> (Key, Arc<Object>) {
+    let mut json = object.json;
+    if let Some(fields) = json.as_object_mut() {
+        // Items of a list come without apiVersion and kind.
+        fields.insert("apiVersion".to_owned(), kind.api_version.clone().into());
+        fields.insert("kind".to_owned(), kind.kind.clone().into());
     }
+    let object = Object::new(cluster, json);
+    let key = (object.namespace().to_owned(), object.name().to_owned());
+    (key, Arc::new(object))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -184,6 +184,7 @@ mod tests {
             accepted: None,
             standard: None,
             excluded: false,
+            surroundings: Default::default(),
         }
     }
 

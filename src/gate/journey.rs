@@ -17,7 +17,7 @@ use super::{clusters, topology};
 use crate::cluster::{Applier, Apply, Progress, View, blind, kinds, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
-use crate::record::{Blocker, Finding, ObjectRef};
+use crate::record::{Blocker, Finding, ObjectRef, Surroundings};
 use crate::stack::{Hook, Release, ReleaseError};
 
 /// The workload cluster, arrived at a release.
@@ -311,22 +311,40 @@ impl Run<'_> {
             format!("kubernetes.{when}"),
             release.kubernetes_version.to_string(),
         );
-        let network = prepared
-            .addons
-            .iter()
-            .find(|addon| addon.stage.name.contains("cni"));
-        let images = network
-            .into_iter()
-            .flat_map(|addon| &addon.objects)
-            .filter_map(|object| {
-                object
-                    .pointer("/spec/template/spec/containers/0/image")?
-                    .as_str()
-            });
-        for image in images.take(1) {
+        if let Some(image) = network_image(&prepared.addons) {
             self.context.property(format!("cni.{when}"), image);
         }
     }
+}
+
+impl Workload {
+    /// What checks' answers depend on beside the release.
+    pub(super) fn surroundings(&self, provider: &str) -> Surroundings {
+        let nodes = self.view.list(&kinds::NODE);
+        let images: BTreeSet<&str> = nodes
+            .iter()
+            .map(|node| node.str("/status/nodeInfo/osImage"))
+            .collect();
+        Surroundings {
+            provider: provider.to_owned(),
+            cni: network_image(&self.addons).unwrap_or_default().to_owned(),
+            node_image: Vec::from_iter(images).join(", "),
+        }
+    }
+}
+
+/// The image of the network's agents, by the name of the stage that brings it.
+fn network_image(addons: &[delivery::AddonObjects]) -> Option<&str> {
+    let network = addons.iter().find(|addon| addon.stage.name.contains("cni"));
+    let images = network
+        .into_iter()
+        .flat_map(|addon| &addon.objects)
+        .filter_map(|object| {
+            object
+                .pointer("/spec/template/spec/containers/0/image")?
+                .as_str()
+        });
+    images.into_iter().next()
 }
 
 fn rendering(error: ReleaseError) -> Trouble {

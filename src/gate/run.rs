@@ -227,7 +227,7 @@ impl Run<'_> {
         };
         let place = Place {
             engine: self.engine.name().to_owned(),
-            provider: self.engine.provider().to_owned(),
+            surroundings: workload.surroundings(self.engine.provider()),
             kubeconfig: self.engine.workload_kubeconfig(),
         };
         let round = Round {

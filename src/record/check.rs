@@ -91,6 +91,45 @@ pub struct CheckResult {
     /// It is not meant for this cluster or this side of the upgrade, which is why it is skipped.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub excluded: bool,
+    /// On what kind of cluster, as far as it is known.
+    #[serde(default, skip_serializing_if = "Surroundings::is_unknown")]
+    pub surroundings: Surroundings,
+}
+
+/// What an answer of a check depends on beside the release: a container's network and disk are not
+/// those of a machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Surroundings {
+    /// The infrastructure provider.
+    pub provider: String,
+    /// The image of the network's (CNI's) agents.
+    pub cni: String,
+    /// What the nodes' image calls itself.
+    pub node_image: String,
+}
+
+impl Surroundings {
+    /// Whether nothing is known of them.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Surroundings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("provider", &self.provider),
+            ("CNI", &self.cni),
+            ("node image", &self.node_image),
+        ];
+        let known = parts.iter().filter(|(_, value)| !value.is_empty());
+        let known: Vec<String> = known
+            .map(|(name, value)| format!("{name} {value}"))
+            .collect();
+        f.write_str(&known.join(", "))
+    }
 }
 
 impl CheckResult {

@@ -8,7 +8,9 @@ mod recorder;
 mod rehearsal;
 mod run_id;
 
-pub use check::{Change, CheckResult, Counts, Effect, Outcome, Severity, Standard, StandardStatus};
+pub use check::{
+    Change, CheckResult, Counts, Effect, Outcome, Severity, Standard, StandardStatus, Surroundings,
+};
 pub use clock::Clock;
 pub use event::{
     Blocker, Event, Finding, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage, Verdict, What,

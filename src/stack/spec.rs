@@ -69,7 +69,8 @@ pub struct Spec {
 }
 
 fn default_suites() -> Vec<Label> {
-    "health".parse().into_iter().collect()
+    let names = ["health", "upgrade"].into_iter();
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
 /// The pair of releases: N and N+1.

@@ -65,7 +65,7 @@ spec:
     let spec = &stack.spec;
     assert_eq!(
         spec.suites.iter().map(|suite| &**suite).collect::<Vec<_>>(),
-        ["health"]
+        ["health", "upgrade"]
     );
     assert_eq!(spec.delivery, Delivery::Direct);
     assert_eq!(
@@ -124,7 +124,7 @@ fn each_missing_field_is_named() {
 fn all_problems_of_meaning_are_told_at_once() {
     let text = DEMO
         .replace("replicas: 1\n    workers", "replicas: 2\n    workers")
-        .replace("suites: [health]", "suites: []");
+        .replace("suites: [health, upgrade]", "suites: []");
     let error = load(&text).unwrap_err();
     assert!(
         error.contains("a control plane of 2 Machines") && error.contains("there is no suite"),
@@ -146,7 +146,7 @@ fn two_workers_of_one_name_are_refused() {
 #[test]
 fn unknown_suites_are_refused_by_those_who_know_them() {
     let stack = load(DEMO).unwrap();
-    assert!(stack.check_suites(&["health", "scs"]).is_ok());
+    assert!(stack.check_suites(&["health", "upgrade"]).is_ok());
     let error = stack
         .check_suites(&["scs", "other"])
         .unwrap_err()

@@ -2,8 +2,19 @@
 
 use jiff::civil::Date;
 
-use crate::record::{CheckResult, Outcome};
+use crate::record::{CheckResult, Outcome, Phase};
 use crate::stack::{Accepted, OkToFail, Version};
+
+/// When acceptances are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Now<'a> {
+    pub(super) today: Date,
+    /// The cluster's version.
+    pub(super) kubernetes: &'a str,
+    /// The version before the upgrade, after it.
+    pub(super) from: Option<&'a str>,
+    pub(super) phase: Phase,
+}
 
 /// What a stack accepts: entries of its own file, and those of a file in the form of the SCS tests.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,20 +51,21 @@ impl Acceptance<'_> {
     pub(super) fn notes(
         self,
         results: &[CheckResult],
-        today: Date,
-        kubernetes: &str,
+        now: Now<'_>,
         cases: &[String],
     ) -> Vec<String> {
-        let by_check = self
-            .entries
-            .iter()
-            .filter(|entry| is_for(entry, kubernetes))
-            .filter_map(|entry| idle(entry, results, today));
+        let by_check =
+            self.entries
+                .iter()
+                .filter_map(|entry| match is_for(entry, now.kubernetes) {
+                    true => idle(entry, results, now),
+                    false => elsewhere(entry, now),
+                });
         let by_name = self
             .ok_to_fail
             .iter()
             .filter(|one| !cases.contains(&one.regex.to_string()))
-            .filter_map(|one| idle_pattern(one, results));
+            .filter_map(|one| idle_pattern(one, results, now));
         by_check.chain(by_name).collect()
     }
 }
@@ -84,21 +96,46 @@ fn names(one: &OkToFail, result: &CheckResult) -> bool {
     one.regex.is_match(&result.id) || one.regex.is_match(&result.title)
 }
 
-fn idle(entry: &Accepted, results: &[CheckResult], today: Date) -> Option<String> {
+/// An entry that is meant for neither version of the run.
+fn elsewhere(entry: &Accepted, now: Now<'_>) -> Option<String> {
+    let from = now.from?;
+    let range = entry.versions.as_ref().filter(|_| !is_for(entry, from))?;
+    let Accepted { check, reason, .. } = entry;
+    Some(format!(
+        "a failure of `{check}` is accepted ({reason}) for Kubernetes {range}, and this is neither {from} nor {}: the entry has no effect",
+        now.kubernetes
+    ))
+}
+
+/// What to do about an entry whose check passes. Before the upgrade it is too early to say: the check
+/// may fail after it.
+fn passes(now: Now<'_>) -> &'static str {
+    if now.phase < Phase::Upgrade {
+        "passes here"
+    } else {
+        "passes: remove the entry"
+    }
+}
+
+fn idle(entry: &Accepted, results: &[CheckResult], now: Now<'_>) -> Option<String> {
     let Accepted { check, reason, .. } = entry;
     let Some(result) = results.iter().find(|result| result.id == *check) else {
         return Some(format!(
             "a failure of `{check}` is accepted ({reason}), but no suite of this run has this check: remove the entry or correct its id"
         ));
     };
-    if let Some(last_day) = entry.expires.filter(|_| is_expired(entry, today)) {
+    if let Some(last_day) = entry.expires.filter(|_| is_expired(entry, now.today)) {
         return Some(format!(
             "the acceptance of `{check}` ({reason}) expired on {last_day}: its failure counts again"
         ));
     }
     match (result.outcome, &entry.matches) {
         (Outcome::Pass | Outcome::Flaky, _) => Some(format!(
-            "a failure of `{check}` is accepted ({reason}), but it passes: remove the entry"
+            "a failure of `{check}` is accepted ({reason}), but it {}",
+            passes(now)
+        )),
+        (Outcome::Skip, _) if !result.excluded => Some(format!(
+            "a failure of `{check}` is accepted ({reason}), but it is skipped: the entry has no effect"
         )),
         (Outcome::Fail, Some(pattern)) if !describes(entry, result) => Some(format!(
             "a failure of `{check}` is accepted ({reason}), but it fails for another reason than `{pattern}`: it counts"
@@ -107,7 +144,7 @@ fn idle(entry: &Accepted, results: &[CheckResult], today: Date) -> Option<String
     }
 }
 
-fn idle_pattern(one: &OkToFail, results: &[CheckResult]) -> Option<String> {
+fn idle_pattern(one: &OkToFail, results: &[CheckResult], now: Now<'_>) -> Option<String> {
     let OkToFail { regex, reason } = one;
     let mut named = results
         .iter()
@@ -120,14 +157,17 @@ fn idle_pattern(one: &OkToFail, results: &[CheckResult]) -> Option<String> {
     }
     let all_pass = named.all(|result| matches!(result.outcome, Outcome::Pass | Outcome::Flaky));
     all_pass.then(|| {
-        format!("okToFail: every check that `{regex}` names ({reason}) passes: remove the entry")
+        format!(
+            "okToFail: every check that `{regex}` names ({reason}) {}",
+            passes(now)
+        )
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::{Phase, Severity};
+    use crate::record::Severity;
     use jiff::civil::date;
 
     fn entry(check: &str, expires: Option<Date>) -> Accepted {
@@ -154,6 +194,7 @@ mod tests {
             accepted: None,
             standard: None,
             excluded: false,
+            surroundings: Default::default(),
         }
     }
 
@@ -174,14 +215,51 @@ mod tests {
         acceptance.reason(&result(Outcome::Fail), TODAY, "v1.35.0")
     }
 
-    fn told(entries: &[Accepted], ok_to_fail: &[OkToFail], outcome: Outcome) -> String {
+    fn told_in(
+        phase: Phase,
+        entries: &[Accepted],
+        ok_to_fail: &[OkToFail],
+        outcome: Outcome,
+    ) -> String {
         let acceptance = Acceptance {
             entries,
             ok_to_fail,
         };
+        let now = Now {
+            today: TODAY,
+            kubernetes: "v1.35.0",
+            from: (phase == Phase::CheckAfter).then_some("v1.34.3"),
+            phase,
+        };
         acceptance
-            .notes(&[result(outcome)], TODAY, "v1.35.0", &["a case".to_owned()])
+            .notes(&[result(outcome)], now, &["a case".to_owned()])
             .join("\n")
+    }
+
+    fn told(entries: &[Accepted], ok_to_fail: &[OkToFail], outcome: Outcome) -> String {
+        told_in(Phase::CheckAfter, entries, ok_to_fail, outcome)
+    }
+
+    #[test]
+    fn before_the_upgrade_nobody_is_asked_to_remove_an_entry() {
+        let told = |entries: &[Accepted], patterns: &[OkToFail]| {
+            told_in(Phase::CheckBefore, entries, patterns, Outcome::Pass)
+        };
+        assert!(told(&[entry("a", None)], &[]).ends_with("but it passes here"));
+        assert!(told(&[], &[pattern("^a$")]).ends_with("passes here"));
+    }
+
+    #[test]
+    fn an_entry_for_neither_version_and_one_whose_check_is_skipped_are_told() {
+        let ranged = |range: &str| Accepted {
+            versions: Some(range.parse().unwrap()),
+            ..entry("a", None)
+        };
+        let told_of = told(&[ranged("<1.34")], &[], Outcome::Fail);
+        assert!(told_of.contains("neither v1.34.3 nor v1.35.0"), "{told_of}");
+        assert_eq!(told(&[ranged("<1.35")], &[], Outcome::Pass), "");
+        let skipped = told(&[entry("a", None)], &[], Outcome::Skip);
+        assert!(skipped.contains("but it is skipped"), "{skipped}");
     }
 
     #[test]

@@ -9,8 +9,9 @@ use crate::stack::{Label, Problem, Problems, Source};
 /// The suites that ship, by name.
 const BUILT_IN: &[(&str, &str)] = &[
     ("health", include_str!("../../suites/health.yaml")),
-    ("scs", include_str!("../../suites/scs.yaml")),
+    ("scs-light", include_str!("../../suites/scs-light.yaml")),
     ("scs-heavy", include_str!("../../suites/scs-heavy.yaml")),
+    ("upgrade", include_str!("../../suites/upgrade.yaml")),
 ];
 
 /// A valid suite.
@@ -48,6 +49,11 @@ impl From<Problem> for SuiteError {
     fn from(problem: Problem) -> Self {
         Self::Invalid(problem.into())
     }
+}
+
+/// Names of the suites that ship, in alphabetical order.
+pub fn shipped() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name)
 }
 
 /// Names of the suites that can be loaded with `dir`, in alphabetical order.
@@ -206,14 +212,20 @@ mod tests {
         let own = file(NODES).replace("name: own", "name: health");
         std::fs::write(dir.path().join("health.yaml"), own).unwrap();
         assert_eq!(Suite::load("health", dir.path()).unwrap().checks.len(), 1);
-        assert_eq!(names(dir.path()), ["health", "scs", "scs-heavy"]);
+        assert_eq!(
+            names(dir.path()),
+            ["health", "scs-heavy", "scs-light", "upgrade"]
+        );
     }
 
     #[test]
     fn an_unknown_suite_is_told_with_those_that_there_are() {
         for name in ["nope", "../health", ""] {
             let error = Suite::load(name, Path::new("DIR")).unwrap_err().to_string();
-            assert!(error.contains("expected one of health, scs"), "{error}");
+            assert!(
+                error.contains("expected one of health, scs-light, upgrade"),
+                "{error}"
+            );
         }
     }
 

@@ -18,7 +18,7 @@ pub use file::{
     CelCheck, Check, ExecCheck, Lifetime, Rule, Selector, Side, Spec, SuiteFile, Weight, When,
     WhichCluster,
 };
-pub use load::{Suite, SuiteError, names};
+pub use load::{Suite, SuiteError, names, shipped};
 pub use run::{Place, Round, heavy, run};
 pub use schema::suite_schema;
 pub use tally::tally;

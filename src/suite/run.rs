@@ -9,18 +9,17 @@ use anyhow::{Result, anyhow};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::accepted::Acceptance;
+use super::accepted::{Acceptance, Now};
 use super::cel::Memory;
 use super::exec::Given;
 use super::file::{Side, Weight, When};
 use super::{Check, Suite};
 use crate::checks::scs::conformance::NAMED_CASES;
 use crate::checks::{self, Answer, Native, Target, sandbox};
-use crate::record::{CheckResult, Outcome, Phase, What};
+use crate::record::{CheckResult, Outcome, Phase, Surroundings, What};
 
 /// How long a check may take that says nothing of it.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -50,8 +49,8 @@ pub struct Round<'a> {
 pub struct Place {
     /// The engine's name.
     pub engine: String,
-    /// The infrastructure provider's.
-    pub provider: String,
+    /// The infrastructure provider, and what else answers depend on.
+    pub surroundings: Surroundings,
     /// A kubeconfig file of the workload cluster, where there is one.
     pub kubeconfig: Option<PathBuf>,
 }
@@ -61,7 +60,7 @@ pub struct Place {
 /// A check that fails to judge, panics, exceeds its deadline or is interrupted is an `Abort`. Each
 /// result is emitted as soon as it is there; acceptances without effect are noted at the end.
 pub async fn run(target: &Target<'_>, round: Round<'_>) -> Vec<CheckResult> {
-    let today = target.context.now().to_zoned(TimeZone::UTC).date();
+    let today = target.context.today();
     let runner = Runner {
         target,
         natives: checks::all(),
@@ -130,9 +129,13 @@ impl Runner<'_> {
         let cases: Vec<String> = cases
             .and_then(|cases| serde_json::from_value(cases).ok())
             .unwrap_or_default();
-        let kubernetes = self.target.kubernetes;
-        let accepted = self.round.accepted;
-        for note in accepted.notes(&results, self.today, kubernetes, &cases) {
+        let now = Now {
+            today: self.today,
+            kubernetes: self.target.kubernetes,
+            from: self.target.upgraded_from,
+            phase: self.round.phase,
+        };
+        for note in self.round.accepted.notes(&results, now, &cases) {
             self.target.context.note(note);
         }
         results
@@ -161,6 +164,7 @@ impl Runner<'_> {
             seconds: started.elapsed().as_secs_f64(),
             standard: check.standard.clone(),
             excluded,
+            surroundings: self.round.place.surroundings.clone(),
         };
         if result.outcome == Outcome::Fail {
             let accepted = self.round.accepted;
@@ -181,7 +185,7 @@ impl Runner<'_> {
         let place = self.round.place;
         for (what, wanted, is) in [
             ("engine", engine, &place.engine),
-            ("provider", provider, &place.provider),
+            ("provider", provider, &place.surroundings.provider),
         ] {
             if !wanted.is_empty() && !wanted.iter().any(|one| **one == **is) {
                 let wanted: Vec<&str> = wanted.iter().map(|one| &**one).collect();

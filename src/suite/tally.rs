@@ -45,6 +45,7 @@ mod tests {
             accepted: accepted.map(str::to_owned),
             standard: None,
             excluded: false,
+            surroundings: Default::default(),
         }
     }
 

@@ -187,6 +187,7 @@ pub fn check(phase: Phase, id: &str, outcome: Outcome) -> CheckResult {
         accepted: None,
         standard: None,
         excluded: false,
+        surroundings: Default::default(),
     }
 }
 

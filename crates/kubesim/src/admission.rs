@@ -7,6 +7,8 @@
 //! write of nothing but the status is one of the subresource `status`. Housekeeping of the API server
 //! itself (marking an object as deleted, conditions of definitions) is not asked about.
 
+mod pod_security;
+
 use std::fmt;
 use std::sync::{Arc, RwLock};
 
@@ -18,6 +20,7 @@ use crate::fault::{Fault, Faults};
 use crate::registry::{Registry, Write};
 use crate::resource::builtin::PODS;
 use crate::resource::{GroupResource, Resource};
+pub(crate) use pod_security::PodSecurity;
 
 /// What a write does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

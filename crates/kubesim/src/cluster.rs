@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::task::AbortHandle;
 
-use crate::admission::{Admission, Unanswering};
+use crate::admission::{Admission, PodSecurity, Unanswering};
 use crate::clock::Clock;
 use crate::controller::{Key, Manager};
 use crate::error::ApiError;
@@ -54,6 +54,8 @@ impl Cluster {
         let registry = Registry::new(clock, random.clone());
         let unanswering = Unanswering::new(name, faults.clone());
         registry.admissions().add(Arc::new(unanswering));
+        let pod_security = PodSecurity::new(registry.store().clone());
+        registry.admissions().add(Arc::new(pod_security));
         Self(Arc::new(Inner {
             name: name.to_owned(),
             server: Server::new(&random),

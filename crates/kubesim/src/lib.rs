@@ -1,5 +1,6 @@
 //! A Kubernetes API server in process, with simulated controllers and virtual time.
 #![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
 pub mod admission;
 pub mod authorization;
@@ -18,11 +19,13 @@ pub mod logs;
 mod matching;
 pub mod network;
 mod object;
+mod patch;
 pub mod protobuf;
 mod pulse;
 pub mod random;
 pub mod registry;
 pub mod resource;
+mod schema;
 pub mod selector;
 #[cfg(feature = "serve")]
 pub mod serve;

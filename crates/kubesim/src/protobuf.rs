@@ -63,6 +63,31 @@ fn field(text: &'static str) -> Option<(u32, Field)> {
     Some((number, field))
 }
 
+/// The message of a kind of Kubernetes' own, e.g. `apps.v1.Deployment`.
+pub(crate) fn message_of(api_version: &str, kind: &str) -> Option<&'static str> {
+    let (group, version) = api_version
+        .rsplit_once('/')
+        .unwrap_or(("core", api_version));
+    let group = group.split('.').next().unwrap_or_default();
+    let name = format!("{group}.{version}.{kind}");
+    messages()
+        .get_key_value(name.as_str())
+        .map(|(name, _)| *name)
+}
+
+/// A field of a message by its name in JSON: which message holds it (one that stands for its own fields,
+/// maybe), and the message that its value, its items or its entries are, when they are one.
+pub(crate) fn field_of(message: &str, name: &str) -> Option<(&'static str, Option<&'static str>)> {
+    let (message, fields) = messages().get_key_value(message)?;
+    let found = fields.values().find(|field| field.name == name);
+    if let Some(field) = found {
+        let kind = messages().get_key_value(field.kind);
+        return Some((message, kind.map(|(kind, _)| *kind)));
+    }
+    let inline = fields.values().filter(|field| field.name.is_empty());
+    inline.filter_map(|field| field_of(field.kind, name)).next()
+}
+
 /// Reads an object.
 ///
 /// # Errors

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use self::index::Index;
 use crate::error::ApiError;
+use crate::object::{name, namespace};
 use crate::pulse::{Listener, Pulse};
 use crate::resource::GroupResource;
 use crate::resource::builtin::PODS;
@@ -54,10 +55,10 @@ impl Stored {
     }
 
     /// An object that is not in any store: what a dry run answers with.
-    pub(crate) fn unwritten(value: Value) -> Self {
+    pub(crate) fn unwritten(value: Value, managed: Value) -> Self {
         Self {
             value: Arc::new(value),
-            managed: Arc::default(),
+            managed: Arc::new(managed),
             revision: 0,
             json: OnceLock::new(),
         }
@@ -76,11 +77,8 @@ impl Stored {
     /// Namespace and name.
     #[must_use]
     pub fn place(&self) -> Place {
-        let text = |pointer| {
-            let value = self.value.pointer(pointer).and_then(Value::as_str);
-            value.unwrap_or_default().to_owned()
-        };
-        (text("/metadata/namespace"), text("/metadata/name"))
+        let (namespace, name) = (namespace(&self.value), name(&self.value));
+        (namespace.to_owned(), name.to_owned())
     }
 }
 

@@ -1,12 +1,15 @@
 //! The SCS standards for Kubernetes as a service, one folder or file each.
 
+mod certificates;
 mod components;
 pub mod conformance;
+mod endpoints;
 mod hardening;
 mod kubelet;
 mod network_policy;
 mod node_distribution;
 mod pod_security;
+mod ports;
 mod robustness;
 mod storage;
 pub mod version_policy;
@@ -15,6 +18,7 @@ use super::Native;
 
 /// The checks of SCS standards, in the order in which they are told.
 pub const ALL: &[Native] = &[
+    version_policy::CHECK,
     storage::DEFAULT_CLASS,
     storage::VOLUME_KEEPS_DATA,
     storage::FAILURE_SAFE,
@@ -24,8 +28,11 @@ pub const ALL: &[Native] = &[
     robustness::REQUEST_LIMITS,
     robustness::EVENT_RATE_LIMIT,
     robustness::ETCD_COMPACTION,
+    certificates::CHECK,
     kubelet::ROTATION,
     kubelet::READ_ONLY_PORT,
+    ports::CHECK,
+    endpoints::CHECK,
     kubelet::ANONYMOUS,
     kubelet::WEBHOOK,
     hardening::NODE_RESTRICTION,

@@ -2,6 +2,7 @@
 //! run, and gives its answers.
 
 mod console;
+mod natives;
 mod report;
 
 use std::collections::BTreeMap;
@@ -18,10 +19,7 @@ use regex::Regex;
 use super::exit::{Ending, Exit, Failure};
 use crate::record::Clock;
 use crate::stack::Timeout;
-use crate::suite::scs::{Choice, Form, Invocation, Means, Order, Scope, Substitute, Word};
-
-/// Checks that take the place of a script.
-const NATIVES: &[Substitute] = &[];
+use crate::suite::scs::{Choice, Form, Invocation, Means, Order, Scope, Word};
 
 /// The most that a count can add to an exit code.
 const MOST: i64 = 127;
@@ -232,7 +230,11 @@ async fn check(args: &ScsCheckArgs, argv: Vec<String>) -> Result<u8, Failure> {
     let means = Means {
         python: args.python.clone(),
         time: args.script_timeout.map(|limit| limit.get()),
-        natives: if args.no_native { &[] } else { NATIVES },
+        natives: if args.no_native {
+            &[]
+        } else {
+            natives::NATIVES
+        },
     };
     let mut console = console::Console::new(args, &scope);
     let mut invocations = Vec::new();

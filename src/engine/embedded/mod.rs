@@ -16,7 +16,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
 use kube::config::Kubeconfig;
 use kube::{Api, Client};
-use kubesim::{Cluster, Options, Simulation, capi, controllers};
+use kubesim::{Options, Simulation, capi, controllers};
 use serde_json::json;
 
 use super::{Engine, EngineError, Kept, Management, Problem};
@@ -93,7 +93,8 @@ impl EmbeddedEngine {
         for phase in lock(&self.entered).iter() {
             self.inject(&simulation, *phase);
         }
-        let client = wire::client(&cluster, &Addons::default());
+        let there = cluster.clone();
+        let client = wire::client(move || Some(there.clone()), &Addons::default());
         let namespace = self.namespace();
         let object: Namespace = serde_json::from_value(json!({
             "metadata": {"name": namespace, "labels": {"stackgate/run": self.options.run.as_str()}},
@@ -136,7 +137,8 @@ impl EmbeddedEngine {
         }
     }
 
-    fn cluster_of(&self, kubeconfig: &str) -> Result<Cluster> {
+    /// A client of the cluster that a kubeconfig is for.
+    fn client_of(&self, kubeconfig: &str) -> Result<Client> {
         let kubeconfig = Kubeconfig::from_yaml(kubeconfig)
             // The parser's message may quote the text, which is a secret.
             .map_err(|_| anyhow!("failed to read the kubeconfig: it is not YAML"))?;
@@ -146,10 +148,8 @@ impl EmbeddedEngine {
             .and_then(|named| named.cluster.as_ref()?.server.clone())
             .context("failed to read the kubeconfig: expected clusters[0].cluster.server")?;
         let simulation = self.simulation().context("there are no clusters yet")?;
-        capi::workload(&simulation, &server).with_context(|| {
-            let names = simulation.clusters().join(", ");
-            format!("failed to reach {server}: the simulated clusters are {names}")
-        })
+        let cluster = move || capi::workload(&simulation, &server);
+        Ok(wire::client(cluster, &self.addons))
     }
 }
 
@@ -198,10 +198,7 @@ impl Engine for EmbeddedEngine {
     }
 
     fn connect<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, Result<Client>> {
-        Box::pin(async {
-            let cluster = self.cluster_of(kubeconfig)?;
-            Ok(wire::client(&cluster, &self.addons))
-        })
+        Box::pin(async { self.client_of(kubeconfig) })
     }
 
     fn entered(&self, phase: Phase) {

@@ -1,6 +1,7 @@
 //! What some faults need to show: a workload that is harmed by them.
 
 use kubesim::registry::Write;
+use kubesim::resource::builtin::NODES;
 use kubesim::{Cluster, Fault, GroupResource};
 use serde_json::{Value, json};
 
@@ -27,6 +28,17 @@ pub(super) fn prepare(fault: Fault, cluster: &Cluster) {
             },
         }]);
         create(cluster, "apps", "statefulsets", workload);
+    }
+    if fault == Fault::NodeLosesLabels {
+        // As whoever runs the cluster sets them, and sees to it that new nodes get them, too.
+        for node in cluster.api().list(&NODES, None) {
+            let name = node["metadata"]["name"].as_str().unwrap_or_default();
+            let labelled = |node: &mut Value| {
+                node["metadata"]["labels"]["example.org/pool"] = json!("simulated");
+            };
+            // A node that has gone meanwhile needs none.
+            drop(cluster.api().modify(&NODES, "", name, MANAGER, labelled));
+        }
     }
 }
 

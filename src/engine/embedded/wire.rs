@@ -23,10 +23,14 @@ const RETRIES: u32 = 15;
 type Answer = Response<kubesim::http::Body>;
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A client of a cluster in this process.
-pub(super) fn client(cluster: &Cluster, addons: &Addons) -> Client {
+/// A client of a cluster in this process, which need not be there yet: until then its connections are
+/// refused, as they are while a control plane starts.
+pub(super) fn client(
+    cluster: impl Fn() -> Option<Cluster> + Send + Sync + 'static,
+    addons: &Addons,
+) -> Client {
     let wire = Wire {
-        service: cluster.service(),
+        cluster: Arc::new(cluster),
         addons: addons.clone(),
     };
     Client::new(wire, "default")
@@ -58,7 +62,7 @@ impl Addons {
 
 #[derive(Clone)]
 struct Wire {
-    service: kubesim::http::Service,
+    cluster: Arc<dyn Fn() -> Option<Cluster> + Send + Sync>,
     addons: Addons,
 }
 
@@ -108,6 +112,8 @@ fn retry(answer: &Answer) -> Option<Option<Duration>> {
 
 impl Wire {
     async fn ask(&mut self, request: Request<Body>) -> Result<Answer, BoxError> {
+        let refused = || std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let mut service = (self.cluster)().ok_or_else(refused)?.service();
         let path = request.uri().path().to_owned();
         let applies = *request.method() == Method::PATCH;
         let removes = *request.method() == Method::DELETE;
@@ -116,7 +122,7 @@ impl Wire {
             || (applies && self.addons.is(AddonFault::StageSkipped))
             || (removes && self.addons.is(AddonFault::NotPruned));
         if pretends {
-            let live = self.service.call(bare(Method::GET, &path)?).await?;
+            let live = service.call(bare(Method::GET, &path)?).await?;
             let there = live.status().is_success();
             if there && (workload && self.addons.is(AddonFault::LeftBehind) || removes) {
                 return Ok(live);
@@ -126,13 +132,13 @@ impl Wire {
                 return Ok(created(kubesim::http::body(body)));
             }
         }
-        let answer = self.service.call(request).await?;
+        let answer = service.call(request).await?;
         if applies
             && answer.status().is_success()
             && path.contains("/daemonsets/")
             && self.addons.once(AddonFault::NetworkDeleted)
         {
-            self.service.call(bare(Method::DELETE, &path)?).await?;
+            service.call(bare(Method::DELETE, &path)?).await?;
         }
         Ok(answer)
     }

@@ -136,6 +136,7 @@ fn check_text(check: &CheckResult) -> String {
         severity,
         message,
         evidence,
+        surroundings,
         ..
     } = check;
     let mut text = format!("{id} ({severity}, suite {suite}): {title}\n");
@@ -149,6 +150,9 @@ fn check_text(check: &CheckResult) -> String {
     for line in evidence {
         text.push_str(line);
         text.push('\n');
+    }
+    if !surroundings.is_unknown() {
+        text.push_str(&format!("on {surroundings}\n"));
     }
     text
 }

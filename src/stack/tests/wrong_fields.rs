@@ -211,14 +211,18 @@ const WRONG: &[(&str, &str, &str)] = &[
         "- kindest/haproxy",
         "is not an image with a tag",
     ),
-    ("suites: [health]", "suites: []", "there is no suite"),
     (
-        "suites: [health]",
+        "suites: [health, upgrade]",
+        "suites: []",
+        "there is no suite",
+    ),
+    (
+        "suites: [health, upgrade]",
         "suites: [health, health]",
         "suite `health` is listed twice",
     ),
     (
-        "suites: [health]",
+        "suites: [health, upgrade]",
         "suites: [Health]",
         "`Health` is not a name",
     ),

@@ -268,7 +268,11 @@ async fn asked(adjust: impl Fn(&mut Check), phase: Phase) -> CheckResult {
     adjust(&mut suite.checks[0]);
     let place = Place {
         engine: "kind".to_owned(),
-        provider: "docker".to_owned(),
+        surroundings: Surroundings {
+            provider: "docker".to_owned(),
+            cni: "kindest/kindnetd:v1".to_owned(),
+            node_image: "Debian GNU/Linux 13 (trixie)".to_owned(),
+        },
         kubeconfig: None,
     };
     let runner = Runner {
@@ -393,4 +397,13 @@ async fn heavy_checks_come_last_and_one_at_a_time() {
     assert_eq!(told, ["fails", "slow-pass", "slow-pass"]);
     let ids: Vec<&str> = results.iter().map(|result| result.id.as_str()).collect();
     assert_eq!(ids, ["slow-pass", "fails", "slow-pass"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_result_tells_on_what_kind_of_cluster() {
+    let result = asked(|_| (), Phase::CheckBefore).await;
+    assert_eq!(
+        result.surroundings.to_string(),
+        "provider docker, CNI kindest/kindnetd:v1, node image Debian GNU/Linux 13 (trixie)"
+    );
 }

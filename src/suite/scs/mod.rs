@@ -7,5 +7,5 @@ mod scope;
 mod words;
 
 pub use protocol::{Levels, Word, lines, verdict};
-pub use run::{Choice, ChoiceError, Invocation, Job, Means, Order, Substitute};
+pub use run::{Choice, ChoiceError, Invocation, Job, Means, Order, Said, Substitute};
 pub use scope::{Form, Scope, Script, Testcase, Version};

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::kinds::{CLUSTER_NAME, CLUSTERS, MACHINES, STORED};
 use crate::cluster::Cluster;
 use crate::error::ApiError;
-use crate::object::{label, name, namespace, text};
+use crate::object::{label, list, name, namespace, text};
 use crate::resource::GroupResource;
 use crate::resource::catalogue::Catalogue;
 use crate::simulation::Simulation;
@@ -125,6 +125,12 @@ pub fn unless_gone<T>(result: Result<T, ApiError>) -> Result<(), ApiError> {
     }
 }
 
+fn is_held(object: &Value, finalizer: &str) -> bool {
+    list(object, "/metadata/finalizers")
+        .iter()
+        .any(|one| one == finalizer)
+}
+
 /// Takes a finalizer off an object.
 ///
 /// # Errors
@@ -135,6 +141,9 @@ pub fn release(
     object: &Value,
     finalizer: &str,
 ) -> Result<(), ApiError> {
+    if !is_held(object, finalizer) {
+        return Ok(());
+    }
     unless_gone(cluster.api().modify(
         resource,
         namespace(object),
@@ -158,6 +167,9 @@ pub fn hold(
     object: &Value,
     finalizer: &str,
 ) -> Result<(), ApiError> {
+    if is_held(object, finalizer) {
+        return Ok(());
+    }
     cluster
         .api()
         .modify(

@@ -11,7 +11,7 @@ use super::accept;
 use super::respond::{self, Body};
 use crate::cluster::Cluster;
 use crate::error::ApiError;
-use crate::resource::Resource;
+use crate::resource::{Resource, priority};
 
 /// Verbs of a resource that is stored.
 const VERBS: &[&str] = &[
@@ -58,6 +58,7 @@ const PARTS: &[Part] = &[
         &["create"],
     ),
     ("", "pods", "log", ("", ""), "Pod", &["get"]),
+    ("", "pods", "proxy", ("", ""), "PodProxyOptions", &["get"]),
     (
         "",
         "replicationcontrollers",
@@ -147,15 +148,14 @@ fn subresources(cluster: &Cluster, resource: &Resource, version: &str) -> Vec<Su
 
 /// Whether a definition gives a version the subresource `scale`.
 fn scales(cluster: &Cluster, resource: &Resource, version: &str) -> bool {
-    let definitions = crate::resource::builtin::CUSTOM_RESOURCE_DEFINITIONS;
-    let definition = cluster
-        .api()
-        .get(&definitions, "", &resource.id.to_string());
-    let versions = definition
-        .as_ref()
-        .and_then(|d| d["spec"]["versions"].as_array());
-    let mut versions = versions.into_iter().flatten();
-    versions.any(|v| v["name"] == version && v["subresources"]["scale"].is_object())
+    let definition = cluster.api().catalogue().definition(&resource.id);
+    definition.is_some_and(|definition| definition.scale(version).is_some())
+}
+
+/// Whether a resource has a subresource in a version.
+pub fn has_part(cluster: &Cluster, resource: &Resource, version: &str, name: &str) -> bool {
+    let mut parts = subresources(cluster, resource, version).into_iter();
+    parts.any(|part| part.name == name)
 }
 
 /// Groups with their versions, the preferred first, in the order of a real server: the core, then by
@@ -174,18 +174,6 @@ fn groups(cluster: &Cluster) -> Vec<(String, Vec<String>)> {
         versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
     }
     groups.into_iter().collect()
-}
-
-/// Kubernetes' order of versions: v2 before v1 before v2beta1 before v1alpha1.
-fn priority(version: &str) -> (u8, u64, u64) {
-    let number = |text: &str| text.parse().unwrap_or_default();
-    let rest = version.trim_start_matches('v');
-    for (rank, word) in [(1, "beta"), (0, "alpha")] {
-        if let Some((major, minor)) = rest.split_once(word) {
-            return (rank, number(major), number(minor));
-        }
-    }
-    (2, number(rest), 0)
 }
 
 fn of_version(cluster: &Cluster, group: &str, version: &str) -> Vec<Arc<Resource>> {
@@ -377,19 +365,4 @@ fn discovered(cluster: &Cluster, resource: &Resource, version: &str) -> Value {
         entry["subresources"] = json!(parts);
     }
     entry
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_ordered_by_stability_and_then_by_number() {
-        let mut versions = ["v1alpha1", "v1", "v1beta1", "v2", "v2beta1", "v11"];
-        versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
-        assert_eq!(
-            versions,
-            ["v11", "v2", "v1", "v2beta1", "v1beta1", "v1alpha1"]
-        );
-    }
 }

@@ -2,20 +2,25 @@
 
 mod accept;
 mod access;
+mod collection;
+mod decode;
 mod discovery;
 mod eviction;
 mod faults;
 mod filter;
 mod health;
 mod logs;
+mod names;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod parts;
 mod path;
 mod proxy;
 mod query;
 mod read;
 mod request;
 mod respond;
+mod scale;
 mod shape;
 mod table;
 mod watch;
@@ -108,36 +113,62 @@ fn answer(
     if let Some(answer) = access::review(&request) {
         return answer;
     }
-    if let Some(answer) = elsewhere(&request) {
+    let mut response = about_objects(&request)?;
+    respond::warn(&mut response, &request.warnings.told());
+    Ok(response)
+}
+
+fn about_objects(request: &request::Request<'_>) -> Result<Response<Body>, ApiError> {
+    if let Some(answer) = elsewhere(request) {
         return answer;
     }
-    if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return write::answer(&request);
+    let (cluster, target) = (request.cluster, request.target);
+    if let Some(part) = &target.subresource
+        && !discovery::has_part(cluster, &request.served, &target.version, part)
+    {
+        return Err(ApiError::no_such_path());
+    }
+    let definition = cluster.api().catalogue().definition(&request.resource.id);
+    if let Some(warning) =
+        definition.and_then(|one| one.warning(&target.version).map(str::to_owned))
+    {
+        request.warnings.add(vec![warning]);
+    }
+    let method = &request.parts.method;
+    if *method == Method::DELETE && target.name.is_none() {
+        return collection::delete(request);
+    }
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return write::answer(request);
     }
     if request.query.is_set("watch") {
-        watch::start(&request)
+        watch::start(request)
     } else if target.name.is_some() {
-        read::get(&request)
+        read::get(request)
     } else {
-        read::list(&request)
+        read::list(request)
     }
 }
 
 /// Answers subresources that are not parts of stored objects; none for all others.
 fn elsewhere(request: &request::Request<'_>) -> Option<Result<Response<Body>, ApiError>> {
     let target = request.target;
+    let part = target.subresource.as_deref()?;
+    if part == "scale" {
+        return scale::answer(request);
+    }
     if !target.group.is_empty() {
         return None;
     }
-    let part = target.subresource.as_deref()?;
     let (part, path) = part.split_once('/').unwrap_or((part, ""));
     match (target.resource.as_str(), part) {
         ("pods", "log") => Some(logs::answer(request)),
         ("nodes", "proxy") => Some(proxy::node(request, path)),
-        ("pods", "exec" | "attach" | "portforward" | "proxy") | ("services", "proxy") => {
+        ("pods", "proxy") => Some(proxy::pod(request)),
+        ("pods", "exec" | "attach" | "portforward") | ("services", "proxy") => {
             Some(proxy::refuse(&format!("{}/{part}", target.resource)))
         }
-        _ => None,
+        (_, part) => parts::answer(request, part),
     }
 }
 

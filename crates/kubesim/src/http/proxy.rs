@@ -1,4 +1,4 @@
-//! `nodes/proxy`: what a kubelet says of itself.
+//! `nodes/proxy`: what a kubelet says of itself; `pods/proxy`: whether something answers, and by TLS.
 
 use http::Response;
 use serde_json::{Value, json};
@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use super::request::Request;
 use super::respond::{self, Body};
 use crate::error::ApiError;
+use crate::network::{self, Speaks};
+use crate::object::text;
 use crate::resource::builtin::{NODES, PODS};
 
 /// Answers for a node's kubelet; `path` is what follows `proxy`.
@@ -46,6 +48,53 @@ pub fn node(request: &Request<'_>, path: &str) -> Result<Response<Body>, ApiErro
             Ok(respond::json(200, &summary))
         }
         _ => Ok(respond::text(404, "404 page not found\n".to_owned())),
+    }
+}
+
+/// Answers for what listens at a pod's address, `[SCHEME:]POD[:PORT]`. There is no content: a server of
+/// plain HTTP says nothing, one of TLS asks who it is that asks.
+///
+/// # Errors
+/// 404 for a pod that there is not, 503 when nothing answers, or not in the scheme's language.
+pub fn pod(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
+    let words: Vec<&str> = request.name().split(':').collect();
+    let (scheme, name, port) = match words.as_slice() {
+        [name] => ("http", *name, ""),
+        [name, port] => ("http", *name, *port),
+        [scheme, name, port] => (*scheme, *name, *port),
+        _ => return Err(ApiError::bad_request("invalid pod request".to_owned())),
+    };
+    let port = if port.is_empty() { "80" } else { port };
+    let Ok(port) = port.parse::<u16>() else {
+        return Err(ApiError::bad_request(format!("invalid port {port:?}")));
+    };
+    let namespace = request.namespace();
+    let pod = request
+        .cluster
+        .api()
+        .get(&PODS, namespace, name)
+        .ok_or_else(|| ApiError::not_found(&PODS, name))?;
+    let unreached = |why: &str| {
+        ApiError::new(
+            503,
+            "ServiceUnavailable",
+            format!("error trying to reach service: {why}"),
+        )
+    };
+    let address = text(&pod, "/status/podIP");
+    match (scheme, network::speaks(request.cluster, address, port)) {
+        (_, None) => Err(unreached(&format!(
+            "dial tcp {address}:{port}: connect: connection refused"
+        ))),
+        ("https", Some(Speaks::Plain)) => {
+            Err(unreached("http: server gave HTTP response to HTTPS client"))
+        }
+        ("https", Some(Speaks::Tls)) => Ok(respond::text(401, "Unauthorized".to_owned())),
+        (_, Some(Speaks::Plain)) => Ok(respond::text(200, String::new())),
+        (_, Some(Speaks::Tls)) => Ok(respond::text(
+            400,
+            "Client sent an HTTP request to an HTTPS server.\n".to_owned(),
+        )),
     }
 }
 

@@ -6,12 +6,13 @@ use bytes::Bytes;
 use http::request::Parts;
 use serde_json::Value;
 
-use super::access;
 use super::path::Target;
 use super::query::Query;
+use super::{access, decode};
 use crate::authorization::User;
 use crate::cluster::Cluster;
 use crate::error::ApiError;
+use crate::registry::Warnings;
 use crate::resource::{GroupResource, Resource, builtin};
 
 /// A request about a resource.
@@ -20,6 +21,8 @@ pub struct Request<'a> {
     pub cluster: &'a Cluster,
     /// What the path names.
     pub target: &'a Target,
+    /// The resource as it is asked for.
+    pub served: Arc<Resource>,
     /// The resource as it is stored: for `events.k8s.io` the core group's events.
     pub resource: Arc<Resource>,
     /// `apiVersion` of what is sent and answered.
@@ -32,6 +35,8 @@ pub struct Request<'a> {
     pub parts: &'a Parts,
     /// The body.
     pub body: &'a Bytes,
+    /// What the client is warned of besides what the registry warns of.
+    pub warnings: Warnings,
 }
 
 impl<'a> Request<'a> {
@@ -58,11 +63,13 @@ impl<'a> Request<'a> {
             cluster,
             target,
             api_version: served.api_version(&target.version),
+            served,
             resource,
             user: access::user(cluster, parts)?,
             query: Query::of(&parts.uri),
             parts,
             body,
+            warnings: Warnings::kept(),
         })
     }
 
@@ -81,11 +88,16 @@ impl<'a> Request<'a> {
         self.resource.api_version(&self.resource.storage)
     }
 
-    /// An object that a client sent, as it is stored.
+    /// An object that a client sent, as it is stored: checked whether it is what the path says, without
+    /// unknown fields, with the defaults of the version that the client speaks.
     ///
     /// # Errors
-    /// When it cannot be converted.
+    /// When it is something else, has unknown fields and the client wants to be told, or cannot be
+    /// converted.
     pub fn stored_form(&self, mut object: Value) -> Result<Value, ApiError> {
+        if !object.is_object() {
+            return Err(ApiError::bad_request("expected an object"));
+        }
         // What says nothing of itself is what the path says.
         for (field, said) in [
             ("apiVersion", self.api_version.as_str()),
@@ -95,6 +107,7 @@ impl<'a> Request<'a> {
                 object[field] = Value::String(said.to_owned());
             }
         }
+        decode::check(self, &mut object)?;
         let catalogue = self.cluster.api().catalogue();
         catalogue.convert(&self.resource.id, object, &self.storage_version())
     }

@@ -48,6 +48,17 @@ pub fn refusal(error: &ApiError) -> Response<Body> {
     response
 }
 
+/// Tells warnings with a response: quoted as in RFC 7234; what cannot stand in a header is left out.
+pub fn warn(response: &mut Response<Body>, warnings: &[String]) {
+    for warning in warnings {
+        let text: String = warning.chars().filter(|c| !c.is_control()).collect();
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+        if let Ok(value) = header::HeaderValue::from_str(&format!("299 - \"{text}\"")) {
+            response.headers_mut().append(header::WARNING, value);
+        }
+    }
+}
+
 /// A response in plain text.
 pub fn text(code: u16, text: String) -> Response<Body> {
     bytes(code, "text/plain; charset=utf-8", Bytes::from(text))

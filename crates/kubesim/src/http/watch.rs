@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -172,9 +171,10 @@ impl Watching {
             }
             (Some(before), false) => {
                 // It is told as it was when it was last selected, at the revision that ended that.
-                let mut last = before.whole();
+                let mut last = (*before.value).clone();
                 last["metadata"]["resourceVersion"] = json!(change.revision().to_string());
-                self.tell("DELETED", &Arc::new(Stored::unwritten(last)));
+                let managed = (*before.managed).clone();
+                self.tell("DELETED", &Stored::unwritten(last, managed));
             }
             (None, false) => {}
         }

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{HeaderValue, Method, Response, header};
+use http::{Method, Response, header};
 use serde_json::{Value, json};
 
-use super::eviction;
 use super::request::Request;
 use super::respond::{self, Body};
+use super::{decode, eviction};
 use crate::error::ApiError;
-use crate::registry::{Deletion, Warnings, Write};
+use crate::patch;
+use crate::registry::{Applied, Deletion, Write};
 use crate::resource::builtin::PODS;
 use crate::store::Stored;
+
+const APPLY: &str = "application/apply-patch+yaml";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+/// How often a patch is tried again when another write overtakes it.
+const RETRIES: usize = 5;
 
 /// Answers a request that writes.
 ///
@@ -21,26 +26,14 @@ use crate::store::Stored;
 pub fn answer(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
     let target = request.target;
     let write = Write {
-        manager: request
-            .query
-            .text("fieldManager")
-            .unwrap_or("unknown")
-            .to_owned(),
+        manager: manager(request),
         dry_run: request.query.text("dryRun") == Some("All"),
         subresource: target.subresource.clone().unwrap_or_default(),
+        version: Some(request.api_version.clone()),
         user: request.user.clone(),
-        warnings: Warnings::kept(),
+        warnings: request.warnings.clone(),
     };
-    let mut response = written(request, &write)?;
-    for warning in write.warnings.told() {
-        // Quoted as in RFC 7234; what cannot stand in a header is left out.
-        let text: String = warning.chars().filter(|c| !c.is_control()).collect();
-        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
-            response.headers_mut().append(header::WARNING, value);
-        }
-    }
-    Ok(response)
+    written(request, &write)
 }
 
 fn written(request: &Request<'_>, write: &Write) -> Result<Response<Body>, ApiError> {
@@ -70,8 +63,8 @@ fn written(request: &Request<'_>, write: &Write) -> Result<Response<Body>, ApiEr
             respond::stored(200, &stored, request)
         }
         (&Method::PATCH, true) => {
-            let stored = merge_patch(request, request.body, write)?;
-            respond::stored(200, &stored, request)
+            let (stored, created) = patched(request, write)?;
+            respond::stored(if created { 201 } else { 200 }, &stored, request)
         }
         (&Method::DELETE, true) => {
             let stored = api.delete(id, namespace, name, &deletion(request, write)?)?;
@@ -86,7 +79,7 @@ fn written(request: &Request<'_>, write: &Write) -> Result<Response<Body>, ApiEr
 }
 
 /// The options of a deletion, in the body or the query.
-fn deletion(request: &Request<'_>, write: &Write) -> Result<Deletion, ApiError> {
+pub(super) fn deletion(request: &Request<'_>, write: &Write) -> Result<Deletion, ApiError> {
     let options = if request.body.is_empty() {
         Value::Null
     } else {
@@ -122,34 +115,86 @@ fn deletion(request: &Request<'_>, write: &Write) -> Result<Deletion, ApiError> 
     })
 }
 
-fn merge_patch(
-    request: &Request<'_>,
-    body: &Bytes,
-    write: &Write,
-) -> Result<Arc<Stored>, ApiError> {
-    let kind = request.parts.headers.get(http::header::CONTENT_TYPE);
-    let steps = kind.is_some_and(|kind| kind.as_bytes() == b"application/json-patch+json");
+/// Who writes: as it says, else the first word of what the client calls itself.
+pub(super) fn manager(request: &Request<'_>) -> String {
+    if let Some(told) = request.query.text("fieldManager") {
+        return told.to_owned();
+    }
+    let agent = request.parts.headers.get(header::USER_AGENT);
+    let agent = agent.and_then(|agent| agent.to_str().ok()?.split('/').next());
+    agent.unwrap_or("unknown").to_owned()
+}
+
+/// Carries out a patch of any form; whether it created the object.
+fn patched(request: &Request<'_>, write: &Write) -> Result<(Arc<Stored>, bool), ApiError> {
+    let kind = request.parts.headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
     let api = request.cluster.api();
     let id = &request.resource.id;
-    let old = api.stored(id, request.namespace(), request.name());
-    let old = old.ok_or_else(|| ApiError::not_found(id, request.name()))?;
-    let mut object: Value = request.served_form((*old.value).clone())?;
-    if steps {
-        let steps: json_patch::Patch = serde_json::from_slice(body)
-            .map_err(|error| ApiError::bad_request(format!("failed to read the patch: {error}")))?;
-        for step in steps.0 {
-            // To a real server what is not there is null; kube's finalizers are added by that.
-            if let json_patch::PatchOperation::Test(test) = &step
-                && test.value.is_null()
-                && object.pointer(test.path.as_str()).is_none()
-            {
-                continue;
-            }
-            json_patch::patch(&mut object, &[step])
-                .map_err(|error| ApiError::new(422, "Invalid", error.to_string()))?;
-        }
-    } else {
-        json_patch::merge(&mut object, &respond::object(body)?);
+    if kind == APPLY {
+        return applied(request, write);
     }
-    api.update(id, request.stored_form(object)?, write)
+    for _ in 0..RETRIES {
+        let old = api.stored(id, request.namespace(), request.name());
+        let old = old.ok_or_else(|| ApiError::not_found(id, request.name()))?;
+        let mut object: Value = request.served_form((*old.value).clone())?;
+        let told = object["metadata"]["resourceVersion"].clone();
+        match kind {
+            "application/json-patch+json" => patch::steps(&mut object, request.body)?,
+            "application/merge-patch+json" => {
+                json_patch::merge(&mut object, &respond::object(request.body)?);
+            }
+            STRATEGIC if request.resource.is_built_in() => {
+                let patch = respond::object(request.body)?;
+                api.shaped(&request.resource, &request.api_version, |shape| {
+                    patch::strategic(&mut object, &patch, shape)
+                })?;
+            }
+            other => return Err(unsupported(request, other)),
+        }
+        let named = object["metadata"]["resourceVersion"] != told;
+        match api.update(id, request.stored_form(object)?, write) {
+            // A patch that says nothing of the revision is for whichever there is.
+            Err(error) if error.reason == "Conflict" && !named => {}
+            updated => return Ok((updated?, false)),
+        }
+    }
+    let why = "the object has been modified; please apply your changes to the latest version and try again";
+    Err(ApiError::conflict(id, request.name(), why))
+}
+
+fn applied(request: &Request<'_>, write: &Write) -> Result<(Arc<Stored>, bool), ApiError> {
+    if request.query.text("fieldManager").is_none_or(str::is_empty) {
+        let message = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+        return Err(ApiError::new(422, "Invalid", message));
+    }
+    let to = Applied {
+        namespace: request.namespace(),
+        name: request.name(),
+        force: request.query.text("force") == Some("true"),
+    };
+    let mut object = respond::object(request.body)?;
+    decode::check_applied(request, &mut object)?;
+    request
+        .cluster
+        .api()
+        .apply(&request.resource.id, object, to, write)
+}
+
+/// 415, with what is taken instead.
+fn unsupported(request: &Request<'_>, kind: &str) -> ApiError {
+    let mut taken = vec![
+        "application/json-patch+json",
+        "application/merge-patch+json",
+        APPLY,
+    ];
+    if request.resource.is_built_in() {
+        taken.push(STRATEGIC);
+    }
+    let message = format!(
+        "the body of the request was in an unknown format {kind:?} - accepted media types include: {}",
+        taken.join(", ")
+    );
+    ApiError::new(415, "UnsupportedMediaType", message)
 }

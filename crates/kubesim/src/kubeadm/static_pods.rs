@@ -27,13 +27,24 @@ pub(super) fn manifests(
             "initial-advertise-peer-urls",
             &format!("https://{address}:2380"),
         ),
+        (
+            "initial-cluster",
+            &format!("{}=https://{address}:2380", spec.name),
+        ),
         ("key-file", "/etc/kubernetes/pki/etcd/server.key"),
         (
             "listen-client-urls",
             &format!("https://127.0.0.1:2379,https://{address}:2379"),
         ),
         ("listen-metrics-urls", "http://127.0.0.1:2381"),
+        ("listen-peer-urls", &format!("https://{address}:2380")),
         ("name", &spec.name),
+        ("peer-cert-file", "/etc/kubernetes/pki/etcd/peer.crt"),
+        ("peer-client-cert-auth", "true"),
+        ("peer-key-file", "/etc/kubernetes/pki/etcd/peer.key"),
+        ("peer-trusted-ca-file", "/etc/kubernetes/pki/etcd/ca.crt"),
+        ("snapshot-count", "10000"),
+        ("trusted-ca-file", "/etc/kubernetes/pki/etcd/ca.crt"),
     ]);
     let server = flags(&[
         ("advertise-address", address),
@@ -41,13 +52,30 @@ pub(super) fn manifests(
         ("authorization-mode", "Node,RBAC"),
         ("client-ca-file", "/etc/kubernetes/pki/ca.crt"),
         ("enable-admission-plugins", "NodeRestriction"),
+        ("enable-bootstrap-token-auth", "true"),
+        ("etcd-cafile", "/etc/kubernetes/pki/etcd/ca.crt"),
+        (
+            "etcd-certfile",
+            "/etc/kubernetes/pki/apiserver-etcd-client.crt",
+        ),
+        (
+            "etcd-keyfile",
+            "/etc/kubernetes/pki/apiserver-etcd-client.key",
+        ),
         ("etcd-servers", "https://127.0.0.1:2379"),
         ("secure-port", "6443"),
         (
             "service-account-issuer",
             &format!("https://kubernetes.default.svc.{}", subnets.domain),
         ),
+        ("service-account-key-file", "/etc/kubernetes/pki/sa.pub"),
+        (
+            "service-account-signing-key-file",
+            "/etc/kubernetes/pki/sa.key",
+        ),
         ("service-cluster-ip-range", &subnets.services),
+        ("tls-cert-file", "/etc/kubernetes/pki/apiserver.crt"),
+        ("tls-private-key-file", "/etc/kubernetes/pki/apiserver.key"),
     ]);
     let manager = flags(&[
         ("allocate-node-cidrs", "true"),

@@ -5,6 +5,7 @@ pub mod address;
 pub mod dns;
 mod policy;
 mod service;
+mod speaks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use crate::fault::Fault;
 use crate::object::{is_over, list, name, text, truth};
 use crate::random::Random;
 use crate::resource::builtin::NODES;
+
+pub(crate) use speaks::{Speaks, speaks};
 
 /// Why a connection does not come about.
 #[derive(Clone, Debug, PartialEq, Eq)]

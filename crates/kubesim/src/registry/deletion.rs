@@ -6,13 +6,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::definitions::CLEANUP;
 use super::write::{RETRIES, overtaken};
 use super::{REPLICATION_CONTROLLERS, Registry, Write, namespaces};
 use crate::admission::Operation;
 use crate::error::ApiError;
-use crate::object::{int, is_deleting, list, text, uid};
+use crate::object::{int, is_deleting, list, set_condition, text, uid};
 use crate::resource::GroupResource;
-use crate::resource::builtin::{JOBS, NAMESPACES, PODS};
+use crate::resource::builtin::{CUSTOM_RESOURCE_DEFINITIONS, JOBS, NAMESPACES, PODS};
 use crate::store::Stored;
 
 /// Holds an object until the garbage collector has taken it out of its dependents.
@@ -72,7 +73,11 @@ impl Registry {
         }
         let mut last = old;
         for _ in 0..RETRIES {
-            let finalizers = finalizers(id, &last.value, deletion.propagation.as_deref());
+            let mut finalizers = finalizers(id, &last.value, deletion.propagation.as_deref());
+            let ends_a_kind = *id == CUSTOM_RESOURCE_DEFINITIONS && !is_deleting(&last.value);
+            if ends_a_kind {
+                finalizers.push(json!(CLEANUP));
+            }
             let grace = grace_of(id, &last.value, deletion);
             let held = grace > 0
                 || !finalizers.is_empty()
@@ -95,6 +100,11 @@ impl Registry {
                     .remove(id, namespace, name, Some(last.revision))
             };
             if let Ok(written) = written {
+                if ends_a_kind {
+                    self.clean_up(name)?;
+                } else if !held {
+                    self.after_removal(id, &written.value)?;
+                }
                 return Ok(written);
             }
             // Another write was faster: what was asked for has to hold for its result, too.
@@ -175,6 +185,10 @@ fn mark(object: &mut Value, id: &GroupResource, finalizers: Vec<Value>, stamp: &
         object["metadata"]["deletionTimestamp"] = json!(stamp);
         if *id == NAMESPACES {
             object["status"]["phase"] = json!("Terminating");
+        } else if *id == CUSTOM_RESOURCE_DEFINITIONS {
+            let condition = json!({"type": "Terminating", "status": "True", "reason": "InstanceDeletionPending",
+                "message": "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"});
+            set_condition(&mut object["status"], condition, stamp, &[]);
         } else {
             object["metadata"]["deletionGracePeriodSeconds"] = json!(grace);
         }

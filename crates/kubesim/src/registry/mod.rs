@@ -1,6 +1,8 @@
 //! The API's rules over the store: what a create, an update, a delete mean. Called by the HTTP side
 //! with what clients send, and directly by controllers.
 
+mod apply;
+mod definitions;
 mod deletion;
 mod eviction;
 mod namespaces;
@@ -19,6 +21,7 @@ use crate::resource::catalogue::Catalogue;
 use crate::resource::{GroupResource, Resource};
 use crate::store::{Store, Stored, lock};
 
+pub use apply::Applied;
 pub use deletion::Deletion;
 pub(crate) use deletion::{FOREGROUND, ORPHAN};
 pub(crate) use eviction::{selects, tell_allowed};
@@ -101,7 +104,13 @@ impl Registry {
             STATEFUL_SETS,
             REPLICATION_CONTROLLERS,
         ];
-        scaled.contains(id).then(|| "/spec/replicas".to_owned())
+        if scaled.contains(id) {
+            return Some("/spec/replicas".to_owned());
+        }
+        let definition = self.catalogue.definition(id)?;
+        let resource = self.catalogue.get(id)?;
+        let scale = definition.scale(&resource.storage)?;
+        Some(scale.wanted.clone())
     }
 
     /// An object, as stored; `namespace` is empty for cluster-scoped ones.

@@ -2,15 +2,17 @@
 
 use std::sync::{Arc, Mutex};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Registry, namespaces};
 use crate::admission::Operation;
 use crate::authorization::User;
 use crate::error::ApiError;
-use crate::object::{is_deleting, list};
-use crate::resource::builtin::NAMESPACES;
+use crate::object::{is_deleting, is_same, list, name, uid};
+use crate::resource::builtin::{CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES};
 use crate::resource::{GroupResource, Resource};
+use crate::schema::{self, Cause};
 use crate::store::{Stored, lock};
 
 /// How often a change of a controller's is tried again when another write overtakes it.
@@ -58,6 +60,9 @@ pub struct Write {
     pub dry_run: bool,
     /// Which part: empty for the object, else `status`, `scale` or `finalize`.
     pub subresource: String,
+    /// `apiVersion` in which a client writes, by whose schema its objects are judged; none inside the
+    /// simulation, whose controllers own the fields only of what clients own fields of, too.
+    pub version: Option<String>,
     /// Who asks; none inside the simulation.
     pub user: Option<User>,
     /// Where warnings go.
@@ -75,6 +80,14 @@ impl Write {
     }
 }
 
+/// Whose the fields are after a write.
+pub(super) enum Claim {
+    /// Of whoever writes, as far as it changes them.
+    ByWrite,
+    /// As these `managedFields` say.
+    Given(Value),
+}
+
 impl Registry {
     /// Creates an object in its storage version, given with `apiVersion` and `kind`; the namespace is
     /// the one in its metadata.
@@ -84,13 +97,30 @@ impl Registry {
     pub fn create(
         &self,
         id: &GroupResource,
+        object: Value,
+        write: &Write,
+    ) -> Result<Arc<Stored>, ApiError> {
+        self.create_as(id, object, write, Claim::ByWrite)
+    }
+
+    pub(super) fn create_as(
+        &self,
+        id: &GroupResource,
         mut object: Value,
         write: &Write,
+        claim: Claim,
     ) -> Result<Arc<Stored>, ApiError> {
         let resource = self.resource(id)?;
         let name = self.name_of(&mut object, &resource)?;
         self.refuse_new_content(&resource, &object)?;
+        self.refuse_of_ending_kind(id)?;
+        self.shape(&resource, &mut object);
         self.ask(Operation::Create, &resource, &mut object, None, write)?;
+        self.shape(&resource, &mut object);
+        self.judge(&resource, &object, None, write)?;
+        if *id == CUSTOM_RESOURCE_DEFINITIONS {
+            self.prepare_definition(&mut object, None)?;
+        }
         if *id == NAMESPACES {
             namespaces::prepare(&mut object);
         }
@@ -109,12 +139,21 @@ impl Registry {
                 .as_object_mut()
                 .map(|metadata| metadata.shift_remove(field));
         }
+        let managed = match claim {
+            Claim::ByWrite => self.claimed(&resource, &object, write),
+            Claim::Given(managed) => managed,
+        };
         if write.dry_run {
-            return self.unwritten(object);
+            return self.unwritten(object, managed);
         }
-        self.store()
-            .put(id, object, Arc::default(), Some(0))
-            .map_err(|_| ApiError::already_exists(id, &name))
+        let stored = self
+            .store()
+            .put(id, object, Arc::new(managed), Some(0))
+            .map_err(|_| ApiError::already_exists(id, &name))?;
+        if *id == CUSTOM_RESOURCE_DEFINITIONS {
+            self.serve_definition(&stored.value);
+        }
+        Ok(stored)
     }
 
     /// The object's name, generated where it asks for that.
@@ -159,8 +198,18 @@ impl Registry {
     pub fn update(
         &self,
         id: &GroupResource,
+        object: Value,
+        write: &Write,
+    ) -> Result<Arc<Stored>, ApiError> {
+        self.update_as(id, object, write, Claim::ByWrite)
+    }
+
+    pub(super) fn update_as(
+        &self,
+        id: &GroupResource,
         mut object: Value,
         write: &Write,
+        claim: Claim,
     ) -> Result<Arc<Stored>, ApiError> {
         let resource = self.resource(id)?;
         let text = |pointer: &str| {
@@ -175,8 +224,14 @@ impl Registry {
         if !wanted.is_empty() && wanted != old.revision.to_string() {
             return Err(overtaken(id, &name));
         }
+        refuse_other_identity(&resource, &object, &old.value, write)?;
+        self.shape(&resource, &mut object);
         keep_what_is_the_servers(&mut object, &old.value, &resource, write);
-        if object == *old.value {
+        let same = match &claim {
+            Claim::ByWrite => true,
+            Claim::Given(managed) => *managed == *old.managed,
+        };
+        if same && is_same(&object, &old.value) {
             return Ok(old);
         }
         self.ask(
@@ -186,19 +241,33 @@ impl Registry {
             Some(&old.value),
             write,
         )?;
+        self.shape(&resource, &mut object);
+        self.judge(&resource, &object, Some(&old.value), write)?;
+        if *id == CUSTOM_RESOURCE_DEFINITIONS && write.subresource.is_empty() {
+            self.prepare_definition(&mut object, Some(&old.value))?;
+        }
+        let managed = match claim {
+            Claim::ByWrite => self.reclaimed(&resource, &old, &object, write),
+            Claim::Given(managed) => managed,
+        };
         if write.dry_run {
-            return self.unwritten(object);
+            return self.unwritten(object, managed);
         }
         let gone = is_gone(&object);
         let written = self
             .store()
-            .put(id, object, old.managed.clone(), Some(old.revision))
+            .put(id, object, Arc::new(managed), Some(old.revision))
             .map_err(|_| overtaken(id, &name))?;
         if gone {
             let removed = self
                 .store()
                 .remove(id, &namespace, &name, Some(written.revision));
-            return removed.map_err(|_| overtaken(id, &name));
+            let removed = removed.map_err(|_| overtaken(id, &name))?;
+            self.after_removal(id, &removed.value)?;
+            return Ok(removed);
+        }
+        if *id == CUSTOM_RESOURCE_DEFINITIONS {
+            self.serve_definition(&written.value);
         }
         Ok(written)
     }
@@ -224,7 +293,7 @@ impl Registry {
                 .ok_or_else(|| ApiError::not_found(id, name))?;
             let mut new = (*old.value).clone();
             change(&mut new);
-            if new == *old.value {
+            if is_same(&new, &old.value) {
                 return Ok(old);
             }
             match self.update(id, new, &write) {
@@ -236,8 +305,8 @@ impl Registry {
     }
 
     /// What a dry run answers with.
-    fn unwritten(&self, object: Value) -> Result<Arc<Stored>, ApiError> {
-        Ok(Arc::new(Stored::unwritten(object)))
+    fn unwritten(&self, object: Value, managed: Value) -> Result<Arc<Stored>, ApiError> {
+        Ok(Arc::new(Stored::unwritten(object, managed)))
     }
 }
 
@@ -254,6 +323,51 @@ fn is_gone(object: &Value) -> bool {
 pub(super) fn overtaken(id: &GroupResource, name: &str) -> ApiError {
     let why = "the object has been modified; please apply your changes to the latest version and try again";
     ApiError::conflict(id, name, why)
+}
+
+/// Refuses what is another object, or was made at another time.
+fn refuse_other_identity(
+    resource: &Resource,
+    object: &Value,
+    old: &Value,
+    write: &Write,
+) -> Result<(), ApiError> {
+    let (wanted, own) = (uid(object), uid(old));
+    if !wanted.is_empty() && wanted != own {
+        let why = format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {own}"
+        );
+        return Err(ApiError::conflict(&resource.id, name(old), &why));
+    }
+    if write.version.is_none() {
+        return Ok(());
+    }
+    let fields = [
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+    ];
+    let changed = fields.into_iter().filter(|field| {
+        let (said, own) = (&object["metadata"][*field], &old["metadata"][*field]);
+        !said.is_null() && said != own && !same_time(said, own)
+    });
+    let causes: Vec<Cause> = changed
+        .map(|field| {
+            let place = format!("metadata.{field}");
+            schema::invalid(&place, &object["metadata"][field], "field is immutable")
+        })
+        .collect();
+    if causes.is_empty() {
+        return Ok(());
+    }
+    let (kind, group) = (&resource.kind, &resource.id.group);
+    Err(ApiError::invalid(kind, group, name(old), &causes))
+}
+
+/// Whether two texts say the same time: clients write their zones in more than one form.
+fn same_time(one: &Value, other: &Value) -> bool {
+    let time = |value: &Value| value.as_str()?.parse::<Timestamp>().ok();
+    time(one).is_some_and(|one| time(other) == Some(one))
 }
 
 /// What a client cannot change by an update: identity, the other part of the object, the generation.
@@ -303,19 +417,22 @@ fn keep_what_is_the_servers(object: &mut Value, old: &Value, resource: &Resource
             .as_object_mut()
             .map(|metadata| metadata.shift_remove("managedFields")),
     );
-    if resource.generation && asks_for_something_else(object, old) {
+    // Where the status is no part of its own, it is wanted like all else.
+    let whole = !resource.status && !resource.is_built_in();
+    if resource.generation && asks_for_something_else(object, old, whole) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(1) + 1;
         object["metadata"]["generation"] = json!(generation);
     }
 }
 
-/// Whether anything but metadata and status differs.
-fn asks_for_something_else(new: &Value, old: &Value) -> bool {
+/// Whether anything but metadata and (unless all counts) status differs.
+fn asks_for_something_else(new: &Value, old: &Value, whole: bool) -> bool {
     let parts = |value: &Value| -> Vec<(String, Value)> {
         let fields = value.as_object().into_iter().flatten();
         let mut parts: Vec<_> = fields
             .filter(|(key, _)| {
-                !matches!(key.as_str(), "metadata" | "status" | "apiVersion" | "kind")
+                !matches!(key.as_str(), "metadata" | "apiVersion" | "kind")
+                    && (whole || key.as_str() != "status")
             })
             .map(|(key, value)| (key.clone(), value.clone()))
             .collect();

@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use serde_json::Value;
 
 use super::conversion::Conversion;
+use super::definition::Definition;
 use super::events::Events;
 use super::{GroupResource, Resource, builtin};
 use crate::error::ApiError;
@@ -15,6 +16,7 @@ use crate::error::ApiError;
 struct Inner {
     served: BTreeMap<GroupResource, Arc<Resource>>,
     conversions: BTreeMap<GroupResource, Arc<dyn Conversion>>,
+    definitions: BTreeMap<GroupResource, Arc<Definition>>,
     /// Counts changes, so that documents about all resources are made once for each.
     generation: u64,
 }
@@ -90,7 +92,20 @@ impl Catalogue {
         self.write(|inner| {
             inner.served.remove(id);
             inner.conversions.remove(id);
+            inner.definitions.remove(id);
         });
+    }
+
+    /// Judges the objects of a resource by a definition from now on.
+    pub(crate) fn define(&self, id: &GroupResource, definition: Definition) {
+        self.write(|inner| {
+            inner.definitions.insert(id.clone(), Arc::new(definition));
+        });
+    }
+
+    /// What a definition says of a resource's versions; none for built-in ones.
+    pub(crate) fn definition(&self, id: &GroupResource) -> Option<Arc<Definition>> {
+        self.read(|inner| inner.definitions.get(id).cloned())
     }
 
     /// Converts the objects of a resource in this way from now on; without, versions differ in name

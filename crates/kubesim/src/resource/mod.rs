@@ -3,6 +3,7 @@
 pub mod builtin;
 pub mod catalogue;
 pub mod conversion;
+pub(crate) mod definition;
 mod events;
 
 use std::borrow::Cow;
@@ -94,5 +95,32 @@ impl Resource {
     #[must_use]
     pub fn serves(&self, version: &str) -> bool {
         self.versions.iter().any(|served| served == version)
+    }
+}
+
+/// Kubernetes' order of versions: v2 before v1 before v2beta1 before v1alpha1.
+pub(crate) fn priority(version: &str) -> (u8, u64, u64) {
+    let number = |text: &str| text.parse().unwrap_or_default();
+    let rest = version.trim_start_matches('v');
+    for (rank, word) in [(1, "beta"), (0, "alpha")] {
+        if let Some((major, minor)) = rest.split_once(word) {
+            return (rank, number(major), number(minor));
+        }
+    }
+    (2, number(rest), 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_by_stability_and_then_by_number() {
+        let mut versions = ["v1alpha1", "v1", "v1beta1", "v2", "v2beta1", "v11"];
+        versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
+        assert_eq!(
+            versions,
+            ["v11", "v2", "v1", "v2beta1", "v1beta1", "v1alpha1"]
+        );
     }
 }

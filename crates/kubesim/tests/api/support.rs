@@ -33,7 +33,20 @@ pub async fn ask(cluster: &Cluster, method: &str, path: &str, accept: &str, body
         .method(method)
         .uri(path)
         .header("accept", accept);
-    let request = request.body(Full::new(body)).unwrap();
+    answered(cluster, request.body(Full::new(body)).unwrap()).await
+}
+
+/// Sends a body of a content type, e.g. a patch.
+pub async fn send(cluster: &Cluster, method: &str, path: &str, kind: &str, body: Value) -> Answer {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", kind);
+    let request = request.body(Full::new(Bytes::from(body.to_string())));
+    answered(cluster, request.unwrap()).await
+}
+
+async fn answered(cluster: &Cluster, request: Request<Full<Bytes>>) -> Answer {
     let response = cluster.service().call(request).await.unwrap();
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();

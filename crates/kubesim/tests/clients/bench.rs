@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use kubesim::kubeadm::{self, Init, NodeSpec, Role};
 use kubesim::serve::Server;
-use kubesim::{Cluster, Options, Simulation};
+use kubesim::{Cluster, Controller, Options, Simulation, controllers};
 use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
@@ -23,25 +24,44 @@ pub struct Bench {
 }
 
 impl Bench {
+    /// A cluster in which nothing moves by itself.
     pub fn new() -> Self {
+        let bench = Self::of(vec![], |_| {});
+        bench.namespace("default");
+        bench
+    }
+
+    /// A cluster with controllers and two nodes.
+    pub fn with_nodes() -> Self {
+        Self::of(controllers::all(), |cluster| {
+            let node = |name, role| NodeSpec::new(name, role, "v1.35.0");
+            kubeadm::init(
+                cluster,
+                &Init::new(node("control-plane", Role::ControlPlane)),
+            )
+            .unwrap();
+            kubeadm::join(cluster, &node("worker", Role::Worker)).unwrap();
+        })
+    }
+
+    fn of(controllers: Vec<Box<dyn Controller>>, fill: impl FnOnce(&Cluster)) -> Self {
         let runtime = Runtime::new().unwrap();
         let (cluster, server) = runtime.block_on(async {
             let simulation = Simulation::new(&Options::default());
-            let cluster = simulation.add_cluster("demo", vec![]);
+            let cluster = simulation.add_cluster("demo", controllers);
+            fill(&cluster);
             let server = Server::start(&cluster).await.unwrap();
             (cluster, server)
         });
         let folder = tempfile::tempdir().unwrap();
         let config = server.kubeconfig().to_string();
         std::fs::write(folder.path().join("kubeconfig"), config).unwrap();
-        let bench = Self {
+        Self {
             cluster,
             folder,
             server,
             runtime,
-        };
-        bench.namespace("default");
-        bench
+        }
     }
 
     /// Clients bear this token from now on; gives the administrator's.

@@ -27,6 +27,15 @@ fn life_of_a_release(helm: &Path) -> Result<(), Failed> {
         "apiVersion: v2\nname: demo\nversion: 0.1.0\n",
     );
     bench.file("chart/values.yaml", "colour: red\n");
+    // What a chart defines is served before its templates are written.
+    bench.file(
+        "chart/crds/boats.yaml",
+        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: boats.example.org}\nspec:\n  group: example.org\n  scope: Namespaced\n  names: {plural: boats, kind: Boat}\n  versions:\n  - {name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {crew: {type: integer}}}}}}}\n",
+    );
+    bench.file(
+        "chart/templates/boat.yaml",
+        "apiVersion: example.org/v1\nkind: Boat\nmetadata: {name: '{{ .Release.Name }}'}\nspec: {crew: 2}\n",
+    );
     bench.file(
         "chart/templates/settings.yaml",
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: '{{ .Release.Name }}-settings'}\ndata: {colour: '{{ .Values.colour }}'}\n",

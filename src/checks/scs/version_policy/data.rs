@@ -1,6 +1,10 @@
 //! What the version policy is judged by, offline: branches with their end of life, releases with
 //! their dates, vulnerabilities with the versions that they affect.
 
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
@@ -26,14 +30,60 @@ pub struct VersionData {
     pub cves: Vec<Cve>,
 }
 
+/// Where newer data is looked for, relative to the working directory; the data that ships is the file
+/// of this name in the sources.
+pub const FILE: &str = "data/kubernetes-versions.json";
+/// The data that ships.
+const SHIPPED: &str = include_str!("../../../../data/kubernetes-versions.json");
+/// Version of the file's form.
+pub const SCHEMA: u32 = 1;
+
+impl VersionData {
+    /// The data that ships, or that in `file` where it is there and newer.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read, or is of another form.
+    pub fn newest(file: &Path) -> Result<Self> {
+        let shipped = Self::parse(SHIPPED).context("failed to read the data that ships")?;
+        let text = match std::fs::read_to_string(file) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(shipped),
+            other => other.with_context(|| format!("failed to read {}", file.display()))?,
+        };
+        let own =
+            Self::parse(&text).with_context(|| format!("failed to read {}", file.display()))?;
+        Ok(if own.generated_at > shipped.generated_at {
+            own
+        } else {
+            shipped
+        })
+    }
+
+    /// Reads the data.
+    ///
+    /// # Errors
+    /// When it is no JSON of this form.
+    pub fn parse(text: &str) -> Result<Self> {
+        let data: Self = serde_json::from_str(text)?;
+        let schema = data.schema;
+        ensure!(
+            schema == SCHEMA,
+            "form {schema} is unknown; expected {SCHEMA}"
+        );
+        Ok(data)
+    }
+}
+
 /// Where a part of the data comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Source {
     /// Address.
     pub url: String,
-    /// When it was fetched.
-    pub fetched_at: Date,
+    /// When it was fetched; of a stored copy, when the copy was made.
+    pub fetched_at: Timestamp,
+    /// What the reader should know of it, e.g. what is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A minor version.
@@ -115,6 +165,47 @@ mod tests {
             less_than: less_than.map(str::to_owned),
             less_than_or_equal: or_equal.map(str::to_owned),
         }
+    }
+
+    #[test]
+    fn what_ships_is_whole_and_a_newer_file_goes_before_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("versions.json");
+        let shipped = VersionData::newest(&file).unwrap();
+        for branch in ["1.34", "1.35", "1.36"] {
+            let known = |release: &&Published| release.tag.starts_with(&format!("v{branch}."));
+            let patches: Vec<_> = shipped.releases.iter().filter(known).collect();
+            let numbers: Vec<String> = (0..patches.len())
+                .map(|n| format!("v{branch}.{n}"))
+                .collect();
+            let tags: Vec<&str> = patches.iter().map(|release| release.tag.as_str()).collect();
+            assert_eq!(tags, numbers);
+            assert!(patches.is_sorted_by_key(|release| release.published_at));
+        }
+        let latest = shipped.sources.iter().map(|source| source.fetched_at).max();
+        let day = latest.unwrap().to_zoned(jiff::tz::TimeZone::UTC).date();
+        assert_eq!(day, shipped.generated_at);
+        let mut own = shipped.clone();
+        for (generated_at, wins) in [("2026-08-21", false), ("2026-08-23", true)] {
+            own.generated_at = generated_at.parse().unwrap();
+            own.branches.truncate(1);
+            std::fs::write(&file, serde_json::to_string(&own).unwrap()).unwrap();
+            assert_eq!(
+                VersionData::newest(&file).unwrap() == own,
+                wins,
+                "{generated_at}"
+            );
+        }
+        own.schema = 2;
+        std::fs::write(&file, serde_json::to_string(&own).unwrap()).unwrap();
+        let error = format!("{:#}", VersionData::newest(&file).unwrap_err());
+        assert!(error.contains("form 2 is unknown"), "{error}");
+        std::fs::write(&file, "{").unwrap();
+        let error = format!("{:#}", VersionData::newest(&file).unwrap_err());
+        assert!(
+            error.contains("versions.json: EOF while parsing"),
+            "{error}"
+        );
     }
 
     #[test]

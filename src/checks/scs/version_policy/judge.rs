@@ -3,7 +3,7 @@
 use jiff::ToSpan;
 use jiff::civil::Date;
 
-use super::data::VersionData;
+use super::data::{Branch, VersionData};
 use super::version::Release;
 use crate::checks::Answer;
 use crate::record::Outcome;
@@ -28,6 +28,11 @@ pub fn judge(git_version: &str, data: &VersionData, today: Date) -> Answer {
         Ok(passed) => passed,
         Err(why) => (Outcome::Abort, why, Vec::new()),
     };
+    let notes = data.sources.iter().filter_map(|source| {
+        let note = source.note.as_ref()?;
+        Some(format!("{}: {note}", source.url))
+    });
+    evidence.extend(notes);
     evidence.push(format!(
         "judged on {today} by data of {}, valid until {}",
         data.generated_at, data.valid_until
@@ -70,7 +75,6 @@ impl Judge<'_> {
                 live.len()
             ));
         }
-        self.known(release, &branch)?;
         let mut evidence = Vec::new();
         if live.len() < BRANCHES {
             evidence.push(format!(
@@ -78,14 +82,14 @@ impl Judge<'_> {
                 live.len()
             ));
         }
-        if !live.contains(&branch.as_str()) {
-            let ended = self.end_of_life(&branch);
+        if let Some(ended) = self.ended(release, &branch) {
             let message = format!(
                 "{release} is of branch {branch}, which upstream has not supported since {ended}; supported are {}",
                 live.join(", ")
             );
             return Ok((Outcome::Fail, message, evidence));
         }
+        self.known(release, &branch)?;
         Ok(self.patches(release, evidence))
     }
 
@@ -112,9 +116,15 @@ impl Judge<'_> {
         }
     }
 
-    fn end_of_life(&self, branch: &str) -> String {
+    /// When the support of a branch ended; of one that is older than any that is known, when that of the
+    /// oldest ended.
+    fn ended(&self, release: Release, branch: &str) -> Option<Date> {
+        let first = |one: &Branch| format!("{}.0", one.branch).parse::<Release>().ok();
         let known = self.data.branches.iter().find(|one| one.branch == branch);
-        known.map_or_else(String::new, |one| one.end_of_life.to_string())
+        let oldest = self.data.branches.iter().min_by_key(|one| first(one));
+        let older = oldest.filter(|oldest| first(oldest).is_some_and(|oldest| release < oldest));
+        let end = known.or(older)?.end_of_life;
+        (self.today >= end).then_some(end)
     }
 
     /// Final releases of the same branch after `release` (or from it on), oldest first.
@@ -181,7 +191,7 @@ impl Judge<'_> {
 mod tests {
     use jiff::civil::date;
 
-    use super::super::data::{Branch, Cve, Published, Range, VersionData};
+    use super::super::data::{Cve, Published, Range};
     use super::*;
 
     /// The vectors of the standard's own unit tests: 1.28.6 came out on 2024-01-17.
@@ -279,6 +289,20 @@ mod tests {
             outcome("v1.26.13", &data, date(2024, 2, 28)).0,
             Outcome::Fail
         );
+    }
+
+    #[test]
+    fn a_branch_that_ended_fails_whatever_else_is_known_of_it() {
+        let data = data(vec![]);
+        for version in ["v1.26.99", "v1.20.0"] {
+            let answer = judge(version, &data, date(2024, 6, 1));
+            assert_eq!(answer.outcome, Outcome::Fail, "{version}");
+            assert!(
+                answer.message.contains("since 2024-02-28"),
+                "{}",
+                answer.message
+            );
+        }
     }
 
     #[test]

@@ -108,30 +108,28 @@ pub fn add(
 
 /// Says of lists how they are merged, which the types do not know.
 fn merging(schemas: &mut Map<String, Value>) {
-    let lines = include_str!("../../../data/lists.txt").lines();
-    for line in lines.filter(|line| !line.starts_with('#')) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [definition, property, kind, keys, strategy, merge] = words[..] else {
-            continue;
-        };
+    let lists = crate::patch::lists().iter();
+    for (definition, property, merging) in lists.flat_map(|(definition, properties)| {
+        let properties = properties.iter();
+        properties.map(move |(property, merging)| (definition, property, merging))
+    }) {
         let Some(schema) = schemas
-            .get_mut(definition)
-            .and_then(|schema| schema["properties"].get_mut(property))
+            .get_mut(*definition)
+            .and_then(|schema| schema["properties"].get_mut(*property))
         else {
             continue;
         };
-        if kind != "-" {
+        if let Some(kind) = merging.kind {
             schema["x-kubernetes-list-type"] = json!(kind);
         }
-        if keys != "-" {
-            let keys: Vec<&str> = keys.split(',').collect();
-            schema["x-kubernetes-list-map-keys"] = json!(keys);
+        if !merging.keys.is_empty() {
+            schema["x-kubernetes-list-map-keys"] = json!(merging.keys);
         }
-        if strategy != "-" {
+        if let Some(strategy) = merging.strategy {
             schema["x-kubernetes-patch-strategy"] = json!(strategy);
         }
-        if merge != "-" {
-            schema["x-kubernetes-patch-merge-key"] = json!(merge);
+        if let Some(key) = merging.merge_key {
+            schema["x-kubernetes-patch-merge-key"] = json!(key);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! OpenAPI documents: what `kubectl explain` shows, and what clients validate against.
 
 mod builtin;
+mod known;
 mod paths;
 mod protobuf;
 
@@ -17,6 +18,7 @@ use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::resource::Resource;
 use crate::resource::builtin::CUSTOM_RESOURCE_DEFINITIONS;
+pub use known::prune;
 
 /// What older clients call the form of [`protobuf`].
 const OLDER_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";

@@ -1,0 +1,113 @@
+//! Each fault of the catalogue: it closes the gate with its cause named, or must not change the verdict.
+
+use std::collections::BTreeSet;
+
+use crate::common::TestContext;
+use crate::rehearsal::Rehearsal;
+use crate::variant::Variant;
+use crate::variants::rehearse;
+
+/// A test for each fault; with the words that name its cause, or none for an accident of the connection.
+macro_rules! faults {
+    ($($test:ident $name:literal $(closes $words:expr)?;)*) => {
+        const TESTED: &[&str] = &["policy-gap", $($name),*];
+        $(
+            #[test]
+            fn $test() {
+                let run = Rehearsal::demo(&["--seed", "7", "--fault", $name]);
+                let closes: &[&[&str]] = &[$($words)?];
+                match closes {
+                    [words] => run.is_closed_by(words),
+                    _ => run.is_open(),
+                }
+            }
+        )*
+    };
+}
+
+faults! {
+    embedded_addon_left_behind "addon-left-behind" closes
+        &["addons-live", "DaemonSet kube-system/kindnet", "the release says"];
+    embedded_addon_stage_skipped "addon-stage-skipped" closes
+        &["addons-live", "StorageClass kube-system/standard-retain: missing"];
+    embedded_addon_not_pruned "addon-not-pruned" closes
+        &["addons-live", "ConfigMap kube-system/metrics-server-nanny: still there"];
+    embedded_cni_deleted "cni-deleted" closes &["DaemonSet kube-system/kindnet", "missing"];
+    embedded_worker_never_ready "worker-never-ready" closes
+        &["-md-0-", "NodeHealthy False", "cni plugin not initialized"];
+    embedded_control_plane_join_fails "control-plane-join-fails" closes
+        &["kubeadm join", "exited with code 1"];
+    embedded_image_pull_fails "image-pull-fails" closes
+        &["image-not-available", "kindest/kindnetd:v20251212", "Pod kube-system/kindnet-"];
+    embedded_drain_blocked "drain-blocked" closes
+        &["drain-blocked-by-budget", "PodDisruptionBudget default/never-disrupted"];
+    embedded_volume_lost "volume-lost" closes
+        &["keeps-data", "bound to non-existent persistentvolume"];
+    embedded_node_loses_labels "node-loses-labels" closes
+        &["node-labels-kept", "example.org/pool"];
+    embedded_webhook_down "webhook-down" closes
+        &["failed calling webhook \\\"validate.policy.example.org\\\"", "connection refused"];
+    embedded_certificate_expired "certificate-expired" closes &["certificate expired"];
+    embedded_unexpected_rollout "unexpected-rollout" closes
+        &["are replaced although the upgrade to v1.35.0 had arrived"];
+    embedded_api_server_away "api-server-away";
+    embedded_watch_cut "watch-cut";
+    embedded_event_lost "event-lost";
+    embedded_gone "gone";
+    embedded_conflict "conflict";
+    embedded_throttled "throttled";
+    embedded_slow "slow";
+    embedded_clock_skew "clock-skew";
+}
+
+/// What makes a gap in the policies visible: traffic that is asked to stay denied.
+const POLICY: &str = "
+apiVersion: stackgate/v1alpha1
+kind: Suite
+metadata: {name: policy}
+spec:
+  description: Are NetworkPolicies heeded?
+  checks:
+  - id: scs-0219-network-policy
+    title: NetworkPolicies are heeded
+    severity: MUST
+    native: scs-0219-network-policy
+";
+
+#[test]
+fn embedded_policy_gap() {
+    let wants = |stack: &str| stack.replace("suites: [", "suites: [policy, ");
+    let variant = Variant::from("docker-demo").edit_stack(wants);
+    let given = ["--seed", "7", "--fault", "policy-gap"];
+    let run = rehearse(variant, &[("suites/policy.yaml", POLICY)], &given);
+    run.is_closed_by(&["scs-0219-network-policy", "regressed"]);
+}
+
+#[test]
+fn embedded_every_fault_of_the_catalogue_has_a_test() {
+    let output = TestContext::new()
+        .command()
+        .args(["faults", "--format", "plain"])
+        .output();
+    let listed = String::from_utf8(output.unwrap().stdout).unwrap();
+    let names: BTreeSet<&str> = listed
+        .lines()
+        .filter_map(|line| line.split('\t').next())
+        .collect();
+    let tested: BTreeSet<&str> = TESTED.iter().copied().collect();
+    assert_eq!(names, tested);
+}
+
+#[test]
+fn embedded_faults_of_the_connection_together_do_not_change_the_verdict() {
+    let all = [
+        "watch-cut",
+        "event-lost",
+        "gone",
+        "conflict",
+        "throttled",
+        "slow",
+    ];
+    let given: Vec<&str> = all.iter().flat_map(|name| ["--fault", name]).collect();
+    Rehearsal::demo(&[&["--seed", "11"], &given[..]].concat()).is_open();
+}

@@ -1,0 +1,74 @@
+//! The open gate, and what a rehearsal says of itself.
+
+use crate::common::TestContext;
+use crate::rehearsal::Rehearsal;
+
+#[test]
+fn embedded_demo_opens_and_says_that_it_is_a_rehearsal() {
+    let run = Rehearsal::demo(&["--engine", "embedded", "--seed", "1"]);
+    run.is_open();
+    let counts = &run.summary["counts"];
+    assert_eq!(counts["regressed"], 0);
+    assert!(counts["kept"].as_u64().unwrap() >= 12, "{counts}");
+    let phases = run.summary["phases"].as_array().unwrap();
+    assert!(
+        phases.iter().all(|phase| phase["outcome"] == "passed"),
+        "{phases:?}"
+    );
+    let again = run.summary["rehearsal"]["reproduce"].as_str().unwrap();
+    assert!(
+        again.starts_with("stackgate run docker-demo --engine embedded --seed 1"),
+        "{again}"
+    );
+    assert!(
+        String::from_utf8_lossy(&run.output.stderr).contains("a rehearsal on simulated clusters")
+    );
+}
+
+#[test]
+fn embedded_the_same_seed_gives_the_same_stream_and_another_one_another() {
+    let run = |seed| Rehearsal::demo(&["--engine", "embedded", "--seed", seed]).events();
+    let (one, other) = (run("3"), run("3"));
+    assert_eq!(one.len(), other.len());
+    for (one, other) in one.iter().zip(&other) {
+        assert_eq!(one, other);
+    }
+    assert_ne!(one, run("4"));
+}
+
+#[test]
+fn embedded_without_an_engine_a_machine_that_lacks_docker_rehearses_and_says_what_is_missing() {
+    let context = TestContext::new();
+    let stacks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
+    let output = context
+        .command()
+        .args(["run", "docker-demo", "--stacks"])
+        .arg(stacks)
+        // Nobody listens there.
+        .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let first = stderr.lines().next().unwrap_or_default();
+    assert!(first.contains("engine embedded"), "{stderr}");
+    assert!(
+        stderr.contains("a rehearsal on simulated clusters"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("/nowhere/docker.sock"), "{stderr}");
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+}
+
+#[test]
+fn embedded_real_clusters_that_are_insisted_on_are_not_replaced() {
+    let context = TestContext::new();
+    let stacks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
+    let output = context
+        .command()
+        .args(["run", "docker-demo", "--engine", "kind", "--stacks"])
+        .arg(stacks)
+        .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+}

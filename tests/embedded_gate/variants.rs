@@ -1,0 +1,44 @@
+//! The variants of the demo stack that close the gate on real clusters, and whose cause the clusters show. An
+//! image that does not exist and a flag that a kubelet does not know are seen on real machines alone.
+
+use std::path::Path;
+
+use crate::rehearsal::Rehearsal;
+use crate::variant::{Variant, failing};
+
+/// Rehearses a variant, with further files beside its stack file.
+pub fn rehearse(variant: Variant, files: &[(&str, &str)], arguments: &[&str]) -> Rehearsal {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = variant.write(&folder.path().join("stacks/docker-demo"));
+    for (name, text) in files {
+        let file = stack.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+    let configs = folder.path().join("kind-configs");
+    std::fs::create_dir(&configs).unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs");
+    let name = "management.yaml";
+    std::fs::copy(shipped.join(name), configs.join(name)).unwrap();
+    Rehearsal::of(stack.to_str().unwrap(), arguments)
+}
+
+fn closes(name: &str) -> Rehearsal {
+    let engine = ["--engine", "embedded", "--seed", "5"];
+    rehearse(failing(name), &[], &engine)
+}
+
+#[test]
+fn embedded_coredns_not_moved_closes() {
+    let run = closes("coredns");
+    run.is_closed_by(&["coredns-version", "dns.imageTag"]);
+}
+
+#[test]
+fn embedded_drain_blocked_by_budget_closes() {
+    let run = closes("blocked-drain");
+    run.is_closed_by(&[
+        "drain-blocked-by-budget",
+        "PodDisruptionBudget kube-system/pinned",
+    ]);
+}
