@@ -223,7 +223,7 @@ mod tests {
         for name in ["nope", "../health", ""] {
             let error = Suite::load(name, Path::new("DIR")).unwrap_err().to_string();
             assert!(
-                error.contains("expected one of health, scs-light, upgrade"),
+                error.contains("expected one of health, scs-heavy, scs-light, upgrade"),
                 "{error}"
             );
         }
