@@ -88,6 +88,37 @@ fn an_unknown_suite_is_refused() {
 }
 
 #[test]
+fn the_operator_is_not_pretended_on_real_clusters() {
+    let shown = refused(
+        demo().edit_stack(|text| text.replace("delivery: direct", "delivery: operator")),
+        |_| {},
+    );
+    let said = "delivery `operator` on real clusters needs the Cluster Stack Operator's image and manifests, which stack.yaml cannot name in this version";
+    assert!(shown.contains(said), "{shown}");
+    assert!(
+        shown.contains("hint: --engine embedded rehearses it"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_fault_of_the_operator_needs_the_operator() {
+    let context = TestContext::new();
+    let stacks = stacks_dir();
+    let arguments = format!(
+        "run docker-demo --stacks {} --engine embedded --fault hook-stuck",
+        stacks.display()
+    );
+    let shown = context.run(&arguments);
+    assert!(shown.starts_with("exit code 2\n"), "{shown}");
+    assert!(
+        shown.contains("fault hook-stuck is one of the Cluster Stack Operator"),
+        "{shown}"
+    );
+    assert!(shown.contains("hint: add --delivery operator"), "{shown}");
+}
+
+#[test]
 fn missing_release_files_are_all_named() {
     let shown = refused(demo(), |folder| {
         let release = folder.join("releases/cluster-stacks").join(N1);

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use stackgate::cli::args::SummaryFormat;
 use stackgate::cli::conduct::Conduct;
 use stackgate::gate::Ending;
 use stackgate::record::{ReleaseRef, Verdict};
@@ -37,6 +38,7 @@ fn child() {
         judged_on: None,
         rehearsal: None,
         virtual_time: false,
+        format: SummaryFormat::Plain,
     };
     let _ = run.run(async |_| -> Ending { std::future::pending().await });
 }

@@ -18,6 +18,7 @@ fn help_is_an_answer() {
 
     Commands:
       run        Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
+      check      Check a cluster that is there: no release, no upgrade, only the checks of suites
       doctor     Check the machine: every problem at once, each with its remedy
       clean      Remove what earlier runs left behind
       simulate   Rehearse many random stacks with random accidents, and judge each run by what must
@@ -59,6 +60,8 @@ fn each_command_has_its_own_help() {
     Options:
           --engine <ENGINE>           Where clusters come from [default: kind where this machine is
                                       ready for it, else embedded] [possible values: kind, embedded]
+          --delivery <DELIVERY>       How releases reach the clusters [default: as stack.yaml says]
+                                      [possible values: direct, operator]
           --management <MODE> [NAME]  The management cluster: `fresh` is made and removed, `keep NAME`
                                       is made and stays, `reuse NAME` stayed from an earlier run
           --keep <KEEP>               Whether to keep the clusters at the end [default: never] [possible

@@ -10,7 +10,7 @@ use kubesim::kubelet::conformance::{Conformance, Course};
 use kubesim::registry::{Deletion, Write};
 use kubesim::{Cluster, GroupResource, Options, Simulation, controllers};
 use serde_json::{Value, json};
-use stackgate::checks::Target;
+use stackgate::checks::{Shared, Target};
 use stackgate::cluster::{Context, Interrupt};
 use stackgate::record::{CheckResult, Clock, Outcome, Phase, Recorder, RunId, What, read};
 use stackgate::stack::OkToFail;
@@ -79,6 +79,7 @@ impl World {
             addons: &[],
             dropped: &[],
             tools_image: stackgate::checks::TOOLS_IMAGE,
+            shared: &Shared::default(),
             ok_to_fail,
             parameters: &Value::Null,
         };

@@ -15,7 +15,7 @@ use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use libtest_mimic::Failed;
 use serde_json::{Value, json};
-use stackgate::checks::Target;
+use stackgate::checks::{Shared, Target};
 use stackgate::cluster::{Context, Interrupt};
 use stackgate::engine::config::Config;
 use stackgate::record::{CheckResult, Clock, Event, Outcome, Phase, Recorder, RunId, Sink, What};
@@ -173,6 +173,7 @@ async fn asked(client: &Client, folder: &Path, parameters: &Value) -> Result<Che
         addons: &[],
         dropped: &[],
         tools_image: stackgate::checks::TOOLS_IMAGE,
+        shared: &Shared::default(),
         ok_to_fail: &[],
         parameters: &Value::Null,
     };

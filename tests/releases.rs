@@ -1,6 +1,10 @@
 //! The releases that ship, and their failing variants: packed, opened and rendered; no cluster.
 
 #[path = "common/variant.rs"]
+#[expect(
+    dead_code,
+    reason = "each test binary uses its own part of the fixtures"
+)]
 mod variant;
 
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use super::{Answer, Target};
 use crate::cluster::{Progress, View, WaitError, wait};
@@ -12,6 +12,8 @@ use crate::record::{Blocker, ObjectRef, Outcome};
 const EVIDENCE: usize = 50;
 /// How many characters of the first problem fit into an answer's sentence; the evidence has them all.
 const SENTENCE: usize = 400;
+/// How long it may take until something can be read.
+const READ: Duration = Duration::from_secs(20);
 
 /// What a pure function says about fetched objects.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,7 +114,7 @@ pub async fn settle(
 ) -> Result<Answer> {
     let mut last = None;
     let what = format!("check {check}");
-    let settled = wait(target.context, &what, within, views, None, || {
+    let settled = watched(target, &what, within, views, || {
         let unread = unread(views);
         if !unread.is_empty() {
             last = None;
@@ -126,11 +128,68 @@ pub async fn settle(
             settled => Progress::Done(settled),
         }
     })
-    .await;
+    .await?;
     match (settled, last) {
         (Ok(judgement), _) => Ok(judgement.into()),
         (Err(WaitError::Deadline { .. }), Some(problems)) => Ok(Judgement::Fail(problems).into()),
         (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// Judges by views as soon as they can be read, whatever comes of it: for what does not settle.
+///
+/// # Errors
+/// When the views could not be read, or the run is interrupted: then nothing is judged.
+pub async fn judge_once(
+    target: &Target<'_>,
+    what: &str,
+    views: &[&View],
+    judge: impl FnOnce() -> Judgement,
+) -> Result<Answer> {
+    read(target, what, views).await?;
+    Ok(judge().into())
+}
+
+/// Waits until views can be read.
+///
+/// # Errors
+/// When they cannot, or the run is interrupted.
+pub async fn read(target: &Target<'_>, what: &str, views: &[&View]) -> Result<()> {
+    let read = || Progress::unless(unread(views));
+    Ok(watched(target, what, READ, views, read).await??)
+}
+
+/// Waits for something that views show, and not for what they are not allowed to show.
+///
+/// # Errors
+/// When the API server does not allow it; inside, what a wait ends with.
+pub async fn watched<T>(
+    target: &Target<'_>,
+    what: &str,
+    within: Duration,
+    views: &[&View],
+    mut predicate: impl FnMut() -> Progress<T>,
+) -> Result<Result<T, WaitError>> {
+    let refused = || views.iter().find_map(|view| view.refused());
+    let waited = wait(
+        target.context,
+        what,
+        within,
+        views,
+        None,
+        || match refused() {
+            Some(why) => Progress::Done(Err(why)),
+            None => match predicate() {
+                Progress::Done(done) => Progress::Done(Ok(done)),
+                Progress::Blocked(blockers) => Progress::Blocked(blockers),
+            },
+        },
+    )
+    .await;
+    match waited {
+        Ok(Ok(done)) => Ok(Ok(done)),
+        Ok(Err(why)) => Err(anyhow!(why)),
+        Err(error) => Ok(Err(error)),
     }
 }
 

@@ -3,16 +3,20 @@
 mod health;
 mod images;
 mod judgement;
+pub mod needs;
 mod parameters;
 mod pods;
 pub mod sandbox;
 pub mod scs;
+mod shared;
 mod tool_pod;
 #[cfg(test)]
 pub(crate) mod world;
 
 pub use judgement::{Judgement, problem, settle};
+pub use needs::Need;
 pub use parameters::{Parameters, WrongParameter};
+pub use shared::Shared;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -52,6 +56,8 @@ pub struct Target<'a> {
     pub ok_to_fail: &'a [OkToFail],
     /// What the suite sets for the check that is run, by name.
     pub parameters: &'a Value,
+    /// What the checks of the round share.
+    pub shared: &'a Shared,
 }
 
 impl Target<'_> {
@@ -95,8 +101,28 @@ pub struct Native {
     pub timeout: Duration,
     /// What suites may set.
     pub parameters: Parameters,
+    /// What it needs of the workload cluster's API, without a management cluster and addons.
+    pub needs: &'static [needs::Needs],
     /// Asks.
     pub run: for<'a> fn(&'a Target<'a>) -> BoxFuture<'a, anyhow::Result<Answer>>,
+}
+
+impl Native {
+    /// Everything that it needs.
+    pub fn needs(&self) -> impl Iterator<Item = Need> {
+        self.needs.iter().copied().flatten().copied()
+    }
+
+    /// What it creates, in few words; none when it reads only.
+    #[must_use]
+    pub fn creates(&self) -> Option<&'static str> {
+        let pods = needs::CREATE_PODS[0];
+        if self.needs().any(|need| need == pods) {
+            return Some("creates pods");
+        }
+        let writes = self.needs().any(|need| need.writes());
+        writes.then_some("creates a namespace")
+    }
 }
 
 /// Every check that there is, in the order in which they are told.

@@ -1,14 +1,16 @@
 //! A namespace of a check's own: the only place where a check may create anything.
 //!
 //! It is removed when the check's work ends, also by an error or a panic. What is cut off from
-//! outside (deadline, interruption) cannot remove anything any more; its namespace is found by its
-//! labels and removed by [`sweep`], and by the removal of everything that bears the run's label.
+//! outside (deadline, interruption) cannot remove anything any more; its namespace was noted, and is removed
+//! by [`sweep`]. It bears the run's label, too.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt;
+use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::json;
@@ -22,8 +24,6 @@ const RUN: &str = "stackgate/run";
 const CHECK: &str = "stackgate/check";
 /// How names of check namespaces begin.
 const PREFIX: &str = "stackgate-check-";
-/// Label of a check's namespace while Kubernetes' e2e tests are run from it.
-const TESTS: &str = "stackgate/e2e-tests";
 /// Label that Kubernetes' e2e tests give to each of the namespaces that they create.
 pub const TESTED: &str = "e2e-run";
 /// How long a removal may take to be accepted.
@@ -62,7 +62,35 @@ impl<'a> Sandbox<'a> {
     /// # Errors
     /// When the API server refuses; then there is nothing to remove.
     pub async fn create(target: &'a Target<'a>, check: &str) -> Result<Self> {
-        Self::new(target, check, false).await
+        target
+            .shared
+            .removable
+            .get_or_try_init(|| may_remove(target))
+            .await?;
+        let namespace = format!("{PREFIX}{}", target.context.fresh_id());
+        let labels = labels(&target.context.run, check);
+        let object: Namespace =
+            serde_json::from_value(json!({"metadata": {"name": namespace, "labels": labels}}))?;
+        // Noted before it is there: the answer to its creation may never be heard.
+        target.shared.namespaces().insert(namespace.clone());
+        let created = Api::all(target.workload.clone())
+            .create(&PostParams::default(), &object)
+            .await;
+        if created.is_err() {
+            target.shared.namespaces().remove(&namespace);
+        }
+        let created: Namespace = created.context("failed to create a namespace for the check")?;
+        let sandbox = Self {
+            target,
+            namespace,
+            uid: created.metadata.uid.unwrap_or_default(),
+            tests: false,
+        };
+        if let Err(error) = sandbox.add_account(&labels).await {
+            sandbox.remove().await;
+            return Err(error);
+        }
+        Ok(sandbox)
     }
 
     /// The same, for a check that runs Kubernetes' e2e tests: the namespaces that these create and, when
@@ -71,32 +99,12 @@ impl<'a> Sandbox<'a> {
     /// # Errors
     /// As [`Sandbox::create`].
     pub async fn for_tests(target: &'a Target<'a>, check: &str) -> Result<Self> {
-        Self::new(target, check, true).await
-    }
-
-    async fn new(target: &'a Target<'a>, check: &str, tests: bool) -> Result<Self> {
-        let namespace = format!("{PREFIX}{}", target.context.fresh_id());
-        let mut labels = labels(&target.context.run, check);
-        if tests {
-            labels[TESTS] = json!("true");
-        }
-        let object: Namespace =
-            serde_json::from_value(json!({"metadata": {"name": namespace, "labels": labels}}))?;
-        let created: Namespace = Api::all(target.workload.clone())
-            .create(&PostParams::default(), &object)
-            .await
-            .context("failed to create a namespace for the check")?;
-        let sandbox = Self {
-            target,
-            namespace,
-            uid: created.metadata.uid.unwrap_or_default(),
-            tests,
-        };
-        if let Err(error) = sandbox.add_account(&labels).await {
-            sandbox.remove().await;
-            return Err(error);
-        }
-        Ok(sandbox)
+        let sandbox = Self::create(target, check).await?;
+        target.shared.tests.store(true, Relaxed);
+        Ok(Self {
+            tests: true,
+            ..sandbox
+        })
     }
 
     async fn add_account(&self, labels: &serde_json::Value) -> Result<()> {
@@ -123,15 +131,29 @@ impl<'a> Sandbox<'a> {
 
     async fn remove(&self) {
         if let Err(error) = remove(self.target, &self.namespace).await {
-            self.target.context.note(format!(
-                "failed to remove the check namespace {}: {error:#}; `stackgate clean` removes it",
-                self.namespace
-            ));
+            tell_left(self.target, &self.namespace, &error);
         }
         if self.tests {
-            sweep_labelled(self.target, TESTED).await;
+            remove_tests(self.target).await;
         }
     }
+}
+
+/// Asks whether what is to be created may be removed again.
+async fn may_remove(target: &Target<'_>) -> Result<()> {
+    let review: SelfSubjectAccessReview = serde_json::from_value(json!({
+        "spec": {"resourceAttributes": {"verb": "delete", "resource": "namespaces"}},
+    }))?;
+    let asked = Api::all(target.workload.clone())
+        .create(&PostParams::default(), &review)
+        .await;
+    // Who cannot be told is told when it comes to it.
+    let denied = asked.is_ok_and(|review| review.status.is_some_and(|status| !status.allowed));
+    ensure!(
+        !denied,
+        "may not delete namespaces: nothing is created that could not be removed"
+    );
+    Ok(())
 }
 
 /// Asks for the namespace's removal; the cluster carries it out on its own.
@@ -141,56 +163,62 @@ async fn remove(target: &Target<'_>, namespace: &str) -> Result<()> {
     let removal = target.context.scaled(REMOVAL);
     let asked = tokio::time::timeout(removal, api.delete(namespace, &params)).await;
     match asked.context("the API server does not answer")? {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error.into()),
+        Ok(_) => {}
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        Err(error) => return Err(error.into()),
     }
+    target.shared.namespaces().remove(namespace);
+    Ok(())
 }
 
-/// Removes every check namespace of the run that is still there, and what e2e tests left that were cut off.
+fn tell_left(target: &Target<'_>, namespace: &str, error: &anyhow::Error) {
+    let remedy = if target.management.is_some() {
+        "`stackgate clean` removes it".to_owned()
+    } else {
+        format!("remove it with: kubectl delete namespace {namespace}")
+    };
+    target.context.note(format!(
+        "failed to remove the check namespace {namespace}: {error:#}; {remedy}"
+    ));
+}
+
+/// Removes what checks of the round created and could not remove any more.
 pub async fn sweep(target: &Target<'_>) {
-    let mine = format!("{RUN}={},{CHECK}", target.context.run);
-    let tested = sweep_labelled(target, &mine).await;
-    if tested {
-        sweep_labelled(target, TESTED).await;
+    let left = target.shared.namespaces().clone();
+    for namespace in left {
+        if let Err(error) = remove(target, &namespace).await {
+            tell_left(target, &namespace, &error);
+        }
+    }
+    if target.shared.tests.load(Relaxed) {
+        remove_tests(target).await;
     }
 }
 
-/// Removes namespaces with such labels, and says whether e2e tests were run from one of them.
-async fn sweep_labelled(target: &Target<'_>, labels: &str) -> bool {
+/// Removes the namespaces of the e2e tests.
+async fn remove_tests(target: &Target<'_>) {
+    target.shared.tests.store(false, Relaxed);
     let api: Api<Namespace> = Api::all(target.workload.clone());
-    let mine = ListParams::default().labels(labels);
-    let listed = tokio::time::timeout(target.context.scaled(REMOVAL), api.list(&mine)).await;
-    let failed = |why: String| {
-        target.context.note(format!(
-            "failed to look for check namespaces to remove: {why}; `stackgate clean` removes them"
-        ));
+    let theirs = ListParams::default().labels(TESTED);
+    let listed = tokio::time::timeout(target.context.scaled(REMOVAL), api.list(&theirs)).await;
+    let why = match listed {
+        Ok(Ok(namespaces)) => {
+            for namespace in namespaces {
+                let name = namespace.metadata.name.unwrap_or_default();
+                if namespace.metadata.deletion_timestamp.is_none()
+                    && let Err(error) = remove(target, &name).await
+                {
+                    tell_left(target, &name, &error);
+                }
+            }
+            return;
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the API server does not answer".to_owned(),
     };
-    let namespaces = match listed {
-        Ok(Ok(namespaces)) => namespaces,
-        Ok(Err(error)) => {
-            failed(error.to_string());
-            return false;
-        }
-        Err(_) => {
-            failed("the API server does not answer".to_owned());
-            return false;
-        }
-    };
-    let mut tested = false;
-    for namespace in namespaces {
-        let name = namespace.metadata.name.unwrap_or_default();
-        let labelled = namespace.metadata.labels.unwrap_or_default();
-        tested |= labelled.contains_key(TESTS);
-        let ours = is_name(&name) || labelled.contains_key(TESTED);
-        if namespace.metadata.deletion_timestamp.is_some() || !ours {
-            continue;
-        }
-        if let Err(error) = remove(target, &name).await {
-            failed(format!("{name}: {error:#}"));
-        }
-    }
-    tested
+    target.context.note(format!(
+        "failed to look for namespaces of e2e tests: {why}; remove them with: kubectl delete namespaces -l {TESTED}"
+    ));
 }
 
 #[cfg(test)]
@@ -202,14 +230,6 @@ mod tests {
     fn world(accounts: bool) -> World {
         World::new(move |method, path| match method {
             "POST" if path.contains("serviceaccounts") && !accounts => refusal(403, "Forbidden"),
-            "GET" => list(
-                "NamespaceList",
-                json!([
-                    {"metadata": {"name": "stackgate-check-00000001"}},
-                    {"metadata": {"name": "stackgate-check-00000002", "deletionTimestamp": "2026-05-01T10:00:00Z"}},
-                    {"metadata": {"name": "not-a-checks-name"}},
-                ]),
-            ),
             _ => (200, json!({"metadata": {"name": "n"}})),
         })
     }
@@ -268,35 +288,82 @@ mod tests {
 
     #[tokio::test]
     async fn what_e2e_tests_left_goes_with_the_namespace_that_they_were_run_from() {
-        for (labels, swept) in [(json!({TESTS: "true"}), true), (json!({}), false)] {
-            let world = World::new(move |method, path| {
-                if method != "GET" {
-                    return (200, json!({"metadata": {"name": "n"}}));
-                }
-                let items = if path.contains(TESTED) {
-                    json!([{"metadata": {"name": "pods-1", "labels": {TESTED: "u"}}}])
-                } else {
-                    // Its own removal has begun, which is no reason to forget the others.
-                    json!([{"metadata": {"name": "stackgate-check-00000001", "labels": labels,
-                        "deletionTimestamp": "2026-05-01T10:00:00Z"}}])
-                };
-                list("NamespaceList", items)
-            });
-            sweep(&world.target()).await;
-            let expected = ["DELETE /api/v1/namespaces/pods-1?"];
-            assert_eq!(deleted(&world), &expected[..usize::from(swept)]);
-        }
+        let world = World::new(|method, _| match method {
+            "GET" => list(
+                "NamespaceList",
+                json!([
+                    {"metadata": {"name": "pods-1"}},
+                    {"metadata": {"name": "pods-2", "deletionTimestamp": "2026-05-01T10:00:00Z"}},
+                ]),
+            ),
+            _ => (200, json!({"metadata": {"name": "n"}})),
+        });
+        let target = world.target();
+        let done = Sandbox::for_tests(&target, "c").await.unwrap();
+        done.around(async { Ok(()) }).await.unwrap();
+        assert_eq!(deleted(&world)[1..], ["DELETE /api/v1/namespaces/pods-1?"]);
+        sweep(&target).await;
+        assert_eq!(deleted(&world).len(), 2, "there is nothing left to do");
+        drop(Sandbox::for_tests(&target, "c").await.unwrap());
+        sweep(&target).await;
+        assert_eq!(deleted(&world).len(), 4);
+        assert_eq!(deleted(&world)[3..], ["DELETE /api/v1/namespaces/pods-1?"]);
     }
 
     #[tokio::test]
-    async fn a_sweep_removes_what_the_run_left_and_nothing_else() {
+    async fn a_sweep_removes_what_was_cut_off_and_nothing_else() {
         let world = world(true);
-        sweep(&world.target()).await;
-        let run = world.context.run.as_str();
-        let listed = format!(
-            "GET /api/v1/namespaces?&labelSelector=stackgate%2Frun%3D{run}%2Cstackgate%2Fcheck"
+        let target = world.target();
+        let removed = Sandbox::create(&target, "c").await.unwrap();
+        removed.around(async { Ok(()) }).await.unwrap();
+        let cut_off = Sandbox::create(&target, "c").await.unwrap();
+        let name = cut_off.namespace.clone();
+        drop(cut_off);
+        sweep(&target).await;
+        assert_eq!(
+            deleted(&world)[1..],
+            [format!("DELETE /api/v1/namespaces/{name}?")]
         );
-        let delete = "DELETE /api/v1/namespaces/stackgate-check-00000001?".to_owned();
-        assert_eq!(world.requests(), [listed, delete]);
+        sweep(&target).await;
+        assert_eq!(deleted(&world).len(), 2);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_created_that_could_not_be_removed() {
+        let world = World::new(|_, _| (201, json!({"spec": {}, "status": {"allowed": false}})));
+        let error = Sandbox::create(&world.target(), "c").await.err().unwrap();
+        assert!(
+            error.to_string().starts_with("may not delete namespaces"),
+            "{error}"
+        );
+        let asked = world.requests();
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert!(asked[0].contains("selfsubjectaccessreviews"), "{asked:?}");
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_created_is_not_removed() {
+        let world = World::new(|_, _| refusal(403, "Forbidden"));
+        let target = world.target();
+        assert!(Sandbox::create(&target, "c").await.is_err());
+        sweep(&target).await;
+        assert!(deleted(&world).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_removed_is_told_with_the_way_to_do_it() {
+        let world = World::new(|method, _| match method {
+            "DELETE" => refusal(500, "InternalError"),
+            _ => (200, json!({"metadata": {"name": "n"}})),
+        });
+        let target = world.target();
+        let sandbox = Sandbox::create(&target, "c").await.unwrap();
+        let name = sandbox.namespace.clone();
+        sandbox.around(async { Ok(()) }).await.unwrap();
+        let told = format!("{:?}", world.events());
+        assert!(
+            told.contains(&format!("kubectl delete namespace {name}")),
+            "{told}"
+        );
     }
 }

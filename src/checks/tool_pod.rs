@@ -8,9 +8,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, LogParams, PostParams};
 use serde_json::{Value, json};
 
+use super::judgement::watched;
 use super::sandbox::{self, SERVICE_ACCOUNT};
 use super::{Target, pods};
-use crate::cluster::{Progress, View, WaitError, kinds, wait};
+use crate::cluster::{Progress, WaitError, kinds};
 use crate::record::Blocker;
 
 /// How long a deletion may take to be carried out.
@@ -101,9 +102,9 @@ impl ToolPod<'_> {
         within: Duration,
     ) -> Result<Ended> {
         self.create(target, namespace).await?;
-        let view = View::start("workload", target.workload, &[(kinds::POD, namespace)]);
+        let view = target.view(&[(kinds::POD, namespace)]);
         let what = format!("check {}: pod {}", self.check, self.name);
-        let waited = wait(target.context, &what, within, &[&view], None, || {
+        let waited = watched(target, &what, within, &[&view], || {
             let Some(pod) = view.get(&kinds::POD, namespace, self.name) else {
                 return Progress::Blocked(super::judgement::unread(&[&view]));
             };
@@ -114,7 +115,7 @@ impl ToolPod<'_> {
                 ]),
             }
         })
-        .await;
+        .await?;
         match waited {
             Ok(pod) => {
                 let well = pod.str("/status/phase") == "Succeeded";
@@ -148,15 +149,10 @@ impl ToolPod<'_> {
         within: Duration,
     ) -> Result<String> {
         self.create(target, namespace).await?;
-        let view = View::start("workload", target.workload, &[(kinds::POD, namespace)]);
+        let view = target.view(&[(kinds::POD, namespace)]);
         let what = format!("check {}: pod {}", self.check, self.name);
-        let address = wait(
-            target.context,
-            &what,
-            within,
-            &[&view],
-            None,
-            || match view.get(&kinds::POD, namespace, self.name) {
+        let address = watched(target, &what, within, &[&view], || {
+            match view.get(&kinds::POD, namespace, self.name) {
                 Some(pod) if pods::is_ready(&pod) && !pod.str("/status/podIP").is_empty() => {
                     Progress::Done(pod.str("/status/podIP").to_owned())
                 }
@@ -164,9 +160,9 @@ impl ToolPod<'_> {
                     pods::trouble(&pod).unwrap_or_else(|| pod.blocker("has no address")),
                 ]),
                 None => Progress::Blocked(super::judgement::unread(&[&view])),
-            },
-        )
-        .await?;
+            }
+        })
+        .await??;
         Ok(address)
     }
 
@@ -190,15 +186,15 @@ impl ToolPod<'_> {
             .delete(self.name, &DeleteParams::default().grace_period(0))
             .await;
         deleted.with_context(|| format!("failed to delete the check pod {}", self.name))?;
-        let view = View::start("workload", target.workload, &[(kinds::POD, namespace)]);
+        let view = target.view(&[(kinds::POD, namespace)]);
         let what = format!("check {}: pod {} is gone", self.check, self.name);
-        wait(target.context, &what, REMOVAL, &[&view], None, || {
+        watched(target, &what, REMOVAL, &[&view], || {
             let mut blockers = super::judgement::unread(&[&view]);
             let pod = view.get(&kinds::POD, namespace, self.name);
             blockers.extend(pod.map(|pod| pod.blocker("is still there")));
             Progress::unless(blockers)
         })
-        .await?;
+        .await??;
         Ok(())
     }
 }

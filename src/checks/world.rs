@@ -8,7 +8,7 @@ use kube::client::Body;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::Target;
+use super::{Shared, Target};
 use crate::cluster::{Context, Interrupt};
 use crate::record::{Clock, Recorder, RunId, What, read};
 
@@ -16,6 +16,7 @@ use crate::record::{Clock, Recorder, RunId, What, read};
 pub struct World {
     pub context: Context,
     pub client: Client,
+    shared: Shared,
     requests: Arc<Mutex<Vec<String>>>,
     _folder: TempDir,
 }
@@ -30,14 +31,25 @@ impl World {
             log.lock()
                 .unwrap()
                 .push(format!("{} {path}", request.method()));
-            let (code, body) = answer(request.method().as_str(), &path);
+            // Nothing changes here.
+            let watches = path.contains("watch=true");
+            let (code, body) = if watches {
+                (200, Value::Null)
+            } else {
+                answer(request.method().as_str(), &path)
+            };
             let body = match body {
                 Value::String(text) => text,
                 json => json.to_string(),
             };
             let mut response = http::Response::new(Body::from(body.into_bytes()));
             *response.status_mut() = http::StatusCode::from_u16(code).unwrap();
-            async { Ok::<_, Infallible>(response) }
+            async move {
+                if watches {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         let folder = tempfile::tempdir().unwrap();
         let recorder = Recorder::create(
@@ -49,6 +61,7 @@ impl World {
         Self {
             context: Context::new(RunId::random(), recorder, Interrupt::default(), 1.0),
             client: Client::new(service, "default"),
+            shared: Shared::default(),
             requests,
             _folder: folder,
         }
@@ -67,6 +80,7 @@ impl World {
             tools_image: "tools:v1",
             ok_to_fail: &[],
             parameters: &Value::Null,
+            shared: &self.shared,
         }
     }
 

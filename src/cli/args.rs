@@ -10,6 +10,7 @@ use super::scs_check::ScsCheckArgs;
 use crate::engine::embedded::faults::Injected;
 use crate::gate;
 use crate::record::RunId;
+use crate::stack::{Delivery, Label};
 
 /// Decides whether a cluster stack may be released: deploys release N, checks it, upgrades it to N+1,
 /// checks again, compares, and answers with an exit code.
@@ -33,6 +34,8 @@ Exit codes:
 pub enum Command {
     /// Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
     Run(RunArgs),
+    /// Check a cluster that is there: no release, no upgrade, only the checks of suites
+    Check(Box<CheckArgs>),
     /// Check the machine: every problem at once, each with its remedy
     Doctor(DoctorArgs),
     /// Remove what earlier runs left behind
@@ -69,6 +72,9 @@ pub struct RunArgs {
     pub stack: Option<PathBuf>,
     #[command(flatten)]
     pub engine: RunEngineArgs,
+    /// How releases reach the clusters [default: as stack.yaml says]
+    #[arg(long, value_enum)]
+    pub delivery: Option<DeliveryKind>,
     /// The management cluster: `fresh` is made and removed, `keep NAME` is made and stays,
     /// `reuse NAME` stayed from an earlier run
     #[arg(long, num_args = 1..=2, value_names = ["MODE", "NAME"])]
@@ -92,6 +98,40 @@ pub struct RunArgs {
     pub now: Option<Date>,
     #[command(flatten)]
     pub stacks: StacksArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The cluster's kubeconfig [default: KUBECONFIG, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Its context that is meant [default: the current one]
+    #[arg(long, value_name = "NAME")]
+    pub context: Option<String>,
+    /// A suite that is asked; may be given again
+    #[arg(long, value_name = "NAME", default_values = ["health", "scs-light"])]
+    pub suite: Vec<Label>,
+    /// Create nothing: skip every check that would
+    #[arg(long)]
+    pub read_only: bool,
+    /// Accept the failures in this file, in the form of the SCS tests (okToFail)
+    #[arg(long, value_name = "FILE")]
+    pub ok_to_fail: Option<PathBuf>,
+    /// What the cluster is called in the reports [default: the context's name]
+    #[arg(long, value_name = "NAME")]
+    pub subject: Option<String>,
+    /// How the outcome is printed
+    #[arg(long, value_enum, default_value_t = SummaryFormat::Plain)]
+    pub format: SummaryFormat,
+    /// Multiplies every deadline; from 0.1 to 100
+    #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = timeout_scale)]
+    pub timeout_scale: f64,
+    /// Where the run's folder goes
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    pub reports: PathBuf,
+    /// Instead: print the rights that these checks need, as a role, its binding and an account
+    #[arg(long)]
+    pub print_rbac: bool,
 }
 
 /// What only simulated clusters can do; each of these asks for the embedded engine.
@@ -250,6 +290,24 @@ impl EngineKind {
         match self {
             Self::Kind => "kind",
             Self::Embedded => "embedded",
+        }
+    }
+}
+
+/// How releases reach the clusters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeliveryKind {
+    /// stackgate renders the charts and applies them
+    Direct,
+    /// The Cluster Stack Operator does; with simulated clusters only
+    Operator,
+}
+
+impl From<DeliveryKind> for Delivery {
+    fn from(kind: DeliveryKind) -> Self {
+        match kind {
+            DeliveryKind::Direct => Self::Direct,
+            DeliveryKind::Operator => Self::Operator,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, anyhow};
 use jiff::civil::Date;
 
+use super::args::SummaryFormat;
 use super::exit::{Ending, Failure};
 use super::{signals, usage};
 use crate::cluster::{Context, Interrupt};
@@ -15,9 +16,9 @@ use crate::gate;
 use crate::record::{
     Clock, Counts, FORMAT, History, Recorder, Rehearsal, ReleaseRef, RunId, Verdict, What,
 };
-use crate::report;
 use crate::report::overview::Overview;
 use crate::report::terminal::{Live, Screen};
+use crate::report::{self, STREAM, Summary};
 
 /// What a run is told about itself before it starts.
 pub struct Conduct {
@@ -47,6 +48,8 @@ pub struct Conduct {
     pub history: Option<PathBuf>,
     /// The day that is judged by, where it is not the clock's own.
     pub judged_on: Option<Date>,
+    /// How the outcome is printed.
+    pub format: SummaryFormat,
 }
 
 impl Conduct {
@@ -113,7 +116,7 @@ impl Conduct {
         let seconds = clock.elapsed().as_secs_f64();
         let exit_code = Ending::Verdict(verdict).code();
         context.emit(What::RunFinished { exit_code, seconds });
-        tell(&self.folder, &kept).map_err(Failure::infrastructure)?;
+        tell(&self.folder, &kept, self.format).map_err(Failure::infrastructure)?;
         if panicked {
             let (run, folder) = (&self.run, self.folder.display());
             return Err(Failure::infrastructure(anyhow!(reason))
@@ -139,10 +142,23 @@ impl Conduct {
     }
 }
 
+/// A folder that is not there yet: the same seed gives the same name again.
+pub fn free(reports: &Path, name: &str) -> PathBuf {
+    let numbered = (2..).map(|number| reports.join(format!("{name}-{number}")));
+    std::iter::once(reports.join(name))
+        .chain(numbered)
+        .find(|folder| !folder.exists())
+        .unwrap_or_else(|| reports.join(name))
+}
+
 /// Makes the reports and prints the last lines. A verdict whose evidence cannot be written is not
 /// given: a pipeline that obeys the exit code must be able to show why.
-fn tell(folder: &Path, kept: &[Kept]) -> Result<()> {
+fn tell(folder: &Path, kept: &[Kept], format: SummaryFormat) -> Result<()> {
     let written = report::write_all(folder)?;
+    if format == SummaryFormat::Json {
+        let summary = Summary::read(&folder.join(STREAM))?;
+        return super::print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
+    }
     let mut text = report::terminal::closing(folder, &written, Screen::stdout())?;
     for Kept { what, command } in kept {
         text.push_str(&format!("kept {what}\n  {command}\n"));
@@ -162,7 +178,6 @@ mod tests {
 
     use super::*;
     use crate::record::Phase;
-    use crate::report::{STREAM, Summary};
 
     fn run(folder: &Path) -> Conduct {
         let release = || ReleaseRef {
@@ -183,6 +198,7 @@ mod tests {
             judged_on: None,
             rehearsal: None,
             virtual_time: false,
+            format: SummaryFormat::Plain,
         }
     }
 

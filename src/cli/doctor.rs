@@ -32,6 +32,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
         management: &Management::Fresh,
         seed: 0,
         faults: &[],
+        releases: &[],
     };
     let engine = super::engine::make(args.engine.engine, &wanted)?;
     let problems = super::runtime()?.block_on(engine.preflight());

@@ -13,7 +13,7 @@ use crate::engine::embedded::faults::Injected;
 use crate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use crate::engine::kind::{self, KindEngine, KindOptions, ManagementMode};
 use crate::record::RunId;
-use crate::stack::Stack;
+use crate::stack::{Delivery, Release, Stack};
 
 /// What an engine is made for.
 pub struct Wanted<'a> {
@@ -29,6 +29,8 @@ pub struct Wanted<'a> {
     pub seed: u64,
     /// What is made to go wrong with them.
     pub faults: &'a [Injected],
+    /// What a simulated Cluster Stack Operator has in its registry.
+    pub releases: &'a [Release],
 }
 
 /// Makes the engine for a run of a stack.
@@ -44,12 +46,18 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
         ..
     } = *wanted;
     match engine {
-        EngineKind::Embedded => Ok(Box::new(EmbeddedEngine::new(EmbeddedOptions {
-            run: run.clone(),
-            seed: wanted.seed,
-            faults: wanted.faults.to_vec(),
-            workload_cluster: cluster.to_owned(),
-        }))),
+        EngineKind::Embedded => {
+            let engine = EmbeddedEngine::new(EmbeddedOptions {
+                run: run.clone(),
+                seed: wanted.seed,
+                faults: wanted.faults.to_vec(),
+                workload_cluster: cluster.to_owned(),
+            });
+            Ok(Box::new(match stack.spec.delivery {
+                Delivery::Direct => engine,
+                Delivery::Operator => engine.with_operator(wanted.releases),
+            }))
+        }
         EngineKind::Kind => {
             let config = Config::load().map_err(Failure::input)?;
             let spec = &stack.spec;

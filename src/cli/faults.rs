@@ -21,19 +21,28 @@ fn list(format: ListFormat) -> String {
             (
                 "closes the gate, with its cause in the report",
                 Class::Fatal,
+                false,
+            ),
+            (
+                "the same, where the Cluster Stack Operator delivers (--delivery operator)",
+                Class::Fatal,
+                true,
             ),
             (
                 "an accident that must not change the verdict",
                 Class::Transport,
+                false,
             ),
         ]
-        .map(|(title, class)| section(title, class))
+        .map(|(title, class, operator)| section(title, class, operator))
         .join("\n"),
     }
 }
 
-fn section(title: &str, class: Class) -> String {
-    let faults: Vec<&Known> = catalogue().filter(|known| known.class == class).collect();
+fn section(title: &str, class: Class, operator: bool) -> String {
+    let faults: Vec<&Known> = catalogue()
+        .filter(|known| known.class == class && known.needs_operator() == operator)
+        .collect();
     let width = faults.iter().map(|known| known.name.len()).max();
     let width = width.unwrap_or_default();
     let mut text = format!("{title}\n");

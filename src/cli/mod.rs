@@ -1,6 +1,7 @@
 //! The command line: one file per command, one exit code per ending.
 
 pub mod args;
+mod check;
 mod clean;
 pub mod conduct;
 mod data;
@@ -8,6 +9,7 @@ mod doctor;
 mod engine;
 pub mod exit;
 mod faults;
+mod kubeconfig;
 pub mod run;
 mod schema;
 mod scs_check;
@@ -55,6 +57,10 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
         Command::Run(args) => {
             let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
             run::run(args, command.collect()).map(Ending::Verdict)
+        }
+        Command::Check(args) => {
+            let command = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+            check::run(*args, command.collect())
         }
         Command::Doctor(args) => doctor::run(&args).map(done),
         Command::Clean(args) => clean::run(&args).map(done),

@@ -6,16 +6,17 @@ use anyhow::anyhow;
 use jiff::civil::Date;
 use tempfile::TempDir;
 
-use super::args::{EngineKind, RehearsalArgs, RunArgs};
-use super::conduct::Conduct;
+use super::args::{EngineKind, RehearsalArgs, RunArgs, SummaryFormat};
+use super::conduct::{Conduct, free};
 use super::engine::{Wanted, own_suites};
 use super::exit::Failure;
 use super::stacks;
+use crate::engine::embedded::faults::Injected;
 use crate::engine::kind::kept_name_problem;
 use crate::gate::{self, Keep, Plan};
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
 use crate::simulate::{self, Scenario};
-use crate::stack::{Pair, Release, Stack};
+use crate::stack::{Delivery, Pair, Release, Stack};
 use crate::suite::Suite;
 
 /// What is to be run, with nothing left to interpret.
@@ -29,6 +30,8 @@ pub struct Run {
     pub typed: String,
     /// Where clusters come from, when it was said.
     pub engine: Option<EngineKind>,
+    /// How releases reach the clusters, when it was said.
+    pub delivery: Option<Delivery>,
     /// What only simulated clusters can do.
     pub rehearsal: RehearsalArgs,
     /// Where the stack was written that was made from the seed; it goes with this.
@@ -73,6 +76,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
     } else {
         RunId::random()
     };
+    refuse_what_cannot_be_delivered(engine, input.stack.spec.delivery, &run.rehearsal.faults)?;
     let Input {
         stack,
         suites,
@@ -87,6 +91,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         management: &run.management,
         seed,
         faults,
+        releases: &[plan.pair.from.clone(), plan.pair.to.clone()],
     };
     let engine = super::engine::make(engine, &wanted)?;
     let rehearsal = rehearses.then(|| Rehearsal {
@@ -107,14 +112,41 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         from: reference(&plan.pair.from),
         to: reference(&plan.pair.to),
         engine: engine.name().to_owned(),
-        delivery: "direct".to_owned(),
+        delivery: plan.stack.spec.delivery.name().to_owned(),
         command,
         history: run.history,
         judged_on: run.now,
         virtual_time: rehearses && !run.rehearsal.real_time,
         rehearsal,
+        format: SummaryFormat::Plain,
     };
     conduct.run(async |context| gate::run(&plan, &context, &*engine).await)
+}
+
+/// Refuses the operator where nobody can install it, and its faults where it is not.
+fn refuse_what_cannot_be_delivered(
+    engine: EngineKind,
+    delivery: Delivery,
+    faults: &[Injected],
+) -> Result<(), Failure> {
+    if delivery == Delivery::Operator && engine == EngineKind::Kind {
+        let error = anyhow!(
+            "failed to start: delivery `operator` on real clusters needs the Cluster Stack Operator's image and manifests, which stack.yaml cannot name in this version"
+        );
+        return Err(Failure::input(error)
+            .hint("--engine embedded rehearses it, --delivery direct goes without the operator"));
+    }
+    let alone = faults.iter().find(|one| one.fault.needs_operator());
+    match alone {
+        Some(fault) if delivery == Delivery::Direct => {
+            let name = fault.fault.name;
+            let error = anyhow!(
+                "failed to start: fault {name} is one of the Cluster Stack Operator, which does not deliver here"
+            );
+            Err(Failure::input(error).hint("add --delivery operator"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What was given, read and judged.
@@ -126,7 +158,8 @@ struct Input {
 
 impl Input {
     fn read(run: &Run) -> Result<Self, Failure> {
-        let stack = stacks::read(&run.stack, run.stacks.as_deref())?;
+        let mut stack = stacks::read(&run.stack, run.stacks.as_deref())?;
+        stack.spec.delivery = run.delivery.unwrap_or(stack.spec.delivery);
         let suites =
             Suite::load_all(&stack.spec.suites, &own_suites(&stack)).map_err(Failure::input)?;
         let pair = stack.open_releases().map_err(Failure::input)?;
@@ -159,6 +192,7 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
         management: &run.management,
         seed: 0,
         faults: &[],
+        releases: &[],
     };
     // Another engine than that of the run: what is connected here belongs to a runtime that ends here.
     let kind = super::engine::make(EngineKind::Kind, &wanted)?;
@@ -169,15 +203,6 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
         let missing = problems.into_iter().map(|problem| problem.what);
         chosen(EngineKind::Embedded, missing.collect())
     }
-}
-
-/// A folder that is not there yet: the same seed gives the same name again.
-fn free(reports: &Path, name: &str) -> PathBuf {
-    let numbered = (2..).map(|number| reports.join(format!("{name}-{number}")));
-    std::iter::once(reports.join(name))
-        .chain(numbered)
-        .find(|folder| !folder.exists())
-        .unwrap_or_else(|| reports.join(name))
 }
 
 /// A word as a shell takes it.
@@ -213,6 +238,9 @@ impl Run {
                 .iter()
                 .map(|one| format!("--fault {one}")),
         );
+        if let Some(delivery) = self.delivery {
+            words.push(format!("--delivery {}", delivery.name()));
+        }
         words.extend(self.now.map(|day| format!("--now {day}")));
         if self.timeout_scale != 1.0 {
             words.push(format!("--timeout-scale {}", self.timeout_scale));
@@ -277,6 +305,7 @@ impl Run {
             stack: stacks::find(&stack, args.stacks.stacks.as_deref())?,
             stacks: args.stacks.stacks,
             engine,
+            delivery: args.delivery.map(Into::into),
             management,
             keep: args.keep.into(),
             timeout_scale: args.timeout_scale,

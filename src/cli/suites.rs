@@ -134,6 +134,17 @@ fn explained(check: &Check) -> String {
     }
     let native = check.native.as_deref();
     let native = checks::all().iter().find(|one| Some(one.name) == native);
+    if let Some(native) = native {
+        let needs: Vec<String> = native.needs().map(|need| need.to_string()).collect();
+        line(
+            "needs",
+            &if needs.is_empty() {
+                "nothing of the workload cluster".to_owned()
+            } else {
+                needs.join("; ")
+            },
+        );
+    }
     for (name, told) in native.map(|one| one.parameters.names()).unwrap_or_default() {
         let value = check
             .parameters

@@ -27,6 +27,8 @@ pub enum Mode {
     Hangs,
     /// With an error.
     Refuses,
+    /// Lists come; watches are forbidden.
+    ForbidsWatches,
 }
 
 #[derive(Clone, Default)]
@@ -87,13 +89,17 @@ impl Server {
 
     /// A view of it, as one of `cluster`.
     pub fn view(&self, cluster: &'static str) -> View {
+        View::start(cluster, &self.client(), &[(CONFIG_MAP, "demo")])
+    }
+
+    /// A client of it.
+    pub fn client(&self) -> Client {
         let server = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let server = server.clone();
             async move { Ok::<_, Infallible>(server.answer(&request.uri().to_string()).await) }
         });
-        let client = Client::new(service, "default");
-        View::start(cluster, &client, &[(CONFIG_MAP, "demo")])
+        Client::new(service, "default")
     }
 
     async fn answer(&self, path: &str) -> Response<Body> {
@@ -109,8 +115,13 @@ impl Server {
                     "message": "etcd is on holiday", "reason": "ServiceUnavailable", "code": 503});
                 response(503, status.to_string())
             }
+            Mode::ForbidsWatches if watches => {
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
+                    "message": "you cannot watch", "reason": "Forbidden", "code": 403});
+                response(403, status.to_string())
+            }
             Mode::Well if watches => self.events(since(path)).await,
-            Mode::Well => {
+            Mode::Well | Mode::ForbidsWatches => {
                 let list = json!({"kind": "ConfigMapList", "apiVersion": "v1",
                     "metadata": {"resourceVersion": state.revision.to_string()},
                     "items": state.objects});

@@ -4,6 +4,8 @@ use super::Kind;
 
 /// Cluster API's core, from 1.11 on.
 const CORE: &str = "cluster.x-k8s.io";
+/// The Cluster Stack Operator's.
+const STACKS: &str = "clusterstack.x-k8s.io";
 /// The version whose fields and conditions are read, whatever version a stack writes.
 const VERSION: &str = "v1beta2";
 
@@ -29,6 +31,9 @@ pub const SECRET: Kind = Kind::new("", "v1", "Secret", "secrets");
 pub const NODE: Kind = Kind::new("", "v1", "Node", "nodes");
 /// `Pod`.
 pub const POD: Kind = Kind::new("", "v1", "Pod", "pods");
+/// `EndpointSlice`.
+pub const ENDPOINT_SLICE: Kind =
+    Kind::new("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
 /// `Deployment`.
 pub const DEPLOYMENT: Kind = Kind::new("apps", "v1", "Deployment", "deployments");
 /// `DaemonSet`.
@@ -49,6 +54,18 @@ pub const CUSTOM_RESOURCE_DEFINITION: Kind = Kind::new(
     "CustomResourceDefinition",
     "customresourcedefinitions",
 );
+
+/// `ClusterStack`.
+pub const CLUSTER_STACK: Kind = Kind::new(STACKS, "v1alpha1", "ClusterStack", "clusterstacks");
+/// `ClusterStackRelease`.
+pub const CLUSTER_STACK_RELEASE: Kind = Kind::new(
+    STACKS,
+    "v1alpha1",
+    "ClusterStackRelease",
+    "clusterstackreleases",
+);
+/// `ClusterAddon`.
+pub const CLUSTER_ADDON: Kind = Kind::new(STACKS, "v1alpha1", "ClusterAddon", "clusteraddons");
 
 /// Label that Cluster API puts on everything that belongs to a Cluster.
 pub const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";

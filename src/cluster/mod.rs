@@ -1,6 +1,7 @@
 //! One cluster seen through its API: watching, waiting, applying, comparing live with rendered.
 
 mod apply;
+mod cache;
 pub mod cel;
 pub mod compare;
 mod context;
@@ -10,15 +11,18 @@ pub mod kinds;
 mod object;
 mod patience;
 mod pulse;
+mod refusal;
 mod resolve;
 mod rollout;
 mod view;
 mod wait;
+mod watch;
 
 pub use apply::{Applier, Apply, ApplyError, FIELD_MANAGER};
+pub use cache::Cache;
 pub use context::{Context, Interrupt, Interrupted};
 pub use object::{Condition, Object};
-pub use resolve::kind_of;
+pub use refusal::{refusal, told};
 pub use rollout::rollout_blocker;
 pub use view::{Kind, View, blind};
 pub use wait::{Investigate, Progress, WaitError, stay, wait};

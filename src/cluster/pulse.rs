@@ -3,12 +3,13 @@
 //! Unlike tokio's watch channel, which spreads those who wait at random, it wakes them in the order in
 //! which they began to wait: in virtual time the same seed has to give the same order.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-struct Inner {
+/// The part of a pulse that tells.
+pub struct Teller {
     /// How often it was told, and when last.
     last: Mutex<(u64, Instant)>,
     notify: Notify,
@@ -16,7 +17,7 @@ struct Inner {
 
 /// The teller; clones tell the same.
 #[derive(Clone)]
-pub struct Pulse(Arc<Inner>);
+pub struct Pulse(Arc<Teller>);
 
 /// Somebody who waits for news.
 pub struct Changes {
@@ -26,18 +27,15 @@ pub struct Changes {
 
 impl Pulse {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Inner {
+        Self(Arc::new(Teller {
             last: Mutex::new((0, Instant::now())),
             notify: Notify::new(),
         }))
     }
 
-    /// Tells of a change, and when it arrived.
-    pub(super) fn tell(&self, arrived: Instant) {
-        let mut last = self.0.last.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = (last.0 + 1, arrived);
-        drop(last);
-        self.0.notify.notify_waiters();
+    /// The same for who tells; it does not keep the pulse alive.
+    pub(super) fn weak(&self) -> Weak<Teller> {
+        Arc::downgrade(&self.0)
     }
 
     /// Listens for what is told from now on.
@@ -50,6 +48,16 @@ impl Pulse {
 
     fn last(&self) -> (u64, Instant) {
         *self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Teller {
+    /// Tells of a change, and when it arrived.
+    pub(super) fn tell(&self, arrived: Instant) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = (last.0 + 1, arrived);
+        drop(last);
+        self.notify.notify_waiters();
     }
 }
 

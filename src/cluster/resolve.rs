@@ -116,16 +116,3 @@ impl Resolver {
         })
     }
 }
-
-/// A kind by its `apiVersion` and name, or none when the API server does not serve it.
-///
-/// # Errors
-/// When the API server could not be asked.
-pub async fn kind_of(
-    client: &Client,
-    api_version: &str,
-    kind: &str,
-) -> anyhow::Result<Option<Kind>> {
-    let object = serde_json::json!({"apiVersion": api_version, "kind": kind});
-    Resolver::new(client.clone()).kind(&object).await
-}

@@ -1,7 +1,9 @@
 //! How a release reaches a cluster: rendered and applied directly, or by the Cluster Stack Operator.
 
 mod direct;
+mod operator;
 mod rendered;
 
 pub use direct::{DeliveryError, Direct};
-pub use rendered::{AddonObjects, ClassObjects, Inputs, addons, applied, class, dropped};
+pub use operator::{OPERATOR_NAMESPACE, Operator, addon_name, operator_kinds, unclaimed, unmet};
+pub use rendered::{AddonObjects, ClassObjects, Inputs, addons, applied, class, dropped, expected};

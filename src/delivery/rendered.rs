@@ -93,6 +93,27 @@ pub fn addons(
         .collect()
 }
 
+/// The addons that a Cluster has after a hook of a release, whoever applied them: those of the hook's
+/// stages, and those that the release names at its other hook alone.
+///
+/// # Errors
+/// When a chart does not render.
+pub fn expected(
+    release: &Release,
+    hook: Hook,
+    inputs: &Inputs,
+) -> Result<Vec<AddonObjects>, ReleaseError> {
+    let mut all = addons(release, hook, inputs)?;
+    let created = addons(release, Hook::AfterControlPlaneInitialized, inputs)?;
+    for addon in created {
+        let named = |one: &AddonObjects| one.stage.name == addon.stage.name;
+        if addon.stage.action == Action::Apply && !all.iter().any(named) {
+            all.push(addon);
+        }
+    }
+    Ok(all)
+}
+
 /// What is in `old` and not in `new`, by group, kind, namespace and name: the version of an object is
 /// not part of what it is, or moving an apiVersion would delete what was just applied.
 #[must_use]

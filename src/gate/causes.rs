@@ -13,7 +13,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::finished::Goal;
-use super::named;
+use super::truth::Truth;
+use super::{named, operator};
 use crate::cluster::{Context, Investigate, Object, View, blind, kinds};
 use crate::engine::Engine;
 use crate::record::{Blocker, Finding, ObjectRef};
@@ -42,6 +43,8 @@ pub struct Causes<'a> {
     pub management: &'a View,
     /// The workload cluster, once it answers.
     pub workload: Option<&'a View>,
+    /// The addons as they are, beside what is rendered.
+    pub truth: Option<&'a Truth>,
     /// Looks at the machines themselves.
     pub engine: &'a dyn Engine,
     /// Since when each piece of evidence has been there without a pause.
@@ -75,33 +78,20 @@ impl Causes<'_> {
             (IMAGE_REFUSED, refused_images(&pods, self.moves_dns_yet())),
             (EXPIRED, Vec::from_iter(expired(workload))),
         ];
-        let evidence = found
+        let mut evidence: Vec<(Duration, Finding)> = found
             .into_iter()
             .flat_map(|(hold, findings)| findings.into_iter().map(move |finding| (hold, finding)))
-            .map(|(hold, finding)| {
-                (
-                    format!("{} {}", finding.cause, finding.object),
-                    hold,
-                    finding,
-                )
-            })
             .collect();
-        self.held(evidence)
-    }
-
-    /// The first finding whose evidence has been there for its time.
-    fn held(&self, evidence: Vec<(String, Duration, Finding)>) -> Option<Finding> {
-        let now = Instant::now();
-        let mut seen = self
-            .seen
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        // What is not there any more starts from nothing when it comes back.
-        seen.retain(|key, _| evidence.iter().any(|(known, ..)| known == key));
-        evidence.into_iter().find_map(|(key, hold, finding)| {
-            let since = *seen.entry(key).or_insert(now);
-            (now - since >= self.context.scaled(hold)).then_some(finding)
-        })
+        if self.goal.operator {
+            let now = self.context.now();
+            evidence.extend(operator::evidence(
+                self.goal,
+                self.management,
+                self.truth,
+                now,
+            ));
+        }
+        held(&self.seen, self.context, evidence)
     }
 
     /// While the control plane is under way, CoreDNS may sit on a node whose image it does not have:
@@ -115,6 +105,24 @@ impl Causes<'_> {
                 || plane.int("/status/replicas") != updated
         })
     }
+}
+
+/// The first finding whose evidence has been there for its time.
+pub(super) fn held(
+    seen: &Mutex<HashMap<String, Instant>>,
+    context: &Context,
+    evidence: Vec<(Duration, Finding)>,
+) -> Option<Finding> {
+    let now = Instant::now();
+    let mut seen = seen
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    let key = |finding: &Finding| format!("{} {}", finding.cause, finding.object);
+    seen.retain(|known, _| evidence.iter().any(|(_, finding)| key(finding) == *known));
+    evidence.into_iter().find_map(|(hold, finding)| {
+        let since = *seen.entry(key(&finding)).or_insert(now);
+        (now - since >= context.scaled(hold)).then_some(finding)
+    })
 }
 
 /// Containers of a pod's status, init containers first.

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::trouble::Trouble;
 use crate::cluster::{Applier, Apply, Context, Object, Progress, View, kinds, wait};
-use crate::delivery::Inputs;
+use crate::delivery::{Inputs, operator_kinds};
 use crate::engine::{Engine, Management};
 use crate::record::{Blocker, ObjectRef};
+use crate::stack::Delivery;
 
 /// Waits for the workload cluster's kubeconfig, and makes a client from it.
 pub(super) async fn connect(
@@ -106,7 +107,11 @@ pub(super) async fn inputs(
 }
 
 /// Watches what the gate judges on the management cluster.
-pub(super) fn watch_management(context: &Context, management: &Management) -> View {
+pub(super) fn watch_management(
+    context: &Context,
+    management: &Management,
+    delivery: Delivery,
+) -> View {
     let namespace = management.namespace.as_str();
     let kinds = [
         kinds::CLUSTER,
@@ -114,10 +119,14 @@ pub(super) fn watch_management(context: &Context, management: &Management) -> Vi
         kinds::MACHINE_DEPLOYMENT,
         kinds::MACHINE,
     ];
+    let mut watched = kinds.map(|kind| (kind, namespace)).to_vec();
+    if delivery == Delivery::Operator {
+        watched.extend(operator_kinds(namespace));
+    }
     View::recorded(
         "management",
         &management.client,
-        &kinds.map(|kind| (kind, namespace)),
+        &watched,
         context.history.clone(),
     )
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::cluster::kinds::{self, CLUSTER_NAME, PENDING_HOOKS};
 use crate::cluster::{Object, View, blind, rollout_blocker};
+use crate::delivery::unclaimed;
 use crate::record::{Blocker, ObjectRef};
 
 /// Where the cluster has to arrive.
@@ -28,6 +29,10 @@ pub struct Goal {
     pub workers: i64,
     /// The addon workloads of the release that have to be rolled out.
     pub workloads: Vec<ObjectRef>,
+    /// The Kubernetes version that it comes from, in an upgrade that a hook holds until its addons are there.
+    pub from: Option<String>,
+    /// Whether the Cluster Stack Operator brings the addons, and has to say that it has.
+    pub operator: bool,
 }
 
 impl Goal {
@@ -58,6 +63,15 @@ pub fn blockers(goal: &Goal, management: &View, workload: &View) -> Vec<Blocker>
     found.extend(nodes(goal, &machines, &workload.list(&kinds::NODE)));
     found.extend(system(goal, workload));
     found.extend(addons(goal, workload));
+    if goal.operator {
+        // A claim, which comes last: what is wrong says more.
+        found.extend(unclaimed(
+            management,
+            &goal.namespace,
+            &goal.cluster,
+            &goal.class,
+        ));
+    }
     found
 }
 

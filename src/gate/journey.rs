@@ -6,19 +6,26 @@ use std::time::Duration;
 
 use kube::Client;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::causes::Causes;
 use super::finished::{self, Goal};
 use super::named;
+use super::operator::Providing;
 use super::phases::Done;
 use super::run::Run;
 use super::trouble::Trouble;
+use super::truth::{Expected, Truth};
 use super::{clusters, topology};
 use crate::cluster::{Applier, Apply, Progress, View, blind, kinds, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
 use crate::record::{Blocker, Finding, ObjectRef, Surroundings};
-use crate::stack::{Hook, Release, ReleaseError};
+use crate::stack::{Delivery, Hook, Release, ReleaseError};
+
+/// How long the workload cluster may take to tell its kinds before an upgrade: who does not answer for
+/// longer is looked at while nodes are waited for.
+const KINDS: Duration = Duration::from_secs(45);
 
 /// The workload cluster, arrived at a release.
 pub(super) struct Workload {
@@ -26,6 +33,8 @@ pub(super) struct Workload {
     view: View,
     goal: Goal,
     pub(super) addons: Vec<delivery::AddonObjects>,
+    /// The addons as they are, where another than stackgate brings them.
+    truth: Option<Truth>,
 }
 
 /// A release's addons, rendered for the run's Cluster, and where the Cluster has to arrive with them.
@@ -34,21 +43,64 @@ struct Prepared {
     goal: Goal,
 }
 
+/// What a wait looks at.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    goal: &'a Goal,
+    view: &'a View,
+    workload: &'a View,
+    truth: Option<&'a Truth>,
+}
+
+impl<'a> Seen<'a> {
+    fn views(&self) -> Vec<&'a View> {
+        let mut views = vec![self.view, self.workload];
+        views.extend(self.truth.map(Truth::view));
+        views
+    }
+
+    /// Everything that keeps the cluster from having arrived.
+    fn blockers(&self) -> Vec<Blocker> {
+        let mut found = finished::blockers(self.goal, self.view, self.workload);
+        found.extend(self.truth.into_iter().flat_map(Truth::blockers));
+        found
+    }
+}
+
 impl Run<'_> {
+    fn operated(&self) -> bool {
+        self.plan.stack.spec.delivery == Delivery::Operator
+    }
+
+    /// Makes the last of `releases` available beside the others.
     pub(super) async fn provide(
         &self,
         management: &Management,
-        release: &Release,
+        releases: &[&Release],
     ) -> Result<(), Trouble> {
-        let class = delivery::class(release, &management.namespace).map_err(rendering)?;
-        let direct = Direct::new(
-            self.context,
-            self.plan.stack.spec.timeouts.release.get(),
-            None,
-        );
-        Ok(direct
-            .provide(&management.client, &management.namespace, &class)
-            .await?)
+        let Some(release) = releases.last() else {
+            return Ok(());
+        };
+        let deadline = self.plan.stack.spec.timeouts.release.get();
+        let (client, namespace) = (&management.client, management.namespace.as_str());
+        if self.operated() {
+            let watched = delivery::operator_kinds(namespace);
+            let view = View::start("management", client, &watched);
+            let looks = Providing {
+                context: self.context,
+                view: &view,
+                namespace,
+                tag: release.tag.to_string(),
+                seen: Mutex::default(),
+            };
+            let operator = delivery::Operator::new(self.context, deadline);
+            return Ok(operator
+                .provide(client, namespace, releases, &view, &looks)
+                .await?);
+        }
+        let class = delivery::class(release, namespace).map_err(rendering)?;
+        let direct = Direct::new(self.context, deadline, None);
+        Ok(direct.provide(client, namespace, &class).await?)
     }
 
     fn goal(
@@ -66,6 +118,8 @@ impl Run<'_> {
             control_plane: self.plan.stack.spec.cluster.control_plane.replicas.into(),
             workers: self.plan.workers(),
             workloads: finished::workloads(&objects),
+            from: None,
+            operator: self.operated(),
         }
     }
 
@@ -78,7 +132,12 @@ impl Run<'_> {
     ) -> Result<Prepared, Trouble> {
         let left = self.phases.left();
         let inputs = clusters::inputs(self.context, management, &self.plan.cluster, left).await?;
-        let addons = delivery::addons(release, hook, &inputs).map_err(rendering)?;
+        let addons = if self.operated() {
+            delivery::expected(release, hook, &inputs)
+        } else {
+            delivery::addons(release, hook, &inputs)
+        };
+        let addons = addons.map_err(rendering)?;
         let goal = self.goal(management, release, &addons);
         Ok(Prepared { addons, goal })
     }
@@ -110,21 +169,36 @@ impl Run<'_> {
         .await?;
         let workload = clusters::watch_workload(self.context, &client);
         let bare = self.goal(management, release, &[]);
-        self.arrive("API server answers", &bare, view, &workload, |blockers| {
+        let seen = Seen {
+            goal: &bare,
+            view,
+            workload: &workload,
+            truth: None,
+        };
+        self.arrive("API server answers", seen, |blockers| {
             blockers
                 .retain(|blocker| blocker.condition == "cannot be watched on the workload cluster");
         })
         .await?;
         let hook = Hook::AfterControlPlaneInitialized;
         let prepared = self.prepare(management, release, hook).await?;
-        let causes = self.causes(&prepared.goal, view, &workload);
-        Direct::new(self.context, self.phases.left(), Some(&causes))
-            .addons(&client, &prepared.addons, &[])
-            .await?;
-        self.nodes("nodes Ready", &prepared.goal, view, &workload)
-            .await?;
-        self.arrive("all settled", &prepared.goal, view, &workload, |_| {})
-            .await?;
+        let mut seen = Seen {
+            goal: &prepared.goal,
+            view,
+            workload: &workload,
+            truth: None,
+        };
+        if !self.operated() {
+            let causes = self.causes(seen);
+            Direct::new(self.context, self.phases.left(), Some(&causes))
+                .addons(&client, &prepared.addons, &[])
+                .await?;
+        }
+        self.nodes("nodes Ready", seen).await?;
+        self.arrive("all settled", seen, |_| {}).await?;
+        let truth = self.truth(&client, release, &prepared, &[], true).await?;
+        seen.truth = truth.as_ref();
+        self.arrive("addons as rendered", seen, |_| {}).await?;
         self.versions("before", release, &prepared, &workload);
         let nodes = workload.list(&kinds::NODE).len();
         let message = format!("{nodes} nodes at {}", prepared.goal.version);
@@ -135,6 +209,7 @@ impl Run<'_> {
                 view: workload,
                 goal,
                 addons,
+                truth,
             },
             Some(message),
         ))
@@ -148,13 +223,27 @@ impl Run<'_> {
         workload: &mut Workload,
     ) -> Result<Done<Vec<Value>>, Trouble> {
         let release = &self.plan.pair.to;
-        let prepared = self
+        let mut prepared = self
             .prepare(management, release, Hook::BeforeClusterUpgrade)
             .await?;
-        let causes = self.causes(&prepared.goal, view, &workload.view);
-        Direct::new(self.context, self.phases.left(), Some(&causes))
-            .addons(&workload.client, &prepared.addons, &workload.addons)
+        let held = self.operated() && release.addons.is_staged();
+        prepared.goal.from = held.then(|| workload.goal.version.clone());
+        let (client, before) = (&workload.client, &workload.addons);
+        let mut seen = Seen {
+            goal: &prepared.goal,
+            view,
+            workload: &workload.view,
+            truth: None,
+        };
+        let on_its_way = self
+            .truth(client, release, &prepared, before, false)
             .await?;
+        if !self.operated() {
+            let causes = self.causes(seen);
+            Direct::new(self.context, self.phases.left(), Some(&causes))
+                .addons(client, &prepared.addons, before)
+                .await?;
+        }
         topology::upgrade(
             &management.client,
             &self.plan.stack.spec,
@@ -164,52 +253,87 @@ impl Run<'_> {
             &prepared.goal.version,
         )
         .await?;
-        self.nodes("nodes upgraded", &prepared.goal, view, &workload.view)
+        seen.truth = on_its_way.as_ref();
+        if self.operated() {
+            // For as long the hook before the upgrade keeps the nodes where they are.
+            let asked = Instant::now();
+            self.arrive("addons applied by the operator", seen, |blockers| {
+                blockers.retain(|blocker| blocker.object.kind == "ClusterAddon");
+            })
             .await?;
-        self.arrive("all settled", &prepared.goal, view, &workload.view, |_| {})
-            .await?;
+            let seconds = asked.elapsed().as_secs();
+            self.context
+                .property("addons.applied-after", format!("{seconds} s"));
+        }
+        self.nodes("nodes upgraded", seen).await?;
+        self.arrive("all settled", seen, |_| {}).await?;
+        // Whatever kinds the release brings are served by now.
+        let truth = self.truth(client, release, &prepared, before, true).await?;
+        seen.truth = truth.as_ref();
+        self.arrive("addons as rendered", seen, |_| {}).await?;
         self.versions("after", release, &prepared, &workload.view);
         let dropped = delivery::dropped(
-            delivery::applied(&workload.addons),
+            delivery::applied(before),
             delivery::applied(&prepared.addons),
         );
         let nodes = workload.view.list(&kinds::NODE).len();
         let message = format!("{nodes} nodes at {}", prepared.goal.version);
         workload.goal = prepared.goal;
         workload.addons = prepared.addons;
+        workload.truth = truth;
         Ok((dropped, Some(message)))
     }
 
-    /// Waits until the nodes are there, Ready, at the goal's version: what people mean by "upgraded".
-    async fn nodes(
+    /// Watches the addons that a release renders, where another than stackgate brings them.
+    async fn truth(
         &self,
-        what: &str,
-        goal: &Goal,
-        view: &View,
-        workload: &View,
-    ) -> Result<(), Trouble> {
-        self.arrive(what, goal, view, workload, |blockers| {
+        client: &Client,
+        release: &Release,
+        prepared: &Prepared,
+        before: &[delivery::AddonObjects],
+        complete: bool,
+    ) -> Result<Option<Truth>, Trouble> {
+        if !self.operated() {
+            return Ok(None);
+        }
+        let all = |addons| delivery::applied(addons).cloned().collect::<Vec<Value>>();
+        let (rendered, before) = (all(&prepared.addons), all(before));
+        let dropped = delivery::dropped(&before, &rendered);
+        let expected = Expected {
+            tag: &release.tag.to_string(),
+            rendered: &rendered,
+            dropped: &dropped,
+            before: &before,
+        };
+        let left = self.phases.left();
+        let deadline = if complete { left } else { left.min(KINDS) };
+        let truth = Truth::watch(self.context, client, expected, complete, deadline).await?;
+        Ok(Some(truth))
+    }
+
+    /// Waits until the nodes are there, Ready, at the goal's version: what people mean by "upgraded".
+    async fn nodes(&self, what: &str, seen: Seen<'_>) -> Result<(), Trouble> {
+        self.arrive(what, seen, |blockers| {
             blockers.retain(|blocker| {
-                matches!(blocker.object.kind.as_str(), "Node" | "Machine")
+                let kind = blocker.object.kind.as_str();
+                matches!(kind, "Node" | "Machine" | "ClusterAddon")
                     || blocker.condition.contains("nodes for")
                     || blocker.condition.contains("Machines, ")
             });
+            // What nodes wait for: without addons none is Ready, or moves on.
+            blockers.sort_by_key(|blocker| blocker.object.kind != "ClusterAddon");
         })
         .await
     }
 
     /// What looks closer at whatever keeps the cluster from arriving.
-    fn causes<'c>(
-        &'c self,
-        goal: &'c Goal,
-        management: &'c View,
-        workload: &'c View,
-    ) -> Causes<'c> {
+    fn causes<'c>(&'c self, seen: Seen<'c>) -> Causes<'c> {
         Causes {
             context: self.context,
-            goal,
-            management,
-            workload: Some(workload),
+            goal: seen.goal,
+            management: seen.view,
+            workload: Some(seen.workload),
+            truth: seen.truth,
             engine: self.engine,
             seen: Mutex::default(),
         }
@@ -218,21 +342,20 @@ impl Run<'_> {
     async fn arrive(
         &self,
         what: &str,
-        goal: &Goal,
-        view: &View,
-        workload: &View,
+        seen: Seen<'_>,
         only: impl Fn(&mut Vec<Blocker>),
     ) -> Result<(), Trouble> {
-        let causes = self.causes(goal, view, workload);
-        let what = format!("{}: {what}", goal.cluster);
+        let causes = self.causes(seen);
+        let what = format!("{}: {what}", seen.goal.cluster);
+        let left = self.phases.left();
         wait(
             self.context,
             &what,
-            self.phases.left(),
-            &[view, workload],
+            left,
+            &seen.views(),
             Some(&causes),
             || {
-                let mut blockers = finished::blockers(goal, view, workload);
+                let mut blockers = seen.blockers();
                 only(&mut blockers);
                 Progress::unless(blockers)
             },
@@ -257,11 +380,14 @@ impl Run<'_> {
                 .collect()
         };
         let arrived = machines();
+        let seen = Seen {
+            goal: &workload.goal,
+            view,
+            workload: &workload.view,
+            truth: workload.truth.as_ref(),
+        };
         loop {
-            let violated = stay(self.context, period, &[view, &workload.view], || {
-                finished::blockers(&workload.goal, view, &workload.view)
-            })
-            .await?;
+            let violated = stay(self.context, period, &seen.views(), || seen.blockers()).await?;
             if machines() != arrived {
                 return Err(unexpected_rollout(&workload.goal, &violated));
             }
@@ -280,14 +406,7 @@ impl Run<'_> {
                     message,
                 });
             }
-            self.arrive(
-                "settled again",
-                &workload.goal,
-                view,
-                &workload.view,
-                |_| {},
-            )
-            .await?;
+            self.arrive("settled again", seen, |_| {}).await?;
         }
     }
 

@@ -1,16 +1,20 @@
 //! One run from preflight to teardown: phases, upgrade, comparison, verdict.
 
 mod causes;
+mod check;
 mod clusters;
 mod comparison;
 mod finished;
 mod journey;
 mod named;
+mod operator;
 mod phases;
 mod plan;
 mod run;
 mod topology;
 mod trouble;
+mod truth;
 
+pub use check::{CheckPlan, check};
 pub use plan::{Keep, Plan, namespace};
 pub use run::{Ending, run};

@@ -77,6 +77,8 @@ fn name(blocker: &Blocker) -> &'static str {
             "workload-missing"
         }
         "Deployment" | "DaemonSet" | "StatefulSet" | "Pod" => "workload-not-rolled-out",
+        "ClusterAddon" => "addons-not-applied",
+        "ClusterStackRelease" | "ClusterStack" => "release-not-ready",
         _ if condition == "missing" => "object-missing",
         _ => "not-reconciled",
     }
@@ -109,6 +111,8 @@ mod tests {
             ("DaemonSet", "missing", "workload-missing"),
             ("Deployment", "1 of 2 updated", "workload-not-rolled-out"),
             ("Secret", "missing", "object-missing"),
+            ("ClusterAddon", "stage cni is Pending", "addons-not-applied"),
+            ("ClusterStackRelease", "missing", "release-not-ready"),
             ("Cluster", "2 Machines, 3 wanted", "not-reconciled"),
             (
                 "Pod",

@@ -18,7 +18,8 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Runs the phases of a run one after the other.
 pub(super) struct Phases<'a> {
     context: &'a Context,
-    engine: &'a dyn Engine,
+    /// Who is told which phase begins.
+    engine: Option<&'a dyn Engine>,
     next: Cell<usize>,
     ends: Cell<Option<Instant>>,
 }
@@ -27,7 +28,7 @@ pub(super) struct Phases<'a> {
 pub(super) type Done<T> = (T, Option<String>);
 
 impl<'a> Phases<'a> {
-    pub(super) const fn new(context: &'a Context, engine: &'a dyn Engine) -> Self {
+    pub(super) const fn new(context: &'a Context, engine: Option<&'a dyn Engine>) -> Self {
         Self {
             context,
             engine,
@@ -48,7 +49,9 @@ impl<'a> Phases<'a> {
         self.next.set(phase as usize + 1);
         self.ends.set(Some(started + scaled));
         self.context.enter(phase);
-        self.engine.entered(phase);
+        if let Some(engine) = self.engine {
+            engine.entered(phase);
+        }
         self.context.emit(What::PhaseStarted {
             phase,
             deadline_s: scaled.as_secs(),

@@ -13,7 +13,7 @@ use super::phases::{Done, Phases};
 use super::plan::{Keep, Plan};
 use super::trouble::Trouble;
 use super::{clusters, comparison};
-use crate::checks::{ManagementTarget, TOOLS_IMAGE, Target};
+use crate::checks::{ManagementTarget, Shared, TOOLS_IMAGE, Target};
 use crate::cluster::Context;
 use crate::delivery;
 use crate::engine::{Engine, Kept, Management};
@@ -41,7 +41,7 @@ const ASIDE: Duration = Duration::from_secs(30);
 /// Runs a plan on an engine, from preflight to teardown. Whatever happens in between, also a panic,
 /// the teardown happens.
 pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending {
-    let phases = Phases::new(context, engine);
+    let phases = Phases::new(context, Some(engine));
     let run = Run {
         plan,
         context,
@@ -122,16 +122,17 @@ impl Run<'_> {
             .await?;
         self.phases
             .run(Phase::Release, timeouts.release.get(), async {
-                self.provide(&management, from).await?;
+                self.provide(&management, &[from]).await?;
                 Ok(((), Some(format!("ClusterClass {}", from.class_name))))
             })
             .await?;
-        let view = clusters::watch_management(self.context, &management);
+        let view =
+            clusters::watch_management(self.context, &management, self.plan.stack.spec.delivery);
         let create = async {
             // N+1 is made available meanwhile; what is wrong with it is told when its turn comes.
             let (created, provided) = join(
                 self.create(&management, &view),
-                self.provide(&management, to),
+                self.provide(&management, &[from, to]),
             )
             .await;
             let (workload, message) = created?;
@@ -224,11 +225,13 @@ impl Run<'_> {
             tools_image: TOOLS_IMAGE,
             ok_to_fail: &self.plan.stack.ok_to_fail,
             parameters: &Value::Null,
+            shared: &Shared::default(),
         };
         let place = Place {
             engine: self.engine.name().to_owned(),
             surroundings: workload.surroundings(self.engine.provider()),
             kubeconfig: self.engine.workload_kubeconfig(),
+            read_only: false,
         };
         let round = Round {
             suites: &self.plan.suites,

@@ -152,6 +152,9 @@ pub enum What {
     },
 }
 
+/// How releases reach the cluster in a run that delivers none: it only checks.
+pub const NO_DELIVERY: &str = "none";
+
 /// A release by its tag and the versions in its metadata.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

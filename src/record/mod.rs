@@ -13,7 +13,8 @@ pub use check::{
 };
 pub use clock::Clock;
 pub use event::{
-    Blocker, Event, Finding, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage, Verdict, What,
+    Blocker, Event, Finding, NO_DELIVERY, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage,
+    Verdict, What,
 };
 pub use history::{History, Moment, read_history};
 pub use recorder::{Recorder, Sink, read};

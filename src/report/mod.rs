@@ -3,6 +3,7 @@
 
 pub mod junit;
 pub mod overview;
+mod scs;
 pub mod scs_yaml;
 pub mod summary;
 pub mod terminal;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use overview::Overview;
 pub use summary::Summary;
 
 /// The stream's name in a run's folder.
@@ -24,13 +26,17 @@ pub const STREAM: &str = "events.jsonl";
 /// When the stream cannot be read or a view cannot be written.
 pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
     let stream = folder.join(STREAM);
-    Ok(vec![
+    let mut written = vec![
         write(folder, "junit.xml", |out| junit::write(&stream, out))?,
         write(folder, "summary.json", |out| {
             serde_json::to_writer_pretty(&mut *out, &Summary::read(&stream)?)?;
             Ok(writeln!(out)?)
         })?,
-    ])
+    ];
+    if Overview::read(&stream)?.only_checks() {
+        written.push(write(folder, "scs.yaml", |out| scs::write(&stream, out))?);
+    }
+    Ok(written)
 }
 
 /// A reader never sees half a report: it is written beside its place and moved there.

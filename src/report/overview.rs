@@ -9,8 +9,8 @@ use jiff::Timestamp;
 
 use super::text;
 use crate::record::{
-    self, Blocker, CheckResult, Counts, Effect, Event, Finding, Outcome, Phase, PhaseOutcome,
-    Rehearsal, ReleaseRef, RunId, Usage, Verdict, What,
+    self, Blocker, CheckResult, Counts, Effect, Event, Finding, NO_DELIVERY, Outcome, Phase,
+    PhaseOutcome, Rehearsal, ReleaseRef, RunId, Usage, Verdict, What,
 };
 
 /// A run as a whole, as far as its stream goes.
@@ -199,6 +199,15 @@ impl Log {
     }
 }
 
+/// A phase's name: without an upgrade there is nothing before and after it.
+#[must_use]
+pub const fn label(phase: Phase, only_checks: bool) -> &'static str {
+    match phase {
+        Phase::CheckBefore if only_checks => "check",
+        phase => phase.name(),
+    }
+}
+
 impl Default for Overview {
     fn default() -> Self {
         Self {
@@ -243,6 +252,26 @@ impl Overview {
         }
         overview.settle();
         Ok(overview)
+    }
+
+    /// Whether it is about the checks of a cluster that was there, and nothing else.
+    #[must_use]
+    pub fn only_checks(&self) -> bool {
+        let start = self.start.as_ref();
+        start.is_some_and(|start| start.delivery == NO_DELIVERY)
+    }
+
+    /// The phases that belong to such a run: all, or those of checks alone that it came to.
+    pub fn told_phases(&self) -> impl Iterator<Item = &PhaseView> {
+        let only_checks = self.only_checks();
+        let phases = self.phases.iter();
+        phases.filter(move |view| !only_checks || view.state != State::NotReached)
+    }
+
+    /// A phase's name in such a run.
+    #[must_use]
+    pub fn label(&self, phase: Phase) -> &'static str {
+        label(phase, self.only_checks())
     }
 
     /// One phase.

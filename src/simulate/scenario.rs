@@ -100,7 +100,9 @@ impl Scenario {
             _ => Class::Fatal,
         };
         let fitting: Vec<&'static Known> = catalogue()
-            .filter(|known| known.class == wanted && self.shows(known.name))
+            // These stacks are delivered directly.
+            .filter(|known| known.class == wanted && !known.needs_operator())
+            .filter(|known| self.shows(known.name))
             .collect();
         let mut drawn = vec![Injected::from(fitting[random.below(fitting.len())])];
         if random.chance(0.2) {
@@ -191,6 +193,7 @@ mod tests {
             .map(|injected| injected.fault.name)
             .collect();
         let all: BTreeSet<&str> = catalogue()
+            .filter(|known| !known.needs_operator())
             .map(|known| known.name)
             .filter(|name| !UNSEEN.contains(name))
             .collect();

@@ -31,6 +31,16 @@ pub struct OkToFail {
     pub reason: String,
 }
 
+impl OkToFail {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it is wrong, with every finding's line.
+    pub fn read(path: &Path) -> Result<Vec<Self>, Problems> {
+        read(path)
+    }
+}
+
 /// Reads a file.
 pub(super) fn read(path: &Path) -> Result<Vec<OkToFail>, Problems> {
     let source = Source::read(path)?;

@@ -97,8 +97,19 @@ pub enum Delivery {
     /// stackgate renders the charts and applies them.
     #[default]
     Direct,
-    /// The Cluster Stack Operator does.
+    /// The Cluster Stack Operator does; on simulated clusters only, in this version.
     Operator,
+}
+
+impl Delivery {
+    /// The name, as it is written and reported.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Operator => "operator",
+        }
+    }
 }
 
 /// The Cluster that is created from release N and upgraded to N+1.

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::problem::Problems;
-use super::spec::{
-    Accepted, ClusterApiVersion, ClusterSpec, Delivery, Network, Releases, StackFile,
-};
+use super::spec::{Accepted, ClusterApiVersion, ClusterSpec, Network, Releases, StackFile};
 use super::values::{Cidr, Version};
 use super::yaml::Source;
 
@@ -32,13 +30,6 @@ pub(super) fn check(source: &Source, file: &StackFile, folder: &Path) -> Problem
     let spec = &file.spec;
     findings.names(file);
     findings.releases(&spec.releases, folder);
-    if spec.delivery == Delivery::Operator {
-        findings.add(
-            &["spec", "delivery"],
-            "delivery `operator` is not available in this version",
-            "direct",
-        );
-    }
     findings.network(&spec.cluster.network);
     findings.topology(&spec.cluster);
     if spec.node_images.is_empty() {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::file::{CelCheck, Rule, Selector, WhichCluster};
 use crate::checks::{Answer, Judgement, Target, problem, settle};
+use crate::cluster::Kind;
 use crate::cluster::cel::Condition;
-use crate::cluster::{Kind, View, kind_of};
 use crate::record::{Blocker, Outcome, Phase};
 
 /// The names that expressions may use.
@@ -105,14 +105,23 @@ pub(super) async fn run(
     let Selector {
         api_version, kind, ..
     } = &check.objects;
-    let served = kind_of(client, api_version, kind)
+    let served = target
+        .shared
+        .cache
+        .kind_of(cluster, client, api_version, kind)
         .await
         .with_context(|| format!("failed to ask for {kind} in {api_version}"))?;
     let watched: Vec<(Kind, &str)> = served
         .iter()
         .map(|kind| (kind.clone(), namespace))
         .collect();
-    let view = View::start(cluster, client, &watched);
+    let view = match &target.management {
+        Some(management) if check.cluster == WhichCluster::Management => {
+            let kinds: Vec<Kind> = served.iter().cloned().collect();
+            target.management_view(management, &kinds)
+        }
+        _ => target.view(&watched),
+    };
     let objects = || -> Vec<Value> {
         let all = served.iter().flat_map(|kind| view.list(kind));
         let all = all.map(|object| with_type(object.json.clone(), api_version, kind));

@@ -6,6 +6,7 @@ mod exec;
 mod file;
 mod load;
 mod process;
+mod rights;
 mod run;
 mod schema;
 pub mod scs;
@@ -19,6 +20,7 @@ pub use file::{
     WhichCluster,
 };
 pub use load::{Suite, SuiteError, names, shipped};
-pub use run::{Place, Round, heavy, run};
+pub use rights::Rights;
+pub use run::{Place, READ_ONLY, Round, heavy, run};
 pub use schema::suite_schema;
 pub use tally::tally;

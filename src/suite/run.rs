@@ -19,12 +19,15 @@ use super::file::{Side, Weight, When};
 use super::{Check, Suite};
 use crate::checks::scs::conformance::NAMED_CASES;
 use crate::checks::{self, Answer, Native, Target, sandbox};
+use crate::cluster::{self, refusal};
 use crate::record::{CheckResult, Outcome, Phase, Surroundings, What};
 
 /// How long a check may take that says nothing of it.
 const DEADLINE: Duration = Duration::from_secs(120);
 /// How much longer than its program an executable's check may take.
 const GRACE: Duration = Duration::from_secs(10);
+/// The flag that lets nothing be created.
+pub const READ_ONLY: &str = "--read-only";
 /// How many checks run at the same time: enough to overlap their waits, few enough to leave a small
 /// control plane its processor.
 const SIDE_BY_SIDE: usize = 4;
@@ -53,6 +56,8 @@ pub struct Place {
     pub surroundings: Surroundings,
     /// A kubeconfig file of the workload cluster, where there is one.
     pub kubeconfig: Option<PathBuf>,
+    /// Nothing may be created there: what does so is skipped.
+    pub read_only: bool,
 }
 
 /// Runs the checks of all suites against a cluster, and returns their results in the suites' order.
@@ -202,8 +207,23 @@ impl Runner<'_> {
         match (phase, self.round.phase < Phase::Upgrade) {
             (Some(Side::Before), false) => Some("asked only before the upgrade".to_owned()),
             (Some(Side::After), true) => Some("asked only after the upgrade".to_owned()),
-            _ => None,
+            _ => self.why_not_read_only(check),
         }
+    }
+
+    /// Why a check is not for who may only read.
+    fn why_not_read_only(&self, check: &Check) -> Option<String> {
+        let does = match &check.exec {
+            _ if !self.round.place.read_only => None,
+            Some(_) => Some("is a program that may create something"),
+            None => self.native(check).and_then(Native::creates),
+        };
+        does.map(|does| format!("{does}; {READ_ONLY}"))
+    }
+
+    fn native(&self, check: &Check) -> Option<&Native> {
+        let name = check.native.as_deref()?;
+        self.natives.iter().find(|native| native.name == name)
     }
 
     /// Asks until it passes, at most as often as the check says.
@@ -285,9 +305,9 @@ impl Runner<'_> {
             let patience = set.unwrap_or(DEADLINE) + GRACE;
             return Ok((patience, Box::pin(asking)));
         }
-        let name = check.native.as_deref().unwrap_or_default();
         // Suites are validated when they are loaded; one made by hand may still be wrong.
-        let native = self.natives.iter().find(|native| native.name == name);
+        let name = check.native.as_deref().unwrap_or_default();
+        let native = self.native(check);
         let native = native.ok_or_else(|| Err(anyhow!("there is no check `{name}`")))?;
         let timeout = set.unwrap_or(native.timeout);
         let asking = async move {
@@ -309,7 +329,13 @@ impl Runner<'_> {
         };
         match end {
             End::Answered(Ok(answer)) => answer,
-            End::Answered(Err(error)) => abort(format!("could not be judged: {error:#}")),
+            End::Answered(Err(error)) => {
+                let told = told(&error);
+                abort(match refusal(&error) {
+                    Some(refusal) => format!("could not be judged: {refusal}: {told}"),
+                    None => format!("could not be judged: {told}"),
+                })
+            }
             End::Panicked(message) => abort(format!(
                 "could not be judged: the check panicked: {message}"
             )),
@@ -320,6 +346,21 @@ impl Runner<'_> {
             End::Interrupted => abort("could not be judged: interrupted".to_owned()),
         }
     }
+}
+
+/// An error and its causes on one line, API errors in the server's words alone.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = Vec::new();
+    for cause in error.chain() {
+        if let Some(error) = cause.downcast_ref() {
+            told.push(cluster::told(error));
+            break;
+        }
+        told.push(cause.to_string());
+    }
+    // Some errors repeat their cause in their own text.
+    told.dedup_by(|cause, whole| whole.contains(cause.as_str()));
+    told.join(": ")
 }
 
 fn skip(message: String) -> Answer {

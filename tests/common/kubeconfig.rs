@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::Value;
-use stackgate::checks::{TOOLS_IMAGE, Target};
+use stackgate::checks::{Shared, TOOLS_IMAGE, Target};
 use stackgate::cluster::{Context, Interrupt};
 use stackgate::record::{CheckResult, Clock, Phase, Recorder, RunId};
 use stackgate::suite::{self, Acceptance, Memory, Place, Round, Suite};
@@ -41,6 +41,7 @@ pub async fn ask(suite: &Suite, check: &str, path: PathBuf) -> anyhow::Result<Ch
         dropped: &[],
         tools_image: TOOLS_IMAGE,
         ok_to_fail: &[],
+        shared: &Shared::default(),
         parameters: &Value::Null,
     };
     let round = Round {

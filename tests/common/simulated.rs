@@ -9,7 +9,7 @@ use kubesim::kubeadm::{self, Init, NodeSpec, Role};
 use kubesim::registry::Write;
 use kubesim::{Cluster, GroupResource, Options, Simulation, controllers};
 use serde_json::{Value, json};
-use stackgate::checks::{ManagementTarget, TOOLS_IMAGE, Target};
+use stackgate::checks::{ManagementTarget, Shared, TOOLS_IMAGE, Target};
 use stackgate::cluster::{Context, Interrupt};
 use stackgate::record::{CheckResult, Clock, Phase, Recorder, RunId};
 use stackgate::suite::{self, Acceptance, Memory, Place, Round, Suite};
@@ -228,6 +228,7 @@ impl World {
             dropped: &[],
             tools_image: TOOLS_IMAGE,
             ok_to_fail: &[],
+            shared: &Shared::default(),
             parameters: &Value::Null,
         };
         let round = Round {

@@ -107,6 +107,72 @@ impl Variant {
         self
     }
 
+    /// Takes a file of release `tag`'s sources away.
+    #[must_use]
+    pub fn remove(mut self, tag: &str, file: &str) -> Self {
+        let path = Path::new("sources").join(tag).join(file);
+        assert!(
+            self.files.remove(&path).is_some(),
+            "no file {}",
+            path.display()
+        );
+        self
+    }
+
+    /// Puts release `to`, the next version of `from` for the same Kubernetes, in the place of N+1.
+    #[must_use]
+    pub fn next_version(mut self, from: &str, to: &str) -> Self {
+        let version = |tag: &str| tag.rsplit('-').next().unwrap().to_owned();
+        let (old, new) = (version(from), version(to));
+        let folder = Path::new("sources").join(from);
+        let copied: Vec<(PathBuf, String)> = self
+            .files
+            .iter()
+            .filter_map(|(path, text)| {
+                let inside = path.strip_prefix(&folder).ok()?;
+                let versioned = ["metadata.yaml", "cluster-class/Chart.yaml"];
+                let text = if versioned.iter().any(|file| inside == Path::new(file)) {
+                    text.replace(&format!(": {old}\n"), &format!(": {new}\n"))
+                } else {
+                    text.clone()
+                };
+                Some((Path::new("sources").join(to).join(inside), text))
+            })
+            .collect();
+        self.files.extend(copied);
+        self.edit_stack(|text| text.replace(&format!("to: {N1}"), &format!("to: {to}")))
+    }
+
+    /// Makes one chart of release `tag`'s network and storage, as releases without stages have it.
+    #[must_use]
+    pub fn single_chart(mut self, tag: &str) -> Self {
+        let release = Path::new("sources").join(tag);
+        let addons = release.join("cluster-addon");
+        let mut templates = Vec::new();
+        let mut values = String::new();
+        for chart in ["cni", "storage"] {
+            for (path, text) in &self.files {
+                let Ok(inside) = path.strip_prefix(addons.join(chart)) else {
+                    continue;
+                };
+                if inside.starts_with("templates") {
+                    templates.push((addons.join(inside), text.clone()));
+                } else if inside == Path::new("values.yaml") {
+                    values.push_str(text);
+                }
+            }
+        }
+        let overwrite = self.files[&addons.join("cni/overwrite.yaml")].clone();
+        self.files.retain(|path, _| !path.starts_with(&addons));
+        self.files.extend(templates);
+        let chart = "apiVersion: v2\nname: addons\nversion: v1\n".to_owned();
+        self.files.insert(addons.join("Chart.yaml"), chart);
+        self.files.insert(addons.join("values.yaml"), values);
+        let values = release.join("cluster-addon-values.yaml");
+        self.files.insert(values, overwrite);
+        self.remove(tag, "clusteraddon.yaml")
+    }
+
     /// Changes `stack.yaml`.
     #[must_use]
     pub fn edit_stack(self, change: impl FnOnce(&str) -> String) -> Self {

@@ -7,14 +7,16 @@ use crate::rehearsal::Rehearsal;
 use crate::variant::Variant;
 use crate::variants::rehearse;
 
-/// A test for each fault; with the words that name its cause, or none for an accident of the connection.
+/// A test for each fault, delivered as the stack says or by another; with the words that name its cause, or
+/// none for an accident of the connection.
 macro_rules! faults {
-    ($($test:ident $name:literal $(closes $words:expr)?;)*) => {
+    ($($test:ident $name:literal $(by $delivery:literal)? $(closes $words:expr)?;)*) => {
         const TESTED: &[&str] = &["policy-gap", $($name),*];
         $(
             #[test]
             fn $test() {
-                let run = Rehearsal::demo(&["--seed", "7", "--fault", $name]);
+                let given = ["--seed", "7", "--fault", $name, $("--delivery", $delivery)?];
+                let run = Rehearsal::demo(&given);
                 let closes: &[&[&str]] = &[$($words)?];
                 match closes {
                     [words] => run.is_closed_by(words),
@@ -33,6 +35,20 @@ faults! {
     embedded_addon_not_pruned "addon-not-pruned" closes
         &["addons-live", "ConfigMap kube-system/metrics-server-nanny: still there"];
     embedded_cni_deleted "cni-deleted" closes &["DaemonSet kube-system/kindnet", "missing"];
+    embedded_hook_stuck "hook-stuck" by "operator" closes
+        &["hook-blocks-though-addon-ready", "BeforeClusterUpgrade has been blocking for"];
+    embedded_operator_restart "operator-restart" by "operator" closes
+        &["hook-blocks-though-addon-ready", "is ready at docker-demo-1-35-v1"];
+    embedded_hook_kept "hook-kept" by "operator" closes
+        &["hook-kept", "keeps hook BeforeClusterUpgrade"];
+    embedded_hook_passed "hook-passed" by "operator" closes
+        &["hook-passed-without-addons", "is still of docker-demo-1-34-v1"];
+    embedded_operator_crash_loop "operator-crash-loop" by "operator" closes
+        &["operator-crash-loop", "Pod cso-system/", "nil pointer"];
+    embedded_release_not_downloaded "release-not-downloaded" by "operator" closes
+        &["release-not-downloaded", "404 Not Found"];
+    embedded_addon_drift "addon-drift" by "operator" closes
+        &["addon-deleted", "Deployment kube-system/metrics-server"];
     embedded_worker_never_ready "worker-never-ready" closes
         &["-md-0-", "NodeHealthy False", "cni plugin not initialized"];
     embedded_control_plane_join_fails "control-plane-join-fails" closes

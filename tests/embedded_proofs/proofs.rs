@@ -7,7 +7,7 @@ use jiff::civil::date;
 use kubesim::capi;
 use kubesim::kubelet::conformance::{Conformance, Course};
 use kubesim::kubelet::program::Crashing;
-use kubesim::registry::Deletion;
+use kubesim::registry::{Deletion, Write};
 use kubesim::resource::builtin::{
     CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES,
     SERVICES, STORAGE_CLASSES,
@@ -515,9 +515,16 @@ fn a_case_fails(world: &World, name: &str) {
 }
 
 fn provisioner(world: &World, name: &str) {
-    world.change(&STORAGE_CLASSES, "", "standard", |class| {
-        class["provisioner"] = json!(name);
-    });
+    // Whose volumes a class makes never changes: it is another class of the same name.
+    let api = world.cluster.api();
+    let class = api.get(&STORAGE_CLASSES, "", "standard").unwrap();
+    let gone = Deletion::default();
+    api.delete(&STORAGE_CLASSES, "", "standard", &gone).unwrap();
+    let mut class = (*class).clone();
+    class["provisioner"] = json!(name);
+    class["metadata"]["resourceVersion"].take();
+    api.create(&STORAGE_CLASSES, class, &Write::by("test"))
+        .unwrap();
 }
 
 /// Labels the workers of a managed cluster.

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod cluster;
 pub mod controller;
 pub mod controllers;
+pub mod cso;
 pub mod error;
 mod event;
 pub mod fault;

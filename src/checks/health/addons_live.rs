@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::checks::judgement::{Judgement, settle};
 use crate::checks::{Answer, Native, Parameters, Target};
 use crate::cluster::compare::compare;
-use crate::cluster::{Kind, Object, View};
+use crate::cluster::{Kind, Object};
 use crate::record::Blocker;
 
 const NAME: &str = "addons-live";
@@ -28,6 +28,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
     parameters: Parameters::NONE,
+    needs: &[],
     run: |target| Box::pin(run(target)),
 };
 
@@ -55,8 +56,11 @@ type Served = BTreeMap<String, Vec<(ApiResource, ApiCapabilities)>>;
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
     if target.addons.is_empty() && target.dropped.is_empty() {
-        let reason = "neither release renders addon objects".to_owned();
-        return Ok(Judgement::Skip(reason).into());
+        let reason = match target.management {
+            Some(_) => "neither release renders addon objects",
+            None => "no release is given whose addons could be compared",
+        };
+        return Ok(Judgement::Skip(reason.to_owned()).into());
     }
     let served = served(target).await?;
     let rendered = pairs(target, &served, target.addons).await?;
@@ -78,7 +82,7 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
         .iter()
         .map(|(kind, ns)| (kind.clone(), ns.as_str()))
         .collect();
-    let view = View::start("workload", target.workload, &watched);
+    let view = target.view(&watched);
     settle(target, NAME, SETTLE, &[&view], || {
         for pair in &mut dropped {
             let Live::Found(object) = &pair.live else {

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use kube::Client;
 
 use crate::checks::judgement::{Judgement, problem};
-use crate::checks::{Answer, Native, Parameters, Target};
+use crate::checks::{Answer, Native, Parameters, Target, needs};
 use crate::record::Blocker;
 
 const NAME: &str = "api-ready-endpoints";
@@ -17,6 +17,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(30),
     parameters: Parameters::NONE,
+    needs: &[needs::HEALTH],
     run: |target| Box::pin(run(target)),
 };
 

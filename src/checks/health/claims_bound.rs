@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Parameters, Target, sandbox};
-use crate::cluster::{Kind, Object, View};
+use crate::checks::{Answer, Native, Parameters, Target, needs, sandbox};
+use crate::cluster::{Kind, Object};
 use crate::record::Blocker;
 
 const NAME: &str = "claims-bound";
@@ -18,6 +18,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
     parameters: Parameters::NONE,
+    needs: &[needs::CLAIMS, needs::VOLUMES],
     run: |target| Box::pin(run(target)),
 };
 
@@ -27,7 +28,7 @@ const CLAIM: Kind = Kind::new("", "v1", "PersistentVolumeClaim", "persistentvolu
 const VOLUME: Kind = Kind::new("", "v1", "PersistentVolume", "persistentvolumes");
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
-    let view = View::start("workload", target.workload, &[(CLAIM, ""), (VOLUME, "")]);
+    let view = target.view(&[(CLAIM, ""), (VOLUME, "")]);
     settle(target, NAME, SETTLE, &[&view], || {
         judge(&view.list(&CLAIM), &view.list(&VOLUME))
     })

@@ -7,8 +7,8 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::checks::judgement::{Judgement, problem, settle};
-use crate::checks::{Answer, Native, Parameters, Target, images, pods};
-use crate::cluster::{Object, View, kinds};
+use crate::checks::{Answer, Native, Parameters, Target, images, needs, pods};
+use crate::cluster::{Object, kinds};
 use crate::record::Blocker;
 
 const NAME: &str = "control-plane-pods";
@@ -18,6 +18,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
     parameters: Parameters::NONE,
+    needs: &[needs::NODES, needs::PODS],
     run: |target| Box::pin(run(target)),
 };
 
@@ -32,7 +33,7 @@ const COMPONENTS: [&str; 3] = [API_SERVER, "kube-controller-manager", "kube-sche
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
     let watched = [(kinds::NODE, ""), (kinds::POD, "kube-system")];
-    let view = View::start("workload", target.workload, &watched);
+    let view = target.view(&watched);
     settle(target, NAME, SETTLE, &[&view], || {
         judge(
             target.kubernetes,

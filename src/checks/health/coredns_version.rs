@@ -7,8 +7,8 @@ use anyhow::Result;
 
 use super::workloads_rolled_out::unfinished;
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Parameters, Target, images};
-use crate::cluster::{Object, View, kinds};
+use crate::checks::{Answer, Native, Parameters, Target, images, needs};
+use crate::cluster::{Object, kinds};
 
 const NAME: &str = "coredns-version";
 
@@ -17,6 +17,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
     parameters: Parameters::NONE,
+    needs: &[needs::DEPLOYMENTS, needs::PODS],
     run: |target| Box::pin(run(target)),
 };
 
@@ -34,7 +35,7 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
         (kinds::DEPLOYMENT, "kube-system"),
         (kinds::POD, "kube-system"),
     ];
-    let view = View::start("workload", target.workload, &watched);
+    let view = target.view(&watched);
     settle(target, NAME, SETTLE, &[&view], || {
         let dns = view.get(&kinds::DEPLOYMENT, "kube-system", "coredns");
         judge(target.kubernetes, dns.as_deref(), &view.list(&kinds::POD))

@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Api, DynamicObject, ListParams, PostParams};
+use kube::api::{Api, PostParams};
 use serde_json::{Value, json};
 
-use crate::checks::judgement::{Judgement, problem, unread};
+use crate::checks::judgement::{Judgement, problem, read, unread, watched};
 use crate::checks::sandbox::{self, SERVICE_ACCOUNT, Sandbox};
-use crate::checks::{Answer, Native, Parameters, Target, pods};
-use crate::cluster::{Object, Progress, View, WaitError, kinds, wait};
+use crate::checks::{Answer, Native, Parameters, Target, needs, pods};
+use crate::cluster::{Object, Progress, WaitError, kinds};
 use crate::record::Blocker;
 
 const NAME: &str = "dns-resolves";
@@ -27,6 +27,12 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(120),
     parameters: Parameters::NONE,
+    needs: &[
+        needs::NODES,
+        needs::SANDBOX,
+        needs::CREATE_PODS,
+        needs::PODS,
+    ],
     run: |target| Box::pin(run(target)),
 };
 
@@ -36,14 +42,9 @@ const SETTLE: Duration = Duration::from_secs(90);
 const SERVICE: &str = "kubernetes.default.svc";
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
-    let api: Api<DynamicObject> = Api::all_with(target.workload.clone(), &kinds::NODE.resource());
-    let listed = api.list(&ListParams::default()).await;
-    let listed = listed.context("failed to list the nodes")?.items;
-    let nodes: Result<Vec<Object>, _> = listed
-        .iter()
-        .map(|node| serde_json::to_value(node).map(|json| Object::new("workload", json)))
-        .collect();
-    let (nodes, tolerant) = hosts(&nodes?);
+    let seen = target.view(&[(kinds::NODE, "")]);
+    read(target, "the nodes", &[&seen]).await?;
+    let (nodes, tolerant) = hosts(&seen.list(&kinds::NODE));
     if nodes.is_empty() {
         bail!("there is no node to ask from");
     }
@@ -56,8 +57,8 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
 
 /// The nodes to ask from: those that take any pod; where none does (a control plane alone), all,
 /// with pods that tolerate everything.
-fn hosts(nodes: &[Object]) -> (Vec<String>, bool) {
-    let takes_pods = |node: &&Object| {
+fn hosts(nodes: &[Arc<Object>]) -> (Vec<String>, bool) {
+    let takes_pods = |node: &&Arc<Object>| {
         let repels =
             |taint: &Value| matches!(pods::text(taint, "/effect"), "NoSchedule" | "NoExecute");
         let cordoned = node
@@ -65,8 +66,9 @@ fn hosts(nodes: &[Object]) -> (Vec<String>, bool) {
             .is_some_and(|value| value == true);
         !cordoned && !node.array("/spec/taints").iter().any(repels)
     };
-    let names =
-        |nodes: &mut dyn Iterator<Item = &Object>| nodes.map(|n| n.name().to_owned()).collect();
+    let names = |nodes: &mut dyn Iterator<Item = &Arc<Object>>| {
+        nodes.map(|n| n.name().to_owned()).collect()
+    };
     let open: Vec<String> = names(&mut nodes.iter().filter(takes_pods));
     if open.is_empty() {
         (names(&mut nodes.iter()), true)
@@ -87,8 +89,8 @@ async fn ask(
         let created = api.create(&PostParams::default(), &pod).await;
         created.with_context(|| format!("failed to create the check pod for node {node}"))?;
     }
-    let view = View::start("workload", target.workload, &[(kinds::POD, namespace)]);
-    let system = View::start("workload", target.workload, &[(kinds::POD, "kube-system")]);
+    let view = target.view(&[(kinds::POD, namespace)]);
+    let system = target.view(&[(kinds::POD, "kube-system")]);
     let probes = || -> Vec<Probe> {
         let pod = |index| view.get(&kinds::POD, namespace, &pod_name(index));
         let nodes = nodes.iter().enumerate();
@@ -99,19 +101,18 @@ async fn ask(
             })
             .collect()
     };
-    let waited = wait(
-        target.context,
+    let waited = watched(
+        target,
         "check dns-resolves",
         SETTLE,
         &[&view, &system],
-        None,
         || {
             let mut blockers = unread(&[&view, &system]);
             blockers.extend(probes().iter().filter_map(Probe::pending));
             Progress::unless(blockers)
         },
     )
-    .await;
+    .await?;
     match waited {
         // By then each pod has had its time; what it says now counts.
         Ok(()) | Err(WaitError::Deadline { .. }) if unread(&[&view, &system]).is_empty() => {}

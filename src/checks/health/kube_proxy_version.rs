@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Parameters, Target, images};
-use crate::cluster::{Object, View, kinds, rollout_blocker};
+use crate::checks::{Answer, Native, Parameters, Target, images, needs};
+use crate::cluster::{Object, kinds, rollout_blocker};
 
 const NAME: &str = "kube-proxy-version";
 
@@ -15,6 +15,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
     parameters: Parameters::NONE,
+    needs: &[needs::DAEMON_SETS],
     run: |target| Box::pin(run(target)),
 };
 
@@ -23,7 +24,7 @@ const SETTLE: Duration = Duration::from_secs(60);
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
     let watched = [(kinds::DAEMON_SET, "kube-system")];
-    let view = View::start("workload", target.workload, &watched);
+    let view = target.view(&watched);
     settle(target, NAME, SETTLE, &[&view], || {
         let proxy = view.get(&kinds::DAEMON_SET, "kube-system", "kube-proxy");
         judge(target.kubernetes, proxy.as_deref())

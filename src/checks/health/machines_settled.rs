@@ -12,7 +12,7 @@ use anyhow::Result;
 use crate::checks::judgement::{Judgement, problem, settle};
 use crate::checks::{Answer, Native, Parameters, Target};
 use crate::cluster::kinds::{CLUSTER_NAME, PENDING_HOOKS};
-use crate::cluster::{Object, View, kinds};
+use crate::cluster::{Object, kinds};
 use crate::record::Blocker;
 
 const NAME: &str = "machines-settled";
@@ -22,6 +22,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
     parameters: Parameters::NONE,
+    needs: &[],
     run: |target| Box::pin(run(target)),
 };
 
@@ -47,9 +48,8 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
         kinds::KUBEADM_CONTROL_PLANE,
         kinds::MACHINE_DEPLOYMENT,
         kinds::MACHINE,
-    ]
-    .map(|kind| (kind, management.namespace));
-    let view = View::start("management", management.client, &watched);
+    ];
+    let view = target.management_view(management, &watched);
     let (namespace, name) = (management.namespace, management.cluster);
     settle(target, NAME, SETTLE, &[&view], || {
         let mine = |kind| {

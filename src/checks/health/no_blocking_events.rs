@@ -11,8 +11,8 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Parameters, Target, pods, sandbox};
-use crate::cluster::{Kind, Object, View, kinds, rollout_blocker};
+use crate::checks::{Answer, Native, Parameters, Target, needs, pods, sandbox};
+use crate::cluster::{Kind, Object, kinds, rollout_blocker};
 
 const NAME: &str = "no-blocking-events";
 
@@ -21,6 +21,17 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(75),
     parameters: Parameters::NONE,
+    needs: &[
+        needs::EVENTS,
+        needs::PODS,
+        needs::NODES,
+        needs::DEPLOYMENTS,
+        needs::DAEMON_SETS,
+        needs::STATEFUL_SETS,
+        needs::REPLICA_SETS,
+        needs::JOBS,
+        needs::CLAIMS,
+    ],
     run: |target| Box::pin(run(target)),
 };
 
@@ -70,7 +81,7 @@ static JUDGED: [Kind; 8] = [
 async fn run(target: &Target<'_>) -> Result<Answer> {
     let mut watched: Vec<_> = JUDGED.iter().map(|kind| (kind.clone(), "")).collect();
     watched.push((EVENT, ""));
-    let view = View::start("workload", target.workload, &watched);
+    let view = target.view(&watched);
     settle(target, NAME, SETTLE, &[&view], || {
         let find = |kind: &str, namespace: &str, name: &str| {
             let kind = JUDGED.iter().find(|judged| judged.kind == kind)?;

@@ -17,8 +17,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Parameters, Target, pods};
-use crate::cluster::{Object, View, kinds};
+use crate::checks::{Answer, Native, Parameters, Target, needs, pods};
+use crate::cluster::{Object, kinds};
 use crate::record::Blocker;
 
 const NAME: &str = "no-restarting-pods";
@@ -28,6 +28,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(75),
     parameters: Parameters::NONE,
+    needs: &[needs::NODES, needs::PODS],
     run: |target| Box::pin(run(target)),
 };
 
@@ -48,7 +49,7 @@ const MIRROR: &str = "kubernetes.io/config.mirror";
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
     let watched = [(kinds::NODE, ""), (kinds::POD, "")];
-    let view = View::start("workload", target.workload, &watched);
+    let view = target.view(&watched);
     settle(target, NAME, SETTLE, &[&view], || {
         let (pods, nodes) = (view.list(&kinds::POD), view.list(&kinds::NODE));
         judge(&pods, &nodes, target.context.now())

@@ -8,8 +8,8 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Parameters, Target};
-use crate::cluster::{Object, View, kinds};
+use crate::checks::{Answer, Native, Parameters, Target, needs};
+use crate::cluster::{Object, kinds};
 use crate::record::Blocker;
 
 const NAME: &str = "node-labels-kept";
@@ -19,6 +19,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
     parameters: Parameters::NONE,
+    needs: &[needs::NODES],
     run: |target| Box::pin(run(target)),
 };
 
@@ -39,9 +40,8 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
         let why = "without the management cluster it is not known which node replaces which";
         return Ok(Judgement::Skip(why.to_owned()).into());
     };
-    let nodes = View::start("workload", target.workload, &[(kinds::NODE, "")]);
-    let machines = [(kinds::MACHINE, management.namespace)];
-    let machines = View::start("management", management.client, &machines);
+    let nodes = target.view(&[(kinds::NODE, "")]);
+    let machines = target.management_view(management, &[kinds::MACHINE]);
     let before = target.context.remembered(NAME);
     let before: Option<Labels> = before.map(serde_json::from_value).transpose()?;
     let mut seen = Labels::new();

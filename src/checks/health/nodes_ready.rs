@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checks::judgement::{Judgement, problem, settle};
-use crate::checks::{Answer, Native, Parameters, Target};
+use crate::checks::{Answer, Native, Parameters, Target, needs};
 use crate::cluster::kinds::CLUSTER_NAME;
-use crate::cluster::{Object, View, kinds};
+use crate::cluster::{Object, kinds};
 use crate::record::Blocker;
 
 const NAME: &str = "nodes-ready";
@@ -18,6 +18,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
     parameters: Parameters::NONE,
+    needs: &[needs::NODES],
     run: |target| Box::pin(run(target)),
 };
 
@@ -25,10 +26,9 @@ pub const CHECK: Native = Native {
 const SETTLE: Duration = Duration::from_secs(30);
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
-    let workload = View::start("workload", target.workload, &[(kinds::NODE, "")]);
+    let workload = target.view(&[(kinds::NODE, "")]);
     let management = target.management.as_ref().map(|management| {
-        let machines = [(kinds::MACHINE, management.namespace)];
-        let view = View::start("management", management.client, &machines);
+        let view = target.management_view(management, &[kinds::MACHINE]);
         (view, management.cluster)
     });
     let mut views = vec![&workload];

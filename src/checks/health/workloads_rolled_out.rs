@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Parameters, Target, pods};
-use crate::cluster::{Object, View, kinds, rollout_blocker};
+use crate::checks::{Answer, Native, Parameters, Target, needs, pods};
+use crate::cluster::{Object, kinds, rollout_blocker};
 use crate::record::Blocker;
 
 const NAME: &str = "workloads-rolled-out";
@@ -17,6 +17,12 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(90),
     parameters: Parameters::NONE,
+    needs: &[
+        needs::DEPLOYMENTS,
+        needs::DAEMON_SETS,
+        needs::STATEFUL_SETS,
+        needs::PODS,
+    ],
     run: |target| Box::pin(run(target)),
 };
 
@@ -27,7 +33,7 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
     let kinds = [kinds::DEPLOYMENT, kinds::DAEMON_SET, kinds::STATEFUL_SET];
     let mut watched: Vec<_> = kinds.iter().map(|kind| (kind.clone(), "")).collect();
     watched.push((kinds::POD, ""));
-    let view = View::start("workload", target.workload, &watched);
+    let view = target.view(&watched);
     settle(target, NAME, SETTLE, &[&view], || {
         let workloads: Vec<_> = kinds.iter().flat_map(|kind| view.list(kind)).collect();
         judge(&workloads, &view.list(&kinds::POD))

@@ -13,13 +13,14 @@ use kube::api::Api;
 use serde_json::Value;
 
 use crate::checks::judgement::{Judgement, problem};
-use crate::checks::{Answer, Native, Parameters, Target};
+use crate::checks::{Answer, Native, Parameters, Target, needs};
 
 /// The check.
 pub const CHECK: Native = Native {
     name: "scs-0215-certificate-validity",
     timeout: Duration::from_secs(30),
     parameters: Parameters::NONE,
+    needs: &[needs::CONFIG_MAPS],
     run: |target| Box::pin(run(target)),
 };
 

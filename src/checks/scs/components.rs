@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
-use kube::api::{Api, DynamicObject, ListParams};
+use anyhow::Result;
 use serde_json::Value;
 
-use crate::checks::judgement::Judgement;
+use crate::checks::judgement::{Judgement, judge_once};
 use crate::checks::{Answer, Target};
 use crate::cluster::{Object, kinds};
 use crate::record::Blocker;
@@ -82,22 +81,21 @@ impl Rule {
 /// # Errors
 /// When the pods cannot be listed.
 pub async fn judge_each(target: &Target<'_>, component: &str, rule: Rule) -> Result<Answer> {
-    let pods: Api<DynamicObject> = Api::namespaced_with(
-        target.workload.clone(),
-        "kube-system",
-        &kinds::POD.resource(),
-    );
-    let params = ListParams::default().labels(&format!("component={component}"));
-    let listed = pods.list(&params).await;
-    let listed = listed.with_context(|| format!("failed to list the pods of {component}"))?;
-    let mut components = Vec::new();
-    for pod in listed.items {
-        components.push(Component::of(Object::new(
-            "workload",
-            serde_json::to_value(pod)?,
-        )));
-    }
-    Ok(judge(component, &components, rule).into())
+    let view = target.view(&[(kinds::POD, "kube-system")]);
+    judge_once(
+        target,
+        &format!("the pods of {component}"),
+        &[&view],
+        || {
+            let pods = view.list(&kinds::POD);
+            let own = pods
+                .iter()
+                .filter(|pod| pod.label("component") == Some(component));
+            let components: Vec<_> = own.map(|pod| Component::of(Object::clone(pod))).collect();
+            judge(component, &components, rule)
+        },
+    )
+    .await
 }
 
 /// What is wrong with the replicas of a component; where none can be seen, nothing is judged.

@@ -7,22 +7,25 @@
 //! server*. Any other answer was given without TLS. This needs the right to get `pods/proxy`.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
-use kube::api::{Api, ListParams};
+use serde::de::DeserializeOwned;
 
-use crate::checks::judgement::{Judgement, problem};
-use crate::checks::{Answer, Native, Parameters, Target};
+use crate::checks::judgement::{Judgement, problem, read};
+use crate::checks::{Answer, Native, Parameters, Target, needs};
+use crate::cluster::{Object, kinds};
 
 /// The check.
 pub const CHECK: Native = Native {
     name: "scs-0217-endpoints-https",
     timeout: Duration::from_secs(120),
     parameters: Parameters::NONE,
+    needs: &[needs::ENDPOINT_SLICES, needs::PODS, needs::POD_PROXY],
     run: |target| Box::pin(run(target)),
 };
 
@@ -51,16 +54,14 @@ enum Found {
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
     let client = target.workload;
-    let slices: Api<EndpointSlice> = Api::all(client.clone());
-    let slices = slices.list(&ListParams::default()).await;
-    let slices = slices.context("failed to list the EndpointSlices")?;
-    let pods: Api<Pod> = Api::all(client.clone());
-    let pods = pods.list(&ListParams::default()).await;
-    let pods = pods.context("failed to list the pods")?;
+    let view = target.view(&[(kinds::ENDPOINT_SLICE, ""), (kinds::POD, "")]);
+    read(target, "endpoints and pods", &[&view]).await?;
+    let slices: Vec<EndpointSlice> = typed(&view.list(&kinds::ENDPOINT_SLICE))?;
+    let pods: Vec<Pod> = typed(&view.list(&kinds::POD))?;
     let mut asked = Vec::new();
     let mut unseen = Vec::new();
-    for endpoint in endpoints(&slices.items) {
-        let Some((namespace, pod)) = at(&pods.items, &endpoint.address) else {
+    for endpoint in endpoints(&slices) {
+        let Some((namespace, pod)) = at(&pods, &endpoint.address) else {
             unseen.push(endpoint);
             continue;
         };
@@ -69,6 +70,13 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
         asked.push((endpoint, found));
     }
     judge(&asked, &unseen).map(Into::into)
+}
+
+fn typed<T: DeserializeOwned>(objects: &[Arc<Object>]) -> Result<Vec<T>> {
+    let objects = objects
+        .iter()
+        .map(|one| serde_json::from_value(one.json.clone()));
+    Ok(objects.collect::<Result<_, _>>()?)
 }
 
 fn endpoints(slices: &[EndpointSlice]) -> BTreeSet<Endpoint> {
@@ -123,7 +131,8 @@ async fn ask(
                 .message
                 .contains("cannot get resource \"pods/proxy\"")
             {
-                bail!("failed to ask: {}", status.message);
+                return Err(kube::Error::Api(status))
+                    .with_context(|| format!("failed to get {path}"));
             }
             Ok(heard(&status.message))
         }

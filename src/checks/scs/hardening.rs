@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::components::{Component, Rule, judge_each};
-use crate::checks::{Native, Parameters};
+use crate::checks::{Native, Parameters, needs};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 const API_SERVER: &str = "kube-apiserver";
@@ -14,6 +14,7 @@ pub const NODE_RESTRICTION: Native = Native {
     name: "scs-0217-node-restriction",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::PODS],
     run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(node_restriction))),
 };
 
@@ -22,6 +23,7 @@ pub const AUTHORIZATION_METHODS: Native = Native {
     name: "scs-0217-authorization-methods",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::PODS],
     run: |target| Box::pin(judge_each(target, API_SERVER, MODES)),
 };
 
@@ -30,6 +32,7 @@ pub const AUTHENTICATION_METHODS: Native = Native {
     name: "scs-0217-authentication-methods",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::PODS],
     run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(authentication))),
 };
 
@@ -38,6 +41,7 @@ pub const ETCD_CLIENT_TLS: Native = Native {
     name: "scs-0217-etcd-client-tls",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::PODS],
     run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(etcd_client))),
 };
 
@@ -46,6 +50,7 @@ pub const ETCD_TLS: Native = Native {
     name: "scs-0217-etcd-tls",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::PODS],
     run: |target| Box::pin(judge_each(target, "etcd", Rule::of(etcd_server))),
 };
 
@@ -54,6 +59,7 @@ pub const ETCD_ISOLATION: Native = Native {
     name: "scs-0217-etcd-isolation",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::PODS],
     run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(etcd_apart))),
 };
 

@@ -6,24 +6,27 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use futures::future::try_join_all;
+use futures::{StreamExt, TryStreamExt, stream};
 use kube::Client;
-use kube::api::{Api, DynamicObject, ListParams};
 use serde_json::Value;
 
-use crate::checks::judgement::{Judgement, problem};
-use crate::checks::{Answer, Native, Parameters, Target};
+use crate::checks::judgement::{Judgement, problem, read};
+use crate::checks::shared::Configuration;
+use crate::checks::{Answer, Native, Parameters, Target, needs};
 use crate::cluster::kinds;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// How long one kubelet may take to answer.
 const ANSWER: Duration = Duration::from_secs(20);
+/// How many kubelets are asked at the same time.
+const SIDE_BY_SIDE: usize = 8;
 
 /// Nobody reads from a kubelet without saying who he is.
 pub const READ_ONLY_PORT: Native = Native {
     name: "scs-0217-kubelet-read-only-port",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::NODES, needs::KUBELETS],
     run: |target| Box::pin(judge_each(target, read_only_port)),
 };
 
@@ -32,6 +35,7 @@ pub const ANONYMOUS: Native = Native {
     name: "scs-0217-kubelet-anonymous-auth",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::NODES, needs::KUBELETS],
     run: |target| Box::pin(judge_each(target, anonymous)),
 };
 
@@ -40,6 +44,7 @@ pub const WEBHOOK: Native = Native {
     name: "scs-0217-kubelet-webhook-authorization",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::NODES, needs::KUBELETS],
     run: |target| Box::pin(judge_each(target, webhook)),
 };
 
@@ -48,23 +53,34 @@ pub const ROTATION: Native = Native {
     name: "scs-0215-kubelet-certificate-rotation",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::NODES, needs::KUBELETS],
     run: |target| Box::pin(judge_each(target, rotation)),
 };
 
-/// A kubelet's configuration by its node.
-type Configuration = (String, Value);
-
 async fn judge_each(target: &Target<'_>, wrong: fn(&Value) -> Option<String>) -> Result<Answer> {
-    let nodes: Api<DynamicObject> = Api::all_with(target.workload.clone(), &kinds::NODE.resource());
-    let nodes = nodes.list(&ListParams::default()).await;
-    let nodes = nodes.context("failed to list the nodes")?;
+    let told = target
+        .shared
+        .kubelets
+        .get_or_try_init(|| ask_all(target))
+        .await?;
+    Ok(judge(told, wrong).into())
+}
+
+/// Asks every kubelet, once for all checks.
+async fn ask_all(target: &Target<'_>) -> Result<Vec<Configuration>> {
+    let view = target.view(&[(kinds::NODE, "")]);
+    read(target, "the nodes", &[&view]).await?;
     let within = target.context.scaled(ANSWER);
-    let names = nodes
-        .items
-        .into_iter()
-        .filter_map(|node| node.metadata.name);
-    let asked = names.map(|node| ask(target.workload, node, within));
-    Ok(judge(&try_join_all(asked).await?, wrong).into())
+    let nodes = view.list(&kinds::NODE);
+    // Collected first: a closure in the stream would not be general enough for a boxed future.
+    let asked: Vec<_> = nodes
+        .iter()
+        .map(|node| ask(target.workload, node.name().to_owned(), within))
+        .collect();
+    stream::iter(asked)
+        .buffered(SIDE_BY_SIDE)
+        .try_collect()
+        .await
 }
 
 async fn ask(client: &Client, node: String, within: Duration) -> Result<Configuration> {
@@ -166,7 +182,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_kubelet_that_cannot_be_asked_is_not_judged() {
         let world = World::new(|_, path| {
             if path.contains("/proxy/") {

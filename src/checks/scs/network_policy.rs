@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::checks::judgement::{Judgement, problem};
 use crate::checks::sandbox::{self, Sandbox};
 use crate::checks::tool_pod::{Ended, ToolPod};
-use crate::checks::{Answer, Native, Parameters, Target};
+use crate::checks::{Answer, Native, Parameters, Target, needs};
 
 const NAME: &str = "scs-0219-network-policy";
 
@@ -23,6 +23,12 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(300),
     parameters: Parameters::NONE,
+    needs: &[
+        needs::SANDBOX,
+        needs::CREATE_PODS,
+        needs::PODS,
+        needs::CREATE_NETWORK_POLICIES,
+    ],
     run: |target| Box::pin(run(target)),
 };
 

@@ -7,13 +7,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use kube::api::{Api, DynamicObject, ListParams};
+use anyhow::Result;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::checks::judgement::{Judgement, problem};
-use crate::checks::{Answer, Native, Parameters, Target};
+use crate::checks::judgement::{Judgement, judge_once, problem};
+use crate::checks::{Answer, Native, Parameters, Target, needs};
 use crate::cluster::{Object, kinds};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -27,6 +26,7 @@ pub const LABELS: Native = Native {
     name: "scs-0214-node-labels",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::NODES],
     run: |target| Box::pin(run(target, labels)),
 };
 
@@ -35,6 +35,7 @@ pub const CONTROL_PLANE_NODES: Native = Native {
     name: "scs-0214-control-plane-nodes",
     timeout: TIMEOUT,
     parameters: Parameters::of::<ControlPlaneNodes>(),
+    needs: &[needs::NODES],
     run: |target| {
         Box::pin(async {
             let wanted: ControlPlaneNodes = target.parameters()?;
@@ -62,20 +63,16 @@ pub const CONTROL_PLANE_ZONES: Native = Native {
     name: "scs-0214-control-plane-zones",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::NODES],
     run: |target| Box::pin(run(target, zones)),
 };
 
 async fn run(target: &Target<'_>, judge: impl Fn(&[Arc<Object>]) -> Judgement) -> Result<Answer> {
-    let nodes: Api<DynamicObject> = Api::all_with(target.workload.clone(), &kinds::NODE.resource());
-    let listed = nodes.list(&ListParams::default()).await;
-    let listed = listed.context("failed to list the nodes")?;
-    let mut nodes = Vec::new();
-    for node in listed.items {
-        let mut json = serde_json::to_value(node)?;
-        json["kind"] = "Node".into();
-        nodes.push(Arc::new(Object::new("workload", json)));
-    }
-    Ok(judge(&nodes).into())
+    let view = target.view(&[(kinds::NODE, "")]);
+    judge_once(target, "the nodes", &[&view], || {
+        judge(&view.list(&kinds::NODE))
+    })
+    .await
 }
 
 fn labels(nodes: &[Arc<Object>]) -> Judgement {

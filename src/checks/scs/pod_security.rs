@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::checks::judgement::{Judgement, problem};
 use crate::checks::sandbox::Sandbox;
-use crate::checks::{Answer, Native, Parameters, Target};
+use crate::checks::{Answer, Native, Parameters, Target, needs};
 
 const NAME: &str = "scs-0217-pod-security";
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
@@ -21,6 +21,7 @@ pub const CHECK: Native = Native {
     name: NAME,
     timeout: Duration::from_secs(60),
     parameters: Parameters::NONE,
+    needs: &[needs::SANDBOX, needs::LABEL_SANDBOX, needs::CREATE_PODS],
     run: |target| Box::pin(run(target)),
 };
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::components::{Component, Rule, judge_each};
-use crate::checks::{Answer, Native, Parameters, Target};
+use crate::checks::{Answer, Native, Parameters, Target, needs};
 use crate::record::Outcome;
 
 /// The check.
@@ -17,6 +17,7 @@ pub const CHECK: Native = Native {
     name: "scs-0217-control-plane-ports",
     timeout: Duration::from_secs(30),
     parameters: Parameters::NONE,
+    needs: &[needs::PODS],
     run: |target| Box::pin(run(target)),
 };
 

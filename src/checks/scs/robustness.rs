@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::components::{Component, Rule, judge_each};
-use crate::checks::{Native, Parameters};
+use crate::checks::{Native, Parameters, needs};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -12,6 +12,7 @@ pub const REQUEST_LIMITS: Native = Native {
     name: "scs-0215-request-limits",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::PODS],
     run: |target| {
         Box::pin(judge_each(
             target,
@@ -26,6 +27,7 @@ pub const EVENT_RATE_LIMIT: Native = Native {
     name: "scs-0215-event-rate-limit",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::PODS],
     run: |target| {
         Box::pin(judge_each(
             target,
@@ -40,6 +42,7 @@ pub const ETCD_COMPACTION: Native = Native {
     name: "scs-0215-etcd-compaction",
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
+    needs: &[needs::PODS],
     run: |target| Box::pin(judge_each(target, "etcd", Rule::of(etcd_compaction))),
 };
 

@@ -5,17 +5,21 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, PostParams};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::checks::judgement::{Judgement, problem};
+use crate::checks::judgement::{Judgement, problem, read};
 use crate::checks::sandbox::{self, Sandbox};
 use crate::checks::tool_pod::ToolPod;
-use crate::checks::{Answer, Native, Parameters, Target};
+use crate::checks::{Answer, Native, Parameters, Target, needs};
+use crate::cluster::Kind;
 use crate::record::Blocker;
 
 const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 const BETA: &str = "storageclass.beta.kubernetes.io/is-default-class";
+const CLASS: Kind = Kind::new("storage.k8s.io", "v1", "StorageClass", "storageclasses");
+const VOLUME: Kind = Kind::new("", "v1", "PersistentVolume", "persistentvolumes");
 /// How long a volume may take to be made and mounted, image pull included.
 const MOUNT: Duration = Duration::from_secs(120);
 /// What agnhost's `mounttest` writes into a new file.
@@ -34,6 +38,7 @@ pub const DEFAULT_CLASS: Native = Native {
     name: "scs-0211-default-storage-class",
     timeout: Duration::from_secs(30),
     parameters: Parameters::NONE,
+    needs: &[needs::STORAGE_CLASSES],
     run: |target| Box::pin(async move { Ok(default_class(&classes(target).await?).into()) }),
 };
 
@@ -42,6 +47,15 @@ pub const VOLUME_KEEPS_DATA: Native = Native {
     name: "scs-0211-volume-keeps-data",
     timeout: Duration::from_secs(300),
     parameters: Parameters::NONE,
+    needs: &[
+        needs::STORAGE_CLASSES,
+        needs::SANDBOX,
+        needs::CREATE_CLAIMS,
+        needs::CREATE_PODS,
+        needs::PODS,
+        needs::DELETE_PODS,
+        needs::POD_LOGS,
+    ],
     run: |target| Box::pin(volume(target, "scs-0211-volume-keeps-data")),
 };
 
@@ -50,13 +64,23 @@ pub const FAILURE_SAFE: Native = Native {
     name: "scs-0211-failure-safe",
     timeout: Duration::from_secs(60),
     parameters: Parameters::NONE,
+    needs: &[needs::STORAGE_CLASSES, needs::VOLUMES],
     run: |target| Box::pin(failure_safe(target)),
 };
 
 async fn classes(target: &Target<'_>) -> Result<Vec<StorageClass>> {
-    let api: Api<StorageClass> = Api::all(target.workload.clone());
-    let listed = api.list(&ListParams::default()).await;
-    Ok(listed.context("failed to list the StorageClasses")?.items)
+    all(target, "the StorageClasses", &CLASS).await
+}
+
+/// Every object of a kind, as its type.
+async fn all<T: DeserializeOwned>(target: &Target<'_>, what: &str, kind: &Kind) -> Result<Vec<T>> {
+    let view = target.view(&[(kind.clone(), "")]);
+    read(target, what, &[&view]).await?;
+    let objects = view.list(kind);
+    let typed = objects.iter().map(|object| T::deserialize(&object.json));
+    typed
+        .collect::<Result<_, _>>()
+        .with_context(|| format!("failed to understand {what}"))
 }
 
 fn name(class: &StorageClass) -> &str {
@@ -176,11 +200,7 @@ async fn write_and_read(target: &Target<'_>, check: &str, namespace: &str) -> Re
 /// Volumes are judged by what they are where there are any, else by who makes them.
 async fn failure_safe(target: &Target<'_>) -> Result<Answer> {
     let classes = classes(target).await?;
-    let volumes: Api<PersistentVolume> = Api::all(target.workload.clone());
-    let volumes = volumes.list(&ListParams::default()).await;
-    let volumes = volumes
-        .context("failed to list the PersistentVolumes")?
-        .items;
+    let volumes: Vec<PersistentVolume> = all(target, "the PersistentVolumes", &VOLUME).await?;
     match the_default(&classes) {
         Ok(class) => Ok(tied(class, &volumes).into()),
         Err(_) => bail!("there is not one default StorageClass whose volumes could be judged"),

@@ -4,6 +4,7 @@ use futures::FutureExt;
 
 use super::*;
 use crate::cluster::fake::{CONFIG_MAP, Mode, Server};
+use crate::cluster::watch::{LIST, RELIST};
 
 /// Lets the view's watches do what they can do by now.
 async fn pass(seconds: u64) {
@@ -104,4 +105,28 @@ async fn a_list_that_says_nothing_new_wakes_nobody() {
     pass(5 * RELIST.as_secs()).await;
     assert!(server.lists() >= 5);
     assert!(changes.changed().now_or_never().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_list_and_not_watch_is_told_so_and_settles_nothing() {
+    let server = Server::new();
+    server.add("a");
+    server.turn(Mode::ForbidsWatches);
+    let view = server.view("workload");
+    let expected = Some("may not watch configmaps: you cannot watch".to_owned());
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(why(&view), expected);
+    }
+    assert_eq!(
+        view.refused(),
+        None,
+        "an API server that starts refuses for a moment"
+    );
+    pass(3).await;
+    assert_eq!(view.refused(), expected);
+    server.turn(Mode::Well);
+    pass(1).await;
+    assert_eq!((view.refused(), why(&view)), (None, None));
+    assert!(holds(&view, "a"));
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use kubesim::Fault;
+use kubesim::{Fault, cso};
 
 use crate::record::Phase;
 
@@ -21,8 +21,21 @@ pub enum Class {
 pub(super) enum Act {
     /// In the simulated cluster, which heeds it.
     Simulated(Fault),
-    /// Between stackgate's own delivery of addons and the API server.
+    /// With the addons: between stackgate's own delivery and the API server, or in the operator.
     Addons(AddonFault),
+    /// With the Cluster Stack Operator.
+    Operator(OperatorFault),
+}
+
+/// What goes wrong with the Cluster Stack Operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OperatorFault {
+    /// With its process.
+    Own(cso::Fault),
+    /// Its note of the upgrade's hook is there already.
+    Remembers,
+    /// An addon is deleted after the upgrade, which it does not notice.
+    Drift,
 }
 
 /// What goes wrong with the addons that are delivered to the workload cluster.
@@ -52,6 +65,14 @@ pub struct Known {
     pub(super) act: Act,
 }
 
+impl Known {
+    /// Whether it can only happen where the Cluster Stack Operator delivers.
+    #[must_use]
+    pub const fn needs_operator(&self) -> bool {
+        matches!(self.act, Act::Operator(_))
+    }
+}
+
 const fn simulated(fault: Fault, phase: Phase, class: Class) -> Known {
     Known {
         name: fault.name(),
@@ -72,10 +93,70 @@ const fn addons(name: &'static str, description: &'static str, fault: AddonFault
     }
 }
 
+const fn operator(
+    name: &'static str,
+    description: &'static str,
+    phase: Phase,
+    fault: OperatorFault,
+) -> Known {
+    Known {
+        name,
+        description,
+        phase,
+        class: Class::Fatal,
+        act: Act::Operator(fault),
+    }
+}
+
 use Class::{Fatal, Transport};
 
-/// Every fault. Those of a room of its own, such as the operator's, are added as a further list.
-static CATALOGUE: [&[Known]; 3] = [&ADDONS, &CLUSTERS, &CONNECTIONS];
+/// Every fault.
+static CATALOGUE: [&[Known]; 4] = [&ADDONS, &OPERATOR, &CLUSTERS, &CONNECTIONS];
+
+static OPERATOR: [Known; 7] = [
+    operator(
+        "hook-stuck",
+        "the operator restarts when the addons of the upgrade are done, and blocks it for ever",
+        Phase::Upgrade,
+        OperatorFault::Own(cso::Fault::RestartsWhenDone),
+    ),
+    operator(
+        "operator-restart",
+        "the operator restarts between two addons of the upgrade, and blocks it for ever",
+        Phase::Upgrade,
+        OperatorFault::Own(cso::Fault::RestartsMidway),
+    ),
+    operator(
+        "hook-kept",
+        "the operator does not clear the hook when its addons are done",
+        Phase::Upgrade,
+        OperatorFault::Own(cso::Fault::KeepsHook),
+    ),
+    operator(
+        "hook-passed",
+        "the operator takes the upgrade for one that it has seen, and lets it go without its addons",
+        Phase::Upgrade,
+        OperatorFault::Remembers,
+    ),
+    operator(
+        "operator-crash-loop",
+        "the operator panics whenever it reads the release before",
+        Phase::Upgrade,
+        OperatorFault::Own(cso::Fault::Panics),
+    ),
+    operator(
+        "release-not-downloaded",
+        "the operator fails to download a release once, and never tries again",
+        Phase::Release,
+        OperatorFault::Own(cso::Fault::DownloadFails),
+    ),
+    operator(
+        "addon-drift",
+        "a Deployment of the addons is deleted after the upgrade, and the operator does not notice",
+        Phase::CheckAfter,
+        OperatorFault::Drift,
+    ),
+];
 
 static ADDONS: [Known; 4] = [
     addons(

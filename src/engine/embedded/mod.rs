@@ -2,6 +2,7 @@
 //! same seed. A run on them is a rehearsal, not a gate on real clusters.
 
 pub mod faults;
+mod operator;
 mod patches;
 mod scenarios;
 mod wire;
@@ -16,13 +17,15 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PostParams;
 use kube::config::Kubeconfig;
 use kube::{Api, Client};
-use kubesim::{Options, Simulation, capi, controllers};
+use kubesim::cso::{self, Operator};
+use kubesim::{Cluster, Options, Simulation, capi, controllers};
 use serde_json::json;
 
 use super::{Engine, EngineError, Kept, Management, Problem};
 use crate::cluster::{Context, Object};
 use crate::record::{Blocker, Finding, Phase, RunId};
-use faults::{Act, Injected};
+use crate::stack::Release;
+use faults::{Act, AddonFault, Injected, OperatorFault};
 use wire::Addons;
 
 /// The management cluster's name in the simulation.
@@ -45,6 +48,8 @@ pub struct EmbeddedOptions {
 pub struct EmbeddedEngine {
     options: EmbeddedOptions,
     addons: Addons,
+    /// The Cluster Stack Operator and the names of the classes of its releases, where it delivers.
+    operator: Option<(Operator, Vec<String>)>,
     /// The clusters, once there are any.
     simulation: Mutex<Option<Simulation>>,
     entered: Mutex<Vec<Phase>>,
@@ -57,9 +62,19 @@ impl EmbeddedEngine {
         Self {
             options,
             addons: Addons::default(),
+            operator: None,
             simulation: Mutex::default(),
             entered: Mutex::default(),
         }
+    }
+
+    /// The same with a Cluster Stack Operator on the management cluster, whose registry has these
+    /// releases.
+    #[must_use]
+    pub fn with_operator(mut self, releases: &[Release]) -> Self {
+        let classes = releases.iter().map(|release| release.class_name.clone());
+        self.operator = Some((operator::operator(releases), classes.collect()));
+        self
     }
 
     fn simulation(&self) -> Option<Simulation> {
@@ -81,14 +96,21 @@ impl EmbeddedEngine {
             seed: self.options.seed,
             epoch: context.now(),
         });
-        let providers = capi::Options {
+        let mut providers = capi::Options {
             templates: Some(Arc::new(patches::Patches)),
             ..capi::Options::default()
         };
         let mut all = controllers::all();
+        if let Some((operator, _)) = &self.operator {
+            providers.extensions.push(Arc::new(operator.clone()));
+            all.extend(cso::controllers(operator));
+        }
         all.extend(capi::controllers(&providers));
         let cluster = simulation.add_cluster(MANAGEMENT, all);
         capi::install(&cluster, &providers);
+        if let Some((operator, _)) = &self.operator {
+            cso::install(&cluster, operator).context("failed to install the operator")?;
+        }
         *lock(&self.simulation) = Some(simulation.clone());
         for phase in lock(&self.entered).iter() {
             self.inject(&simulation, *phase);
@@ -116,15 +138,25 @@ impl EmbeddedEngine {
         let name = self.workload();
         let workload = simulation.cluster(&name);
         for injected in &self.options.faults {
-            let Act::Simulated(fault) = injected.fault.act else {
-                continue;
+            let here = injected.phase == phase;
+            let fault = match injected.fault.act {
+                Act::Simulated(fault) => fault,
+                Act::Addons(fault) if here => {
+                    self.hit_operator(addon_fault(fault));
+                    continue;
+                }
+                Act::Operator(fault) if here => {
+                    self.operate(fault, workload.as_ref());
+                    continue;
+                }
+                Act::Addons(_) | Act::Operator(_) => continue,
             };
             if phase == Phase::CheckBefore
                 && let Some(cluster) = &workload
             {
                 scenarios::prepare(fault, cluster);
             }
-            if injected.phase != phase {
+            if !here {
                 continue;
             }
             if let Some(cluster) = &workload {
@@ -133,6 +165,32 @@ impl EmbeddedEngine {
             match scope(injected) {
                 Scope::Everywhere => simulation.faults().inject(fault),
                 Scope::Workload => simulation.faults().inject_on(fault, &name),
+            }
+        }
+    }
+
+    fn hit_operator(&self, fault: cso::Fault) {
+        if let Some((operator, _)) = &self.operator {
+            operator.inject(fault);
+        }
+    }
+
+    /// What goes wrong with the operator, or with what it would have to look after.
+    fn operate(&self, fault: OperatorFault, workload: Option<&Cluster>) {
+        match fault {
+            OperatorFault::Own(fault) => self.hit_operator(fault),
+            OperatorFault::Remembers => {
+                if let Some((operator, classes)) = &self.operator {
+                    for class in classes {
+                        let cluster = &self.options.workload_cluster;
+                        operator.note_hook(&self.namespace(), cluster, class);
+                    }
+                }
+            }
+            OperatorFault::Drift => {
+                if let Some(cluster) = workload {
+                    scenarios::drift(cluster);
+                }
             }
         }
     }
@@ -150,6 +208,16 @@ impl EmbeddedEngine {
         let simulation = self.simulation().context("there are no clusters yet")?;
         let cluster = move || capi::workload(&simulation, &server);
         Ok(wire::client(cluster, &self.addons))
+    }
+}
+
+/// What goes wrong with addons, when it is the operator that delivers them.
+fn addon_fault(fault: AddonFault) -> cso::Fault {
+    match fault {
+        AddonFault::LeftBehind => cso::Fault::SkipsSynced,
+        AddonFault::StageSkipped => cso::Fault::TemplatesFail,
+        AddonFault::NotPruned => cso::Fault::PrunesNothing,
+        AddonFault::NetworkDeleted => cso::Fault::PrunesFirstStage,
     }
 }
 
@@ -207,7 +275,7 @@ impl Engine for EmbeddedEngine {
         let addons: BTreeSet<_> = here
             .filter_map(|injected| match injected.fault.act {
                 Act::Addons(fault) => Some(fault),
-                Act::Simulated(_) => None,
+                Act::Simulated(_) | Act::Operator(_) => None,
             })
             .collect();
         self.addons.set(addons);

@@ -1,7 +1,7 @@
 //! What some faults need to show: a workload that is harmed by them.
 
-use kubesim::registry::Write;
-use kubesim::resource::builtin::NODES;
+use kubesim::registry::{Deletion, Write};
+use kubesim::resource::builtin::{DEPLOYMENTS, NODES};
 use kubesim::{Cluster, Fault, GroupResource};
 use serde_json::{Value, json};
 
@@ -59,6 +59,21 @@ pub(super) fn begin(fault: Fault, cluster: &Cluster) {
             "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": name}}},
         });
         create(cluster, "policy", "poddisruptionbudgets", budget);
+    }
+}
+
+/// Deletes the first Deployment that the Cluster Stack Operator has applied, behind its back.
+pub(super) fn drift(cluster: &Cluster) {
+    let owned = [("clusterstack.x-k8s.io/instance", "owned")];
+    let api = cluster.api();
+    let first = api.labelled(&DEPLOYMENTS, Some("kube-system"), &owned);
+    for name in first
+        .iter()
+        .take(1)
+        .filter_map(|one| one["metadata"]["name"].as_str())
+    {
+        // As in `create`.
+        let _ = api.delete(&DEPLOYMENTS, "kube-system", name, &Deletion::default());
     }
 }
 

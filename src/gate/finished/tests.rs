@@ -123,6 +123,8 @@ fn goal() -> Goal {
             "kube-system",
             "addon",
         )],
+        from: None,
+        operator: false,
     }
 }
 
@@ -302,4 +304,26 @@ fn a_stack_with_its_own_proxy_and_dns_can_arrive() {
         !["kube-proxy", "coredns"].contains(&object["metadata"]["name"].as_str().unwrap())
     });
     assert_eq!(told(&world), Vec::<String>::new());
+}
+
+#[test]
+fn where_the_operator_delivers_its_claim_has_to_be_there_too() {
+    let mut world = arrived();
+    let mut goal = goal();
+    goal.operator = true;
+    let told = |world: &World, goal: &Goal| -> Vec<String> {
+        let management = View::holding("management", &world.management);
+        let workload = View::holding("workload", &world.workload);
+        let blockers = blockers(goal, &management, &workload);
+        blockers.iter().map(ToString::to_string).collect()
+    };
+    let missing = ["ClusterAddon run/cluster-addon-demo: missing"];
+    assert_eq!(told(&world, &goal), missing);
+    let addon = json!({
+        "kind": "ClusterAddon", "metadata": {"name": "cluster-addon-demo", "namespace": "run"},
+        "spec": {"clusterStack": "class-b"},
+        "status": {"ready": true, "conditions": [{"type": "HelmChartApplied", "status": "True"}]},
+    });
+    world.management.push((kinds::CLUSTER_ADDON, addon));
+    assert!(told(&world, &goal).is_empty());
 }

@@ -159,6 +159,13 @@ fn check_text(check: &CheckResult) -> String {
 
 /// The case of a phase as a whole.
 pub fn of_phase(overview: &Overview, view: &PhaseView) -> Case {
+    Case {
+        name: overview.label(view.phase).to_owned(),
+        ..ended(overview, view)
+    }
+}
+
+fn ended(overview: &Overview, view: &PhaseView) -> Case {
     if view.phase == Phase::Verdict {
         return of_verdict(overview, view);
     }

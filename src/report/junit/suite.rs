@@ -14,7 +14,7 @@ pub fn class_name(overview: &Overview, phase: Phase) -> String {
         .start
         .as_ref()
         .map_or("stackgate", |start| &start.stack);
-    format!("{stack}.{}", phase.name().replace(' ', "-"))
+    format!("{stack}.{}", overview.label(phase).replace(' ', "-"))
 }
 
 /// Opens the suite, with its numbers: those of its checks and of the phase's own case.
@@ -37,7 +37,7 @@ pub fn open(
     xml.open(
         "testsuite",
         &[
-            ("name", view.phase.name()),
+            ("name", overview.label(view.phase)),
             ("package", package),
             ("id", &(view.phase as usize).to_string()),
             // The name of the machine says nothing about the stack, and is nobody else's business.
@@ -72,10 +72,14 @@ pub fn shared_properties(overview: &Overview) -> Vec<(String, String)> {
         add("run", &start.run);
         add("started", &start.at);
         add("stack", &start.stack);
-        add("release.before", &start.from.tag);
-        add("release.after", &start.to.tag);
-        add("kubernetes.before", &start.from.kubernetes);
-        add("kubernetes.after", &start.to.kubernetes);
+        if overview.only_checks() {
+            add("kubernetes", &start.to.kubernetes);
+        } else {
+            add("release.before", &start.from.tag);
+            add("release.after", &start.to.tag);
+            add("kubernetes.before", &start.from.kubernetes);
+            add("kubernetes.after", &start.to.kubernetes);
+        }
         add("engine", &start.engine);
         add("delivery", &start.delivery);
         if let Some(rehearsal) = &start.rehearsal {
@@ -84,7 +88,11 @@ pub fn shared_properties(overview: &Overview) -> Vec<(String, String)> {
             add("reproduce", &rehearsal.reproduce);
         }
     }
-    if let Some((_, _, counts)) = &overview.verdict {
+    if let Some((_, _, counts)) = overview
+        .verdict
+        .as_ref()
+        .filter(|_| !overview.only_checks())
+    {
         add("comparison.kept", &counts.kept);
         add("comparison.fixed", &counts.fixed);
         add("comparison.flaky", &counts.flaky);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::screen::{Screen, Tone};
-use crate::record::{Change, Counts, Outcome, Verdict};
+use crate::record::{Change, Counts, NO_DELIVERY, Outcome, Verdict};
 use crate::report::STREAM;
 use crate::report::summary::{CheckSummary, Summary};
 use crate::report::text::one_line;
@@ -16,7 +16,11 @@ use crate::report::text::one_line;
 /// When its stream cannot be read.
 pub fn closing(folder: &Path, reports: &[PathBuf], screen: Screen) -> Result<String> {
     let summary = Summary::read(&folder.join(STREAM))?;
-    let mut text = table(&summary.checks, screen);
+    let mut text = if summary.delivery == NO_DELIVERY {
+        answers(&summary.checks, screen)
+    } else {
+        table(&summary.checks, screen)
+    };
     if !text.is_empty() {
         text.insert(0, '\n');
     }
@@ -70,6 +74,43 @@ fn table(checks: &[CheckSummary], screen: Screen) -> String {
     text
 }
 
+/// What did not pass of the checks alone, failures last.
+fn answers(checks: &[CheckSummary], screen: Screen) -> String {
+    let mut rows: Vec<_> = checks
+        .iter()
+        .filter_map(|check| Some((check, check.before.as_ref()?)))
+        .filter(|(_, answer)| answer.outcome != Outcome::Pass)
+        .collect();
+    let weight = |outcome| match outcome {
+        Outcome::Pass | Outcome::Skip => 0,
+        Outcome::Flaky => 1,
+        Outcome::Abort => 2,
+        Outcome::Fail => 3,
+    };
+    // Those that ended alike in the order of their ids, since they end in another one each time.
+    rows.sort_by_key(|(check, answer)| (weight(answer.outcome), &check.id));
+    let ids: Vec<String> = rows.iter().map(|(check, _)| one_line(&check.id)).collect();
+    let widths = ids.iter().map(|id| console::measure_text_width(id));
+    let width = widths.max().unwrap_or(0);
+    let mut text = String::new();
+    for ((check, answer), id) in rows.iter().zip(&ids) {
+        let (tone, why) = match (answer.outcome, &check.accepted) {
+            (Outcome::Fail, Some(reason)) => (Tone::Faint, format!("accepted: {reason}")),
+            (Outcome::Fail, None) => (Tone::Bad, answer.message.clone()),
+            (Outcome::Skip, _) => (Tone::Faint, answer.message.clone()),
+            _ => (Tone::Attention, answer.message.clone()),
+        };
+        let outcome = screen.paint(tone, &format!("{:<5}", answer.outcome));
+        let severity = check.severity;
+        let id = console::pad_str(id, width, console::Alignment::Left, None);
+        text.push_str(&format!(
+            "  {id}   {outcome}   {severity:<6}   {}\n",
+            one_line(&why)
+        ));
+    }
+    text
+}
+
 const fn weight(change: Change) -> u8 {
     match change {
         Change::Kept | Change::Fixed => 0,
@@ -85,8 +126,11 @@ fn shown(outcome: Option<Outcome>) -> String {
 }
 
 fn verdict(summary: &Summary, screen: Screen) -> String {
+    let only_checks = summary.delivery == NO_DELIVERY;
     let (tone, word) = match summary.verdict {
+        Some(Verdict::Open) if only_checks => (Tone::Good, "check passed"),
         Some(Verdict::Open) => (Tone::Good, "gate open"),
+        Some(Verdict::Closed) if only_checks => (Tone::Bad, "check failed"),
         Some(Verdict::Closed) => (Tone::Bad, "gate closed"),
         Some(Verdict::None | Verdict::NothingRan) | None => (Tone::Attention, "no verdict"),
         Some(Verdict::Interrupted) => (Tone::Attention, "interrupted"),

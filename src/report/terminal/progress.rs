@@ -1,8 +1,10 @@
 //! From events to lines: which lines stay, and what the present moment looks like. Draws nothing.
 
 use super::screen::{Screen, Tone};
-use crate::record::{Blocker, CheckResult, Event, Phase, PhaseOutcome, ReleaseRef, What};
-use crate::report::overview::Standing;
+use crate::record::{
+    Blocker, CheckResult, Event, NO_DELIVERY, Phase, PhaseOutcome, ReleaseRef, What,
+};
+use crate::report::overview::{Standing, label};
 use crate::report::text::{clock, cut, one_line};
 
 /// Where the run is.
@@ -10,6 +12,8 @@ pub struct Progress {
     screen: Screen,
     phases: Vec<Running>,
     waits: Vec<Wait>,
+    /// Whether the run only checks.
+    only_checks: bool,
 }
 
 struct Running {
@@ -33,6 +37,7 @@ impl Progress {
             screen,
             phases: Vec::new(),
             waits: Vec::new(),
+            only_checks: false,
         }
     }
 
@@ -46,12 +51,21 @@ impl Progress {
                 from,
                 to,
                 engine,
+                delivery,
                 rehearsal,
                 ..
             } => {
-                let (from, to) = (short(stack, from), short(stack, to));
-                let stack = one_line(stack);
-                let mut line = format!("{stack}  {from} → {to}   engine {engine}   run {run}");
+                self.only_checks = delivery == NO_DELIVERY;
+                let name = one_line(stack);
+                let mut line = if self.only_checks {
+                    format!(
+                        "{name}  Kubernetes {}   run {run}",
+                        one_line(&to.kubernetes)
+                    )
+                } else {
+                    let (from, to) = (short(stack, from), short(stack, to));
+                    format!("{name}  {from} → {to}   engine {engine}   run {run}")
+                };
                 if let Some(rehearsal) = rehearsal {
                     let what = one_line(&rehearsal.sentence());
                     line.push_str(&format!("   seed {}   {what}", rehearsal.seed));
@@ -125,6 +139,7 @@ impl Progress {
             since_ms,
             deadline_s,
         } = self.phases.last()?;
+        let phase = label(*phase, self.only_checks);
         let elapsed = clock(now_ms.saturating_sub(*since_ms) / 1000);
         let mut line = match deadline_s {
             0 => format!("{phase:<13} {elapsed:>9}"),
@@ -169,6 +184,7 @@ impl Progress {
 
     /// On a terminal the moving line shows what runs.
     fn started(&self, phase: Phase, deadline_s: u64) -> Vec<String> {
+        let phase = label(phase, self.only_checks);
         match (self.screen.is_terminal, deadline_s) {
             (true, _) => vec![],
             (false, 0) => vec![format!("  … {phase}")],
@@ -196,6 +212,7 @@ impl Progress {
             PhaseOutcome::Skipped { .. } => String::new(),
             _ => format!("{seconds:.1} s"),
         };
+        let phase = label(phase, self.only_checks);
         let message = one_line(message);
         let colon = if word.is_empty() || message.is_empty() {
             ""

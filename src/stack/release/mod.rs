@@ -36,6 +36,8 @@ pub struct Release {
 /// The addons of a release: which charts at which hook, in order.
 #[derive(Debug, Clone)]
 pub struct Addons {
+    /// Whether there is a `clusteraddon.yaml`, and so a chart for each stage.
+    staged: bool,
     hooks: BTreeMap<Hook, Vec<Stage>>,
     charts: BTreeMap<String, AddonChart>,
 }
@@ -60,6 +62,11 @@ impl Addons {
     /// The stages of a hook in their order; none where the release names no stages for it.
     pub fn stages(&self, hook: Hook) -> &[Stage] {
         self.hooks.get(&hook).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether there is a chart for each stage; else one chart is all.
+    pub const fn is_staged(&self) -> bool {
+        self.staged
     }
 
     /// All charts of the addon archive by directory name.

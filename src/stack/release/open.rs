@@ -144,7 +144,11 @@ fn read_staged(folder: &Path, file: &Path, problems: &mut Problems) -> Option<Ad
         config.and_then(|source| addon_config::read(&source, &names)),
         problems,
     )?;
-    Some(Addons { hooks, charts })
+    Some(Addons {
+        staged: true,
+        hooks,
+        charts,
+    })
 }
 
 /// One chart for all addons: the same single stage at both hooks.
@@ -170,6 +174,7 @@ fn read_single(folder: &Path, file: &Path, problems: &mut Problems) -> Option<Ad
         Hook::BeforeClusterUpgrade,
     ];
     Some(Addons {
+        staged: false,
         hooks: hooks
             .into_iter()
             .map(|hook| (hook, vec![stage.clone()]))

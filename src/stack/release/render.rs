@@ -60,11 +60,25 @@ impl Release {
         stage: &Stage,
         context: &Value,
     ) -> Result<Vec<Rendered>, ReleaseError> {
-        let what = format!("addon `{}`", stage.name);
-        let Some(addon) = self.addons.charts.get(&stage.name) else {
+        self.render_chart(&stage.name, Some(&stage.name), context)
+    }
+
+    /// The objects of an addon's chart with the values that the template of the chart `values_of`
+    /// gives, or with the chart's own alone. It is its own template but for the Cluster Stack Operator's
+    /// lists of what to prune.
+    pub fn render_chart(
+        &self,
+        chart: &str,
+        values_of: Option<&str>,
+        context: &Value,
+    ) -> Result<Vec<Rendered>, ReleaseError> {
+        let what = format!("addon `{chart}`");
+        let Some(addon) = self.addons.charts.get(chart) else {
             return Err(self.invalid(Problem::new(&self.folder, format!("there is no {what}"))));
         };
-        let values = match &addon.overwrite {
+        let template =
+            values_of.and_then(|other| self.addons.charts.get(other)?.overwrite.as_ref());
+        let values = match template {
             Some(overwrite) => self.values(overwrite, context)?,
             None => Map::new(),
         };

@@ -77,11 +77,6 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "delivery: direct",
-        "delivery: operator",
-        "delivery `operator` is not available in this version",
-    ),
-    (
-        "delivery: direct",
         "delivery: ftp",
         "unknown variant `ftp`, expected",
     ),

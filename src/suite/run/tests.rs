@@ -4,7 +4,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use super::*;
-use crate::checks::world::{self, World};
+use crate::checks::world::World;
 use crate::stack::Accepted;
 use crate::suite::{Lifetime, Weight};
 
@@ -16,6 +16,7 @@ const fn native(
         name,
         timeout: Duration::from_secs(60),
         parameters: checks::Parameters::NONE,
+        needs: &[],
         run,
     }
 }
@@ -44,6 +45,12 @@ const NATIVES: &[Native] = &[
     }),
     native("panics-at-once", |_| panic!("at once")),
     native("hangs", |_| Box::pin(pending())),
+    native("leaves", |target| {
+        Box::pin(async {
+            let _left = sandbox::Sandbox::create(target, "leaves").await?;
+            pending().await
+        })
+    }),
 ];
 
 fn suite(checks: &[&str]) -> Suite {
@@ -84,17 +91,16 @@ fn accept(check: &str) -> Accepted {
 struct Ran {
     results: Vec<CheckResult>,
     events: Vec<What>,
-    swept: bool,
+    /// What was removed.
+    swept: Vec<String>,
 }
 
 async fn ran(checks: &[&str], accepted: &[Accepted], interrupted: bool) -> Ran {
-    // No check namespace was left behind, and nothing else is asked for.
-    let world = World::new(|method, path| {
-        assert!(
-            method == "GET" && path.starts_with("/api/v1/namespaces?"),
-            "{path}"
-        );
-        world::list("NamespaceList", serde_json::json!([]))
+    // Nothing but check namespaces is asked for.
+    let world = World::new(|_, path| {
+        let own = path.starts_with("/api/v1/namespaces") || path.contains("accessreview");
+        assert!(own, "{path}");
+        (200, serde_json::json!({"metadata": {"name": "n"}}))
     });
     if interrupted {
         world.context.interrupt.raise();
@@ -116,7 +122,8 @@ async fn ran(checks: &[&str], accepted: &[Accepted], interrupted: bool) -> Ran {
     };
     let results = runner.run(&[suite(checks)]).await;
     let events = world.events();
-    let swept = !world.requests().is_empty();
+    let mut swept = world.requests();
+    swept.retain(|request| request.starts_with("DELETE"));
     Ran {
         results,
         events,
@@ -152,7 +159,7 @@ async fn results_come_in_the_suites_order_and_are_told_as_they_end() {
     );
     assert_eq!(fails.evidence, ["line"]);
     assert_eq!(fails.phase, Phase::CheckBefore);
-    assert!(!ran.swept);
+    assert!(ran.swept.is_empty());
     assert!((ran.results[0].seconds - 5.0).abs() < 0.1);
 }
 
@@ -193,7 +200,15 @@ async fn what_cannot_be_judged_is_aborted_with_its_reason() {
             .all(|result| result.outcome == Outcome::Abort)
     );
     assert_eq!(ran.results[5].outcome, Outcome::Fail);
-    assert!(ran.swept, "what was cut off may have left something");
+    assert!(ran.swept.is_empty(), "nothing was created");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_check_that_is_cut_off_left_is_removed() {
+    let ran = ran(&["leaves", "fails"], &[], false).await;
+    assert_eq!(ran.results[0].outcome, Outcome::Abort);
+    assert_eq!(ran.swept.len(), 1, "{:?}", ran.swept);
+    assert!(ran.swept[0].starts_with("DELETE /api/v1/namespaces/stackgate-check-"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,6 +289,7 @@ async fn asked(adjust: impl Fn(&mut Check), phase: Phase) -> CheckResult {
             node_image: "Debian GNU/Linux 13 (trixie)".to_owned(),
         },
         kubeconfig: None,
+        read_only: false,
     };
     let runner = Runner {
         target: &world.target(),
@@ -406,4 +422,66 @@ async fn each_result_tells_on_what_kind_of_cluster() {
         result.surroundings.to_string(),
         "provider docker, CNI kindest/kindnetd:v1, node image Debian GNU/Linux 13 (trixie)"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_create_something_is_skipped_where_nothing_may_be() {
+    const NATIVES: &[Native] = &[
+        Native {
+            needs: &[checks::needs::SANDBOX],
+            ..native("creates", |_| Box::pin(async { Ok(answer(Outcome::Pass)) }))
+        },
+        Native {
+            needs: &[checks::needs::PODS],
+            ..native("reads", |_| Box::pin(async { Ok(answer(Outcome::Pass)) }))
+        },
+    ];
+    let world = World::new(|_, path| panic!("{path} is not asked for"));
+    let mut suite = suite(&["creates", "reads", "program"]);
+    suite.checks[2].native = None;
+    suite.checks[2].exec = Some(serde_saphyr::from_str("command: x.sh").unwrap());
+    let place = Place {
+        read_only: true,
+        ..Place::default()
+    };
+    let runner = Runner {
+        target: &world.target(),
+        natives: NATIVES,
+        round: Round {
+            suites: &[],
+            accepted: Acceptance::default(),
+            phase: Phase::CheckBefore,
+            place: &place,
+            memory: &Memory::default(),
+        },
+        today: jiff::civil::date(2026, 5, 1),
+    };
+    let results = runner.run(&[suite]).await;
+    let told: Vec<_> = results
+        .iter()
+        .map(|result| (result.outcome, result.excluded, result.message.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Outcome::Skip, true, "creates a namespace; --read-only"),
+            (Outcome::Pass, false, "said so"),
+            (
+                Outcome::Skip,
+                true,
+                "is a program that may create something; --read-only"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn an_error_of_the_api_is_told_once_and_in_its_own_words() {
+    let status =
+        serde_json::json!({"code": 403, "reason": "Forbidden", "message": "no, you may not"});
+    let error = kube::Error::Api(serde_json::from_value(status).unwrap());
+    let error = anyhow::Error::from(error).context("failed to create it");
+    assert_eq!(told(&error), "failed to create it: no, you may not");
+    let error = anyhow!("no such file").context("failed to open x: no such file");
+    assert_eq!(told(&error), "failed to open x: no such file");
 }

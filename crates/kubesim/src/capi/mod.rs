@@ -28,6 +28,7 @@ use std::sync::Arc;
 use crate::cluster::Cluster;
 use crate::controller::Controller;
 
+pub(crate) use access::{hold, referred, release, resource_in, unless_gone};
 pub use access::{server, workload, workload_name};
 pub use hooks::{Hook, HookAnswer, RuntimeExtension};
 pub use patches::Templates;

@@ -5,6 +5,7 @@ mod apply;
 mod definitions;
 mod deletion;
 mod eviction;
+mod immutable;
 mod namespaces;
 mod write;
 

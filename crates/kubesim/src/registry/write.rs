@@ -246,6 +246,7 @@ impl Registry {
         if *id == CUSTOM_RESOURCE_DEFINITIONS && write.subresource.is_empty() {
             self.prepare_definition(&mut object, Some(&old.value))?;
         }
+        super::immutable::unchanged(&resource, &object, &old.value)?;
         let managed = match claim {
             Claim::ByWrite => self.reclaimed(&resource, &old, &object, write),
             Claim::Given(managed) => managed,

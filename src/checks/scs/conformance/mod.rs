@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::super::judgement::unread;
 use super::super::sandbox::{Sandbox, TESTED};
-use super::super::{Answer, Native, Parameters, Target, pods};
+use super::super::{Answer, Native, Parameters, Target, needs, pods};
 use crate::cluster::{Progress, View, WaitError, kinds, wait};
 use judge::{Exit, Ran};
 use junit::Report;
@@ -34,6 +34,7 @@ pub const CONFORMANCE: Native = Native {
     name: "scs-0201-conformance",
     timeout: Duration::from_secs(15 * 60),
     parameters: Parameters::of::<Settings>(),
+    needs: NEEDS,
     run: |target| Box::pin(run(target, "scs-0201-conformance", Mode::Quick)),
 };
 
@@ -42,9 +43,17 @@ pub const NETWORKING: Native = Native {
     name: "scs-0219-networking",
     timeout: Duration::from_secs(15 * 60),
     parameters: Parameters::of::<Settings>(),
+    needs: NEEDS,
     run: |target| Box::pin(run(target, "scs-0219-networking", Mode::NetworkPolicy)),
 };
 
+const NEEDS: &[needs::Needs] = &[
+    needs::SANDBOX,
+    needs::RUN_TESTS,
+    needs::CREATE_PODS,
+    needs::PODS,
+    needs::POD_LOGS,
+];
 /// How long the pod may take to run, the pull of a large image included.
 const START: Duration = Duration::from_secs(600);
 /// How long the tests may take, as the image itself has it; a check's own deadline is shorter.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use kube::Client;
 
-use crate::checks::{Answer, Native, Parameters};
+use crate::checks::{Answer, Native, Parameters, needs};
 pub use data::{FILE, VersionData};
 
 /// The check.
@@ -19,6 +19,7 @@ pub const CHECK: Native = Native {
     name: "scs-0210-version-policy",
     timeout: Duration::from_secs(30),
     parameters: Parameters::NONE,
+    needs: &[needs::VERSION],
     run: |target| Box::pin(ask(target.workload, target.context.today())),
 };
 

@@ -1,0 +1,264 @@
+//! Applying rendered objects, and deleting them again, with what the operator notes of each.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::kinds::ACCOUNT;
+use crate::cluster::Cluster;
+use crate::error::ApiError;
+use crate::object::{list, name, namespace, text};
+use crate::registry::{Applied, Deletion, Write};
+use crate::resource::{GroupResource, Resource};
+
+/// The field manager of what it applies.
+const FIELD_MANAGER: &str = "kubectl";
+/// Where namespaced objects of addons go, whatever they say.
+pub(super) const ADDONS: &str = "kube-system";
+/// On everything that it applies.
+const INSTANCE: (&str, &str) = ("clusterstack.x-k8s.io/instance", "owned");
+
+/// What an object is, for the operator: its version is a part of that.
+pub(super) type Identity = (String, String, String, String, String);
+
+pub(super) fn identity(object: &Value) -> Identity {
+    let (group, version) = group_version(object);
+    let part = |pointer: &str| text(object, pointer).to_owned();
+    (
+        group.to_owned(),
+        version.to_owned(),
+        part("/kind"),
+        part("/metadata/namespace"),
+        part("/metadata/name"),
+    )
+}
+
+fn group_version(object: &Value) -> (&str, &str) {
+    let named = text(object, "/apiVersion");
+    named.split_once('/').unwrap_or(("", named))
+}
+
+/// What is in `old` only.
+pub(super) fn only_in(old: &[Value], new: &[Value]) -> Vec<Value> {
+    let kept: BTreeSet<Identity> = new.iter().map(identity).collect();
+    let gone = old.iter().filter(|one| !kept.contains(&identity(one)));
+    gone.cloned().collect()
+}
+
+fn served(cluster: &Cluster, object: &Value) -> Result<std::sync::Arc<Resource>, ApiError> {
+    let (api_version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
+    let found = cluster.api().catalogue().of_kind(api_version, kind);
+    found.ok_or_else(|| {
+        let (group, version) = group_version(object);
+        let message = format!("no matches for kind \"{kind}\" in version \"{group}/{version}\"");
+        ApiError::new(404, "NotFound", message)
+    })
+}
+
+/// Applies one object.
+///
+/// # Errors
+/// Those of the API.
+pub(super) fn apply(cluster: &Cluster, object: &Value, space: &str) -> Result<(), ApiError> {
+    let resource = served(cluster, object)?;
+    let object = labelled(object.clone());
+    let named = name(&object).to_owned();
+    let to = Applied {
+        namespace: if resource.namespaced { space } else { "" },
+        name: &named,
+        force: true,
+    };
+    let write = Write {
+        version: Some(text(&object, "/apiVersion").to_owned()),
+        ..Write::by(FIELD_MANAGER)
+    };
+    let applied = cluster.api().apply(&resource.id, object, to, &write);
+    applied.map(drop)
+}
+
+/// Deletes one object, in the namespace that it was rendered with; that it is gone is fine.
+///
+/// # Errors
+/// Those of the API.
+pub(super) fn delete(cluster: &Cluster, object: &Value) -> Result<(), ApiError> {
+    let Ok(resource) = served(cluster, object) else {
+        return Ok(());
+    };
+    let space = match namespace(object) {
+        "" if resource.namespaced => "default",
+        space => space,
+    };
+    let deletion = Deletion {
+        propagation: Some("Background".to_owned()),
+        write: Write::by(FIELD_MANAGER),
+        ..Deletion::default()
+    };
+    match cluster
+        .api()
+        .delete(&resource.id, space, name(object), &deletion)
+    {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn labelled(mut object: Value) -> Value {
+    let templated = [
+        "Deployment",
+        "DaemonSet",
+        "ReplicaSet",
+        "StatefulSet",
+        "Job",
+    ];
+    object["metadata"]["labels"][INSTANCE.0] = json!(INSTANCE.1);
+    if templated.contains(&text(&object, "/kind")) {
+        object["spec"]["template"]["metadata"]["labels"][INSTANCE.0] = json!(INSTANCE.1);
+    }
+    object
+}
+
+/// Applies objects and notes each in `status.resources` of `owner`. With `skip`, those that are noted as
+/// synced are left out: by namespace and name alone. Returns what went wrong.
+pub(super) fn apply_all(
+    cluster: &Cluster,
+    owner: &mut Value,
+    objects: &[Value],
+    space: &str,
+    skip: bool,
+    may: impl Fn(&Value) -> Result<(), ApiError>,
+) -> Vec<String> {
+    // The operator asks for the kinds once: a definition among the objects comes too late for them.
+    let known: Vec<Result<(), ApiError>> = objects
+        .iter()
+        .map(|object| served(cluster, object).map(drop))
+        .collect();
+    let mut wrong = Vec::new();
+    for (object, known) in objects.iter().zip(known) {
+        if skip && is_synced(owner, object) {
+            continue;
+        }
+        let outcome = may(object)
+            .and(known)
+            .and_then(|()| apply(cluster, object, space));
+        if let Err(error) = &outcome {
+            wrong.push(format!(
+                "{} {}: {}",
+                text(object, "/kind"),
+                name(object),
+                error.message
+            ));
+        }
+        note(owner, object, outcome.err());
+    }
+    wrong
+}
+
+fn is_synced(owner: &Value, object: &Value) -> bool {
+    list(owner, "/status/resources").iter().any(|one| {
+        one["name"] == object["metadata"]["name"]
+            && text(one, "/namespace") == namespace(object)
+            && one["status"] == "synced"
+    })
+}
+
+fn note(owner: &mut Value, object: &Value, error: Option<ApiError>) {
+    let (group, version, kind, space, own) = identity(object);
+    let mut entry = json!({
+        "group": group, "version": version, "kind": kind, "namespace": space, "name": own,
+        "status": if error.is_none() { "synced" } else { "not-synced" },
+    });
+    if let Some(error) = error {
+        entry["error"] = json!(error.message);
+    }
+    let resources = &mut owner["status"]["resources"];
+    if !resources.is_array() {
+        *resources = json!([]);
+    }
+    let Some(resources) = resources.as_array_mut() else {
+        return;
+    };
+    let same = |one: &Value| {
+        ["group", "version", "kind", "namespace", "name"]
+            .iter()
+            .all(|field| one[*field] == entry[*field])
+    };
+    match resources.iter_mut().find(|one| same(one)) {
+        Some(known) => *known = entry,
+        None => resources.push(entry),
+    }
+}
+
+/// Forgets objects in `status.resources`.
+pub(super) fn forget(owner: &mut Value, objects: &[Value]) {
+    let gone: BTreeSet<Identity> = objects.iter().map(identity).collect();
+    if let Some(resources) = owner["status"]["resources"].as_array_mut() {
+        resources.retain(|one| {
+            let part = |field: &str| one[field].as_str().unwrap_or_default().to_owned();
+            let key = (
+                part("group"),
+                part("version"),
+                part("kind"),
+                part("namespace"),
+                part("name"),
+            );
+            !gone.contains(&key)
+        });
+    }
+}
+
+/// Whether the operator's own role lets it write an object of a class chart: kinds of Cluster API, of
+/// its own providers, Secrets and events.
+///
+/// # Errors
+/// What the API server refuses.
+pub(super) fn may_in_class(cluster: &Cluster, object: &Value) -> Result<(), ApiError> {
+    let (group, kind) = (group_version(object).0, text(object, "/kind"));
+    let allowed = [
+        "cluster.x-k8s.io",
+        "bootstrap.cluster.x-k8s.io",
+        "controlplane.cluster.x-k8s.io",
+        "infrastructure.cluster.x-k8s.io",
+        "infrastructure.clusterstack.x-k8s.io",
+    ];
+    if allowed.contains(&group) || group.is_empty() && matches!(kind, "Secret" | "Event") {
+        return Ok(());
+    }
+    let id = served(cluster, object).map(|resource| resource.id.clone());
+    let id = id.unwrap_or_else(|_| GroupResource::named(group, &kind.to_lowercase()));
+    let why = format!(
+        "User \"{ACCOUNT}\" cannot patch resource \"{}\" in API group \"{group}\" in the namespace \"{}\"",
+        id.resource,
+        namespace(object)
+    );
+    Err(ApiError::forbidden(&id, name(object), &why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(api_version: &str, space: &str) -> Value {
+        json!({"apiVersion": api_version, "kind": "Thing", "metadata": {"name": "a", "namespace": space}})
+    }
+
+    #[test]
+    fn an_object_of_another_version_is_another_object() {
+        let (old, new) = ([object("g/v1", "n")], [object("g/v2", "n")]);
+        assert_eq!(only_in(&old, &new), old);
+        assert!(only_in(&old, &old).is_empty());
+    }
+
+    #[test]
+    fn what_is_applied_is_noted_once_and_forgotten() {
+        let mut owner = json!({});
+        let one = object("g/v1", "n");
+        note(&mut owner, &one, Some(ApiError::bad_request("no")));
+        assert!(!is_synced(&owner, &one));
+        note(&mut owner, &one, None);
+        assert_eq!(list(&owner, "/status/resources").len(), 1);
+        // By name alone: another kind and version pass for the same.
+        assert!(is_synced(&owner, &object("h/v9", "n")));
+        forget(&mut owner, &[one]);
+        assert!(list(&owner, "/status/resources").is_empty());
+    }
+}

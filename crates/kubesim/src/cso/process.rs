@@ -1,0 +1,298 @@
+//! The operator as a process: what it keeps in memory and loses with it, its Pod, and what can be done to
+//! it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::kinds::{MANAGER, NAMESPACE, POD};
+use super::releases::Releases;
+use crate::cluster::Cluster;
+use crate::controller::{Controller, Cx, Key, Next};
+use crate::error::ApiError;
+use crate::object::{int, text};
+use crate::registry::Write;
+use crate::resource::GroupResource;
+use crate::resource::builtin::{NAMESPACES, PODS};
+use crate::store::{Change, lock};
+
+/// How long it takes from the start of the container until it works.
+const START: Duration = Duration::from_secs(3);
+/// The kubelet's back-off for a container that fails: the first, and the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
+
+/// What can be made to go wrong with the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Objects that are noted as synced are not applied again (SovereignCloudStack/cluster-stacks#202).
+    SkipsSynced,
+    /// Charts of the release that is upgraded to cannot be templated, e.g. because a dependency is not
+    /// vendored and there is no network.
+    TemplatesFail,
+    /// What the new release drops is not deleted.
+    PrunesNothing,
+    /// The first stage of an upgrade is taken for one that was dropped.
+    PrunesFirstStage,
+    /// It restarts once, right after the stages of an upgrade are done (cluster-stack-operator#272).
+    RestartsWhenDone,
+    /// It restarts once, between two stages of an upgrade: the hook is forgotten all the same.
+    RestartsMidway,
+    /// The hook is not cleared when its stages are done (cluster-stack-operator#212).
+    KeepsHook,
+    /// Reading the release before panics (cluster-stack-operator#337).
+    Panics,
+    /// The next download fails.
+    DownloadFails,
+}
+
+#[derive(Default)]
+struct Memory {
+    /// The release directory, by tag.
+    downloads: BTreeSet<String>,
+    /// Hooks that were taken note of: cluster, namespace, class.
+    hooks: BTreeSet<(String, String, String)>,
+    /// Whether somebody holds the mutex around downloads.
+    locked: bool,
+}
+
+#[derive(Default)]
+struct Process {
+    memory: Memory,
+    faults: BTreeSet<Fault>,
+    crashes: u32,
+    /// When it works again; none while it does.
+    back: Option<Instant>,
+}
+
+struct Inner {
+    releases: Arc<dyn Releases>,
+    process: Mutex<Process>,
+}
+
+/// The operator; clones are the same.
+#[derive(Clone)]
+pub struct Operator(Arc<Inner>);
+
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operator")
+            .field("down_for", &self.down_for())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Operator {
+    /// An operator that has these releases in its reach.
+    #[must_use]
+    pub fn new(releases: Arc<dyn Releases>) -> Self {
+        Self(Arc::new(Inner {
+            releases,
+            process: Mutex::default(),
+        }))
+    }
+
+    pub(super) fn releases(&self) -> &dyn Releases {
+        &*self.0.releases
+    }
+
+    /// From now on this goes wrong.
+    pub fn inject(&self, fault: Fault) {
+        lock(&self.0.process).faults.insert(fault);
+    }
+
+    /// From now on it does not any more.
+    pub fn clear(&self, fault: Fault) {
+        lock(&self.0.process).faults.remove(&fault);
+    }
+
+    pub(super) fn has(&self, fault: Fault) -> bool {
+        lock(&self.0.process).faults.contains(&fault)
+    }
+
+    /// Whether it is so now; from then on it is not any more.
+    pub(super) fn once(&self, fault: Fault) -> bool {
+        lock(&self.0.process).faults.remove(&fault)
+    }
+
+    /// For how long it does nothing yet; none while it works.
+    pub(super) fn down_for(&self) -> Option<Duration> {
+        let back = lock(&self.0.process).back?;
+        Some(back.saturating_duration_since(Instant::now()))
+    }
+
+    pub(super) fn is_downloaded(&self, tag: &str) -> bool {
+        lock(&self.0.process).memory.downloads.contains(tag)
+    }
+
+    pub(super) fn downloaded(&self, tag: &str) {
+        lock(&self.0.process)
+            .memory
+            .downloads
+            .insert(tag.to_owned());
+    }
+
+    /// Takes the mutex around downloads; whether it was free.
+    pub(super) fn acquire(&self) -> bool {
+        let memory = &mut lock(&self.0.process).memory;
+        !std::mem::replace(&mut memory.locked, true)
+    }
+
+    pub(super) fn let_go(&self) {
+        lock(&self.0.process).memory.locked = false;
+    }
+
+    /// Takes note that a hook was called for a Cluster on its way to a class, as the operator does at
+    /// the first call, in memory alone; whether that is new. A Cluster that was made anew under the same
+    /// name meets the note of the one before.
+    pub fn note_hook(&self, namespace: &str, cluster: &str, class: &str) -> bool {
+        let key = (cluster.to_owned(), namespace.to_owned(), class.to_owned());
+        lock(&self.0.process).memory.hooks.insert(key)
+    }
+
+    /// Its container is stopped and started again: memory and downloads are lost.
+    pub fn restart(&self, management: &Cluster) {
+        self.stop(management, START, None);
+    }
+
+    /// It panics. Started again by the kubelet, with a growing pause.
+    pub(super) fn panic(&self, management: &Cluster, why: &str) {
+        let crashes = {
+            let mut process = lock(&self.0.process);
+            process.crashes += 1;
+            process.crashes
+        };
+        let pause = BACK_OFF.0 * 2_u32.saturating_pow(crashes.saturating_sub(1).min(8));
+        self.stop(management, pause.min(BACK_OFF.1) + START, Some(why));
+    }
+
+    fn stop(&self, management: &Cluster, pause: Duration, why: Option<&str>) {
+        {
+            let mut process = lock(&self.0.process);
+            process.memory = Memory::default();
+            process.back = Some(Instant::now() + pause);
+        }
+        let now = management.api().clock().stamp();
+        let seconds = pause.saturating_sub(START).as_secs();
+        let written = management.api().modify(&PODS, NAMESPACE, POD, MANAGER, |pod| {
+            let container = &mut pod["status"]["containerStatuses"][0];
+            let begun = container["state"]["running"]["startedAt"].clone();
+            container["lastState"] = json!({"terminated": {
+                "exitCode": if why.is_some() { 2 } else { 0 },
+                "reason": if why.is_some() { "Error" } else { "Completed" },
+                "message": why.unwrap_or_default(), "startedAt": begun, "finishedAt": now}});
+            container["state"] = match why {
+                Some(_) => json!({"waiting": {"reason": "CrashLoopBackOff", "message": format!(
+                    "back-off {seconds}s restarting failed container=manager pod={POD}_{NAMESPACE}")}}),
+                None => json!({"waiting": {"reason": "ContainerCreating"}}),
+            };
+            container["ready"] = json!(false);
+            ready(pod, false, &now);
+        });
+        // Without its Pod it is a process all the same.
+        drop(written);
+    }
+
+    fn started(&self) {
+        lock(&self.0.process).back = None;
+    }
+}
+
+/// Creates the operator's namespace and Pod, running.
+///
+/// # Errors
+/// Those of the API.
+pub(super) fn install(management: &Cluster) -> Result<(), ApiError> {
+    let api = management.api();
+    let write = Write::by("helm");
+    let space = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+    api.create(&NAMESPACES, space, &write)?;
+    let now = api.clock().stamp();
+    let mut pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": POD, "namespace": NAMESPACE, "labels": {"control-plane": "cso-controller-manager"}},
+        // The management cluster has no simulated node.
+        "spec": {"schedulerName": "none", "containers": [
+            {"name": "manager", "image": "ghcr.io/sovereigncloudstack/cso:v0.2.0-alpha.1"}]},
+        "status": {"phase": "Running", "containerStatuses": [{
+            "name": "manager", "ready": true, "restartCount": 0,
+            "image": "ghcr.io/sovereigncloudstack/cso:v0.2.0-alpha.1",
+            "state": {"running": {"startedAt": now}}}]},
+    });
+    ready(&mut pod, true, &now);
+    api.create(&PODS, pod, &write).map(drop)
+}
+
+fn ready(pod: &mut Value, is: bool, now: &str) {
+    for kind in ["Ready", "ContainersReady"] {
+        let new = json!({"type": kind, "status": if is { "True" } else { "False" }});
+        crate::object::set_condition(&mut pod["status"], new, now, &[]);
+    }
+}
+
+/// Whether a change is that the operator works again: everything is news to it then.
+pub(super) fn is_start(change: &Change) -> bool {
+    let restarts = |pod: &Value| int(pod, "/status/containerStatuses/0/restartCount");
+    change.resource == PODS
+        && change.object.place() == (NAMESPACE.to_owned(), POD.to_owned())
+        && change
+            .previous
+            .as_ref()
+            .is_some_and(|before| restarts(&before.value) != restarts(&change.object.value))
+}
+
+/// Starts the operator again when its pause is over, as a kubelet does.
+pub(super) struct Life(pub(super) Operator);
+
+impl Controller for Life {
+    fn name(&self) -> &'static str {
+        "cso-life"
+    }
+
+    fn wakes(&self) -> Vec<GroupResource> {
+        vec![PODS]
+    }
+
+    fn keys(&self, _: &Cluster, change: &Change) -> Vec<Key> {
+        let own = change.object.place() == (NAMESPACE.to_owned(), POD.to_owned());
+        own.then(|| Key::of(change)).into_iter().collect()
+    }
+
+    fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
+        let Some(left) = self.0.down_for() else {
+            return Ok(Next::Change);
+        };
+        if !left.is_zero() {
+            return Ok(Next::After(left));
+        }
+        self.0.started();
+        let now = cx.cluster.api().clock().stamp();
+        cx.cluster
+            .api()
+            .modify(&PODS, &key.namespace, &key.name, MANAGER, |pod| {
+                let container = &mut pod["status"]["containerStatuses"][0];
+                let restarts = int(container, "/restartCount").unwrap_or(0);
+                container["restartCount"] = json!(restarts + 1);
+                container["state"] = json!({"running": {"startedAt": now}});
+                container["ready"] = json!(true);
+                ready(pod, true, &now);
+            })?;
+        Ok(Next::Change)
+    }
+}
+
+/// Where a condition's words come from when the operator does not answer.
+pub(super) fn unreachable(what: &str) -> String {
+    format!(
+        "Post \"https://cso-{what}.{NAMESPACE}.svc:443\": dial tcp: connect: connection refused"
+    )
+}
+
+/// The name in an object's `spec.clusterRef`.
+pub(super) fn cluster_of(addon: &Value) -> &str {
+    text(addon, "/spec/clusterRef/name")
+}

@@ -1,0 +1,402 @@
+//! What is wrong with the operator, each defect as a consequence of how it works.
+
+use std::time::Duration;
+
+use kubesim::capi::kinds;
+use kubesim::cso::{self, Fault};
+use kubesim::resource::builtin::{CONFIG_MAPS, DAEMON_SETS, PODS};
+use serde_json::{Value, json};
+
+use super::{Chart, N, NEXT, SAME, World, map, release, stage};
+use crate::lab::{NAME, SPACE, condition, until};
+
+async fn minutes(minutes: u64) {
+    tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
+}
+
+fn chart(objects: Vec<Value>) -> Chart {
+    Chart {
+        objects,
+        overwrite: false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_when_the_stages_are_done_blocks_the_upgrade_for_ever() {
+    let world = World::created().await;
+    world.operator.inject(Fault::RestartsWhenDone);
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    minutes(10).await;
+    let addon = world.addon();
+    assert_eq!(addon["spec"]["clusterStack"], NEXT);
+    assert_eq!(addon["spec"]["hook"], "BeforeClusterUpgrade");
+    assert_eq!(condition(&addon, "Ready").0, "True");
+    assert_eq!(condition(&addon, "HelmChartApplied").0, "");
+    assert!(world.is_at("v1.34.3"));
+    // The known way out.
+    let api = world.management.api();
+    api.modify(
+        &cso::ADDONS,
+        SPACE,
+        &format!("cluster-addon-{NAME}"),
+        "test",
+        |addon| {
+            addon["spec"]["clusterStack"] = json!(N);
+            addon["spec"]["version"] = json!("v1");
+        },
+    )
+    .unwrap();
+    world.upgraded("v1.35.0").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_between_two_stages_ends_the_same_way() {
+    let world = World::created().await;
+    world.operator.inject(Fault::RestartsMidway);
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    minutes(10).await;
+    let addon = world.addon();
+    assert_eq!(addon["spec"]["clusterStack"], NEXT);
+    assert_eq!(condition(&addon, "Ready").0, "True");
+    assert_eq!(condition(&addon, "HelmChartApplied").0, "");
+    assert!(world.is_at("v1.34.3"));
+    let api = world.management.api();
+    let pod = api.get(&PODS, cso::NAMESPACE, cso::POD).unwrap();
+    assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_while_the_nodes_roll_does_no_harm() {
+    let world = World::created().await;
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    until("the control plane moves", || {
+        let planes = world
+            .management
+            .api()
+            .list(&kinds::CONTROL_PLANES, Some(SPACE));
+        planes[0]["spec"]["version"] == "v1.35.0"
+    })
+    .await;
+    world.operator.restart(&world.management);
+    world.upgraded("v1.35.0").await;
+    world.applied(NEXT).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_before_the_first_addons_are_done_is_a_crash_loop() {
+    let world = World::provided().await;
+    world.create_cluster().await;
+    until("the hook is set", || {
+        world.addon()["spec"]["hook"] == cso::CREATED
+    })
+    .await;
+    let api = world.management.api();
+    // What an upgrade at this moment makes of it.
+    api.modify(
+        &cso::ADDONS,
+        SPACE,
+        &format!("cluster-addon-{NAME}"),
+        "test",
+        |addon| {
+            addon["spec"]["hook"] = json!(cso::UPGRADED);
+            addon["spec"]["clusterStack"] = Value::Null;
+        },
+    )
+    .unwrap();
+    minutes(10).await;
+    let pod = world
+        .management
+        .api()
+        .get(&PODS, cso::NAMESPACE, cso::POD)
+        .unwrap();
+    let container = &pod["status"]["containerStatuses"][0];
+    assert!(container["restartCount"].as_i64() >= Some(4), "{container}");
+    let told = container["lastState"]["terminated"]["message"]
+        .as_str()
+        .unwrap();
+    assert!(told.contains("nil pointer dereference"), "{told}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chart_that_fails_is_passed_over_and_the_nodes_roll() {
+    let world = World::created().await;
+    world.operator.inject(Fault::TemplatesFail);
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    world.upgraded("v1.35.0").await;
+    let addon = world.addon();
+    assert_eq!(addon["status"]["ready"], true);
+    assert_eq!(
+        condition(&addon, "Ready").1,
+        "TemplateNewClusterStackFailed"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_one_pause_on_the_same_kubernetes_the_rest_is_forgotten() {
+    let world = World::created().await;
+    let mut next = release("v1.34.3", "v2");
+    // Its kind is served by the time of the second attempt, which there is none of.
+    let thing = json!({"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "a"}});
+    next.charts
+        .insert("cni".to_owned(), chart(vec![crate::lab::cni(), thing]));
+    world.registry.put(SAME, next);
+    world.move_to(SAME, "v1.34.3").await.unwrap();
+    until("ready", || world.addon()["spec"]["clusterStack"] == SAME).await;
+    minutes(5).await;
+    assert_eq!(world.addon()["status"]["ready"], true);
+    assert_eq!(world.live(&CONFIG_MAPS, "settings")["data"]["of"], "v1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_in_another_api_version_is_deleted_just_after_it_was_applied() {
+    let scaler = |version: &str| {
+        json!({"apiVersion": format!("autoscaling/{version}"), "kind": "HorizontalPodAutoscaler",
+            "metadata": {"name": "a", "namespace": "kube-system"}, "spec": {"maxReplicas": 2,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}}})
+    };
+    let scalers = kubesim::GroupResource::new("autoscaling", "horizontalpodautoscalers");
+    let world = World::new().await;
+    for (tag, kubernetes, version) in [(N, "v1.34.3", "v1"), (NEXT, "v1.35.0", "v2")] {
+        let mut one = release(kubernetes, "v1");
+        one.charts
+            .insert("settings".to_owned(), chart(vec![scaler(version)]));
+        world.registry.put(tag, one);
+    }
+    let world = world.started().await;
+    assert!(!world.live(&scalers, "a").is_null());
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    world.applied(NEXT).await;
+    assert!(world.live(&scalers, "a").is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stage_that_the_release_before_has_no_chart_for_blocks() {
+    let world = World::created().await;
+    let mut next = release("v1.35.0", "v1");
+    next.charts
+        .insert("extra".to_owned(), chart(vec![map("extra", "v1")]));
+    next.created.push(stage("extra"));
+    next.upgraded.push(stage("extra"));
+    world.registry.put(NEXT, next);
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    minutes(10).await;
+    assert!(!world.live(&CONFIG_MAPS, "extra").is_null());
+    let (status, reason, message) = condition(&world.addon(), "HelmChartTemplated");
+    assert_eq!(
+        (&*status, &*reason),
+        ("False", "TemplateOldClusterStackFailed")
+    );
+    assert_eq!(message, "chart extra not found");
+    assert!(world.is_at("v1.34.3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_was_noted_before_is_passed_without_any_work() {
+    let world = World::created().await;
+    assert!(world.operator.note_hook(SPACE, NAME, NEXT));
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    world.upgraded("v1.35.0").await;
+    assert_eq!(world.addon()["spec"]["clusterStack"], N);
+    assert_eq!(world.addon()["spec"]["version"], "v1");
+    assert_eq!(world.addon()["status"]["ready"], true);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_changed_is_tried_for_ever() {
+    let world = World::created().await;
+    let mut next = release("v1.35.0", "v1");
+    let mut cni = crate::lab::cni();
+    cni["spec"]["selector"]["matchLabels"]["app"] = json!("renamed");
+    next.charts.insert("cni".to_owned(), chart(vec![cni]));
+    world.registry.put(NEXT, next);
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    minutes(10).await;
+    let (status, reason, message) = condition(&world.addon(), "HelmChartApplied");
+    assert_eq!((&*status, &*reason), ("False", "FailedToApplyObjects"));
+    assert!(
+        message.contains("spec.selector") && message.contains("field is immutable"),
+        "{message}"
+    );
+    assert!(world.is_at("v1.34.3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_download_that_fails_once_is_never_tried_again() {
+    let world = World::new().await;
+    world.operator.inject(Fault::DownloadFails);
+    crate::lab::create(&world.management, super::stack("1.34", &["v1"]))
+        .await
+        .unwrap();
+    minutes(30).await;
+    let release = world.get(&cso::RELEASES, N);
+    let (_, reason, message) = condition(&release, "ClusterStackReleaseDownloaded");
+    assert_eq!(reason, "IssueWithReleaseAssets");
+    assert!(message.contains("404 Not Found"), "{message}");
+    // A new process has a new mutex.
+    world.operator.restart(&world.management);
+    until("ready", || {
+        world.get(&cso::RELEASES, N)["status"]["ready"] == true
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_is_not_repaired() {
+    let world = World::created().await;
+    let api = world.workload();
+    let gone = api.api().delete(
+        &DAEMON_SETS,
+        "kube-system",
+        "cni",
+        &kubesim::registry::Deletion::default(),
+    );
+    gone.unwrap();
+    minutes(30).await;
+    assert!(world.live(&DAEMON_SETS, "cni").is_null());
+    assert!(world.is_applied(N));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lists_of_what_to_prune_are_rendered_with_the_values_of_another_chart() {
+    let world = World::new().await;
+    let mut inherits = map("settings", "v1");
+    inherits["metadata"]["annotations"] = json!({"inherits": "yes"});
+    // N names its charts so that nothing is inherited; N+1 does not.
+    let mut old = release("v1.34.3", "v1");
+    old.charts
+        .insert("cni".to_owned(), chart(vec![crate::lab::cni()]));
+    old.charts
+        .insert("settings".to_owned(), chart(vec![inherits.clone()]));
+    world.registry.put(N, old);
+    let mut next = release("v1.35.0", "v1");
+    next.charts
+        .insert("settings".to_owned(), chart(vec![inherits]));
+    world.registry.put(NEXT, next);
+    let world = world.started().await;
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    world.applied(NEXT).await;
+    assert!(world.live(&CONFIG_MAPS, "settings").is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_addon_that_is_dropped_stays() {
+    let world = World::new().await;
+    let mut old = release("v1.34.3", "v1");
+    old.charts
+        .insert("extra".to_owned(), chart(vec![map("extra", "v1")]));
+    old.created.push(stage("extra"));
+    old.upgraded.push(stage("extra"));
+    world.registry.put(N, old);
+    let world = world.started().await;
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    world.applied(NEXT).await;
+    assert!(!world.live(&CONFIG_MAPS, "extra").is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_addon_that_only_new_clusters_get_is_deleted_by_an_upgrade() {
+    let world = World::created().await;
+    let mut next = release("v1.35.0", "v1");
+    next.upgraded.remove(0);
+    world.registry.put(NEXT, next);
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    world.applied(NEXT).await;
+    assert!(world.live(&DAEMON_SETS, "cni").is_null());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_of_another_namespace_is_never_applied_and_one_of_none_never_deleted() {
+    let world = World::new().await;
+    let mut nowhere = map("nowhere", "v1");
+    nowhere["metadata"]
+        .as_object_mut()
+        .unwrap()
+        .remove("namespace");
+    let mut old = release("v1.34.3", "v1");
+    let settings = vec![map("settings", "v1"), nowhere];
+    old.charts.insert("settings".to_owned(), chart(settings));
+    world.registry.put(N, old);
+    let mut next = release("v1.35.0", "v1");
+    let mut foreign = map("foreign", "v1");
+    foreign["metadata"]["namespace"] = json!("default");
+    next.charts.insert(
+        "settings".to_owned(),
+        chart(vec![map("settings", "v1"), foreign]),
+    );
+    world.registry.put(NEXT, next);
+    let world = world.started().await;
+    world.move_to(SAME, "v1.34.3").await.unwrap();
+    world.applied(SAME).await;
+    // In kube-system, while the deletion went to where it was rendered.
+    assert!(!world.live(&CONFIG_MAPS, "nowhere").is_null());
+    world.move_to(NEXT, "v1.35.0").await.unwrap();
+    minutes(5).await;
+    let (_, reason, message) = condition(&world.addon(), "HelmChartApplied");
+    assert_eq!(reason, "FailedToApplyObjects");
+    assert!(
+        message.contains("ConfigMap foreign: the namespace"),
+        "{message}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_that_are_noted_as_synced_can_be_left_behind() {
+    let world = World::created().await;
+    world.operator.inject(Fault::SkipsSynced);
+    world.move_to(SAME, "v1.34.3").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.applied(SAME).await;
+    assert_eq!(world.live(&CONFIG_MAPS, "settings")["data"]["of"], "v1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_class_chart_with_a_kind_beyond_the_operators_role_is_forbidden() {
+    // Through the trait alone: the class of this release has one object more.
+    struct Extra(super::Registry);
+    impl cso::Releases for Extra {
+        fn tags(&self) -> Vec<String> {
+            self.0.tags()
+        }
+        fn metadata(&self, tag: &str) -> Result<cso::Metadata, String> {
+            self.0.metadata(tag)
+        }
+        fn class(&self, tag: &str, namespace: &str) -> Result<Vec<Value>, String> {
+            let mut all = self.0.class(tag, namespace)?;
+            all.push(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "namespace": namespace}}));
+            Ok(all)
+        }
+        fn stages(&self, tag: &str, hook: &str) -> Vec<cso::Stage> {
+            self.0.stages(tag, hook)
+        }
+        fn has_overwrite(&self, tag: &str, chart: &str) -> bool {
+            self.0.has_overwrite(tag, chart)
+        }
+        fn addon(
+            &self,
+            tag: &str,
+            chart: &str,
+            values_of: Option<&str>,
+            objects: &cso::Objects,
+        ) -> Result<Vec<Value>, cso::RenderError> {
+            self.0.addon(tag, chart, values_of, objects)
+        }
+        fn holds(
+            &self,
+            expression: &str,
+            objects: &[(String, std::sync::Arc<Value>)],
+        ) -> Result<bool, String> {
+            self.0.holds(expression, objects)
+        }
+    }
+    let world = World::with(|registry| std::sync::Arc::new(Extra(registry))).await;
+    crate::lab::create(&world.management, super::stack("1.34", &["v1"]))
+        .await
+        .unwrap();
+    minutes(2).await;
+    let (_, reason, message) = condition(&world.get(&cso::RELEASES, N), "HelmChartApplied");
+    assert_eq!(reason, "FailedToApplyObjects");
+    assert!(
+        message.contains("cannot patch resource \"configmaps\""),
+        "{message}"
+    );
+}

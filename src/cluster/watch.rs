@@ -1,0 +1,384 @@
+//! A live copy of the objects of one kind, fed by a list and a watch.
+//!
+//! It is listed anew from time to time, since a watch can silently lose events (linkerd2#14773). What it
+//! holds counts once the watch stands, too: who may list and not watch would be told what was once.
+
+mod seen;
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use kube::api::{ApiResource, ListParams, WatchEvent, WatchParams};
+use kube::{Api, Client, Resource as _};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::seen::Seen;
+use super::pulse::{Pulse, Teller};
+use super::refusal::told;
+use super::{Kind, Object};
+use crate::record::History;
+
+/// How often a kind is listed anew beside its watch, while somebody looks at it.
+pub(super) const RELIST: Duration = Duration::from_secs(10);
+/// How long a list may take, with all its pages; until the next one works the kind is unsettled then.
+pub(super) const LIST: Duration = Duration::from_secs(15);
+/// How long to wait before a watch that failed is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long the beginning of a watch is waited for before the list counts by itself.
+const BEGINS: Duration = Duration::from_millis(500);
+/// How many objects a page of a list has.
+const PAGE: u32 = 500;
+
+type Objects = BTreeMap<(String, String), Arc<Object>>;
+
+/// What is known.
+#[derive(Default)]
+pub(super) struct Store {
+    /// By namespace and name.
+    pub(super) objects: Objects,
+    listed: bool,
+    /// Why the last list or watch failed, until the next ones work.
+    error: Option<String>,
+    /// Since when the API server says that it is not allowed.
+    refused: Option<Instant>,
+}
+
+impl Store {
+    /// Why it is not to be trusted.
+    pub(super) fn unsettled(&self) -> Option<String> {
+        match &self.error {
+            Some(error) => Some(error.clone()),
+            None if self.listed => None,
+            None => Some("not listed yet".to_owned()),
+        }
+    }
+
+    /// What is not allowed, once it has been so for a while.
+    pub(super) fn refused(&self, after: Duration) -> Option<String> {
+        let lasting = self.refused.is_some_and(|since| since.elapsed() >= after);
+        self.error.clone().filter(|_| lasting)
+    }
+}
+
+struct Shared {
+    cluster: &'static str,
+    kind: Kind,
+    resource: ApiResource,
+    store: Mutex<Store>,
+    /// Who is told of changes.
+    listeners: Mutex<Vec<Weak<Teller>>>,
+    history: Option<History>,
+}
+
+/// The live copy. Dropping it ends the watch.
+pub(super) struct Watch {
+    shared: Arc<Shared>,
+    _task: JoinSet<()>,
+}
+
+impl Watch {
+    /// Starts to watch a kind in a namespace (empty: all namespaces).
+    pub(super) fn start(
+        cluster: &'static str,
+        client: &Client,
+        kind: &Kind,
+        namespace: &str,
+        history: Option<History>,
+    ) -> Self {
+        let resource = kind.resource();
+        let api: Api<Seen> = if namespace.is_empty() {
+            Api::all_with(client.clone(), &resource)
+        } else {
+            Api::namespaced_with(client.clone(), namespace, &resource)
+        };
+        let shared = Shared::new(cluster, kind.clone(), Store::default(), history);
+        let mut task = JoinSet::new();
+        task.spawn(follow(shared.clone(), api));
+        Self {
+            shared,
+            _task: task,
+        }
+    }
+
+    /// A settled copy that watches nothing.
+    #[cfg(test)]
+    pub(super) fn holding(cluster: &'static str, kind: Kind, objects: Objects) -> Self {
+        let store = Store {
+            objects,
+            listed: true,
+            ..Store::default()
+        };
+        Self {
+            shared: Shared::new(cluster, kind, store, None),
+            _task: JoinSet::new(),
+        }
+    }
+
+    pub(super) fn kind(&self) -> &Kind {
+        &self.shared.kind
+    }
+
+    pub(super) fn store(&self) -> MutexGuard<'_, Store> {
+        lock(&self.shared.store)
+    }
+
+    /// From now on this pulse tells of changes, and while it lives, somebody looks.
+    pub(super) fn tells(&self, pulse: &Pulse) {
+        let mut listeners = lock(&self.shared.listeners);
+        listeners.retain(|listener| listener.strong_count() > 0);
+        listeners.push(pulse.weak());
+    }
+}
+
+/// Why following came to an end.
+enum End {
+    /// It is time for a new list.
+    Due,
+    /// What changed since the last list is forgotten on the server: an everyday event, which a new list
+    /// mends. What is known is no older than the watch before it.
+    Forgotten,
+    Failed {
+        why: String,
+        refused: bool,
+    },
+}
+
+impl End {
+    fn of(verb: &str, kind: &Kind, error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 410 => Self::Forgotten,
+            kube::Error::Api(status) if status.code == 403 => Self::Failed {
+                why: format!("may not {verb} {}: {}", kind.plural, status.message),
+                refused: true,
+            },
+            error => Self::Failed {
+                why: format!("failed to {verb} {}: {}", kind.plural, told(error)),
+                refused: false,
+            },
+        }
+    }
+}
+
+async fn follow(shared: Arc<Shared>, api: Api<Seen>) {
+    loop {
+        let end = match once(&shared, &api).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        match end {
+            End::Due => continue,
+            End::Forgotten => {}
+            End::Failed { why, refused } => shared.fail(why, refused),
+        }
+        tokio::time::sleep(RETRY).await;
+        while !shared.is_wanted() {
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// Lists and watches until something comes in between.
+async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallible, End> {
+    let (cluster, kind) = (shared.cluster, &shared.kind);
+    let listing = tokio::time::timeout(LIST, list(cluster, &shared.resource, api)).await;
+    let listed = listing.map_err(|_| End::Failed {
+        why: format!("not listed within {} s", LIST.as_secs()),
+        refused: false,
+    })?;
+    let (objects, mut version) = listed.map_err(|error| match End::of("list", kind, &error) {
+        // A page that is forgotten is one too few.
+        End::Forgotten => End::Failed {
+            why: error.to_string(),
+            refused: false,
+        },
+        end => end,
+    })?;
+    let mut fresh = Some(objects);
+    let mut due = Instant::now() + RELIST;
+    loop {
+        let begun = Instant::now();
+        let (params, from) = (WatchParams::default(), version.clone());
+        let mut begins = pin!(api.watch(&params, &from));
+        let watch = match tokio::time::timeout(BEGINS, begins.as_mut()).await {
+            Ok(watch) => watch,
+            Err(_) => {
+                shared.replace(&mut fresh);
+                match tokio::time::timeout_at(due, begins).await {
+                    Ok(watch) => watch,
+                    Err(_) if shared.is_wanted() => return Err(End::Due),
+                    Err(_) => {
+                        due = Instant::now() + RELIST;
+                        continue;
+                    }
+                }
+            }
+        };
+        let mut watch = pin!(watch.map_err(|error| End::of("watch", kind, &error))?);
+        shared.replace(&mut fresh);
+        loop {
+            match tokio::time::timeout_at(due, watch.try_next()).await {
+                Err(_) if shared.is_wanted() => return Err(End::Due),
+                Err(_) => due = Instant::now() + RELIST,
+                Ok(Ok(Some(event))) => {
+                    if let Some(seen) = shared.take(event)? {
+                        version = seen;
+                    }
+                }
+                Ok(Ok(None)) => break,
+                Ok(Err(error)) => return Err(End::of("watch", kind, &error)),
+            }
+        }
+        // Watches end now and then; one that ends at once must not be begun without a pause.
+        if begun.elapsed() < RETRY {
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// All objects, and the version from which changes are to be watched.
+async fn list(
+    cluster: &'static str,
+    resource: &ApiResource,
+    api: &Api<Seen>,
+) -> Result<(Objects, String), kube::Error> {
+    let mut objects = Objects::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = api.list(&params).await?;
+        for object in page.items {
+            let (key, object) = entry(cluster, resource, object);
+            objects.insert(key, object);
+        }
+        match page.metadata.continue_ {
+            Some(token) if !token.is_empty() => params = params.continue_token(&token),
+            _ => {
+                let version = page.metadata.resource_version.unwrap_or_default();
+                return Ok((objects, version));
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn new(cluster: &'static str, kind: Kind, store: Store, history: Option<History>) -> Arc<Self> {
+        Arc::new(Self {
+            cluster,
+            resource: kind.resource(),
+            kind,
+            store: Mutex::new(store),
+            listeners: Mutex::default(),
+            history,
+        })
+    }
+
+    /// Whether somebody looks at it at the moment.
+    fn is_wanted(&self) -> bool {
+        let listeners = lock(&self.listeners);
+        listeners.iter().any(|listener| listener.strong_count() > 0)
+    }
+
+    /// Takes a whole list, once. Waits are woken only when it says something new.
+    fn replace(&self, fresh: &mut Option<Objects>) {
+        let Some(listed) = fresh.take() else { return };
+        let mut store = lock(&self.store);
+        let changed = store.objects != listed;
+        let news = !store.listed || store.error.is_some() || changed;
+        if changed && self.history.is_some() {
+            for (key, object) in &listed {
+                if store.objects.get(key) != Some(object) {
+                    self.note(object, false);
+                }
+            }
+            for (key, object) in &store.objects {
+                if !listed.contains_key(key) {
+                    self.note(object, true);
+                }
+            }
+        }
+        *store = Store {
+            objects: listed,
+            listed: true,
+            error: None,
+            refused: None,
+        };
+        drop(store);
+        if news {
+            self.tell();
+        }
+    }
+
+    /// Takes what a watch tells, and returns up to which version it is told then.
+    fn take(&self, event: WatchEvent<Seen>) -> Result<Option<String>, End> {
+        let (object, gone) = match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
+            WatchEvent::Deleted(object) => (object, true),
+            WatchEvent::Bookmark(mark) => return Ok(Some(mark.metadata.resource_version)),
+            WatchEvent::Error(status) => {
+                let error = kube::Error::Api(status);
+                return Err(End::of("watch", &self.kind, &error));
+            }
+        };
+        let version = object.meta().resource_version.clone();
+        let (key, object) = entry(self.cluster, &self.resource, object);
+        self.note(&object, gone);
+        let mut store = lock(&self.store);
+        if gone {
+            store.objects.remove(&key);
+        } else {
+            store.objects.insert(key, object);
+        }
+        drop(store);
+        self.tell();
+        Ok(version)
+    }
+
+    fn fail(&self, why: String, refused: bool) {
+        let mut store = lock(&self.store);
+        store.error = Some(why);
+        store.refused = match (refused, store.refused) {
+            (false, _) => None,
+            (true, since) => since.or(Some(Instant::now())),
+        };
+        drop(store);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let now = Instant::now();
+        for listener in &*lock(&self.listeners) {
+            if let Some(listener) = listener.upgrade() {
+                listener.tell(now);
+            }
+        }
+    }
+
+    fn note(&self, object: &Object, gone: bool) {
+        if let Some(history) = &self.history {
+            history.tell(self.cluster, gone, &object.json);
+        }
+    }
+}
+
+fn entry(
+    cluster: &'static str,
+    resource: &ApiResource,
+    object: Seen,
+) -> ((String, String), Arc<Object>) {
+    let mut json = object.json;
+    if let Some(fields) = json.as_object_mut() {
+        // Items of a list come without apiVersion and kind.
+        fields.insert("apiVersion".to_owned(), resource.api_version.clone().into());
+        fields.insert("kind".to_owned(), resource.kind.clone().into());
+    }
+    let object = Object::new(cluster, json);
+    let key = (object.namespace().to_owned(), object.name().to_owned());
+    (key, Arc::new(object))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,368 @@
+//! Causes that lie with the Cluster Stack Operator, each with what has to hold for how long before it is
+//! named.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::causes::held;
+use super::finished::Goal;
+use super::truth::{Truth, Wrong};
+use crate::cluster::{Context, Investigate, Object, View, kinds};
+use crate::delivery::{OPERATOR_NAMESPACE, addon_name, unclaimed, unmet};
+use crate::record::{Blocker, Finding, ObjectRef};
+
+/// How many objects are shown as evidence.
+const SHOWN: usize = 8;
+/// The hook that blocks an upgrade is called every 10 s: nine calls.
+const HOOK: Duration = Duration::from_secs(90);
+/// The operator writes hook, class and conditions in one go: nothing of it comes later.
+const SETTLED: Duration = Duration::from_secs(30);
+/// What fails is tried again after 20 s: three attempts at least. A definition of custom resources takes
+/// one of them.
+const STAGE: Duration = Duration::from_secs(70);
+/// A release that cannot be downloaded is tried again after 60 s.
+const DOWNLOAD: Duration = Duration::from_secs(90);
+/// How long addons may differ from what the release renders while the operator says that all is done.
+const BEHIND: Duration = Duration::from_secs(60);
+/// From how many restarts on a crash loop is taken for one, and for how long it has to last then.
+const CRASHES: i64 = 3;
+const CRASHING: Duration = Duration::from_secs(20);
+
+/// Evidence, and for how long it has to be there without a pause.
+pub(super) type Evidence = Vec<(Duration, Finding)>;
+
+fn finding(cause: &str, message: String, object: ObjectRef, evidence: Vec<String>) -> Finding {
+    Finding {
+        cause: cause.to_owned(),
+        message,
+        object,
+        evidence,
+    }
+}
+
+/// What there is to see while a Cluster is on its way to a goal.
+pub(super) fn evidence(
+    goal: &Goal,
+    management: &View,
+    truth: Option<&Truth>,
+    now: Timestamp,
+) -> Evidence {
+    let mut found = crashes(management);
+    let name = addon_name(&goal.cluster);
+    let addon = management.get(&kinds::CLUSTER_ADDON, &goal.namespace, &name);
+    if let Some(addon) = &addon {
+        found.extend(stuck_hook(goal, management, addon, now));
+        found.extend(passed_hook(goal, management, addon));
+        found.extend(kept_hook(goal, addon));
+        found.extend(failed_stage(addon));
+    }
+    found.extend(truth.and_then(|truth| differences(goal, management, truth)));
+    found
+}
+
+/// The operator's own container crashes again and again.
+fn crashes(management: &View) -> Evidence {
+    let mut found = Vec::new();
+    for pod in management.list(&kinds::POD) {
+        if pod.namespace() != OPERATOR_NAMESPACE {
+            continue;
+        }
+        for container in pod.array("/status/containerStatuses") {
+            let text = |pointer: &str| {
+                let value = container.pointer(pointer).and_then(Value::as_str);
+                value.unwrap_or_default().to_owned()
+            };
+            let restarts = container["restartCount"].as_i64().unwrap_or(0);
+            if text("/state/waiting/reason") != "CrashLoopBackOff" || restarts < CRASHES {
+                continue;
+            }
+            let message = format!(
+                "the Cluster Stack Operator crashes again and again ({restarts} restarts): {} says {}",
+                pod.reference(),
+                text("/lastState/terminated/message")
+                    .lines()
+                    .next()
+                    .unwrap_or("nothing"),
+            );
+            let told = [
+                text("/state/waiting/message"),
+                text("/lastState/terminated/message"),
+            ];
+            let told = told.into_iter().filter(|line| !line.is_empty()).collect();
+            found.push((
+                CRASHING,
+                finding("operator-crash-loop", message, pod.reference(), told),
+            ));
+        }
+    }
+    found
+}
+
+/// The upgrade waits for the operator, which has nothing to do any more: the ClusterAddon is ready and of
+/// the class that the Cluster goes to, without a stage at work, and the condition that the hook looks at
+/// is not there.
+fn stuck_hook(
+    goal: &Goal,
+    management: &View,
+    addon: &Object,
+    now: Timestamp,
+) -> Option<(Duration, Finding)> {
+    let cluster = management.get(&kinds::CLUSTER, &goal.namespace, &goal.cluster)?;
+    let topology = cluster.condition("TopologyReconciled")?;
+    let blocks = topology.status == "False"
+        && topology.message.contains("BeforeClusterUpgrade")
+        && (topology.reason == "LifecycleHookBlocking" || topology.message.contains("blocking"));
+    let applied = addon.condition("HelmChartApplied");
+    let idle = addon.at("/status/ready").and_then(Value::as_bool) == Some(true)
+        && addon
+            .condition("Ready")
+            .is_some_and(|ready| ready.status == "True")
+        && addon.str("/spec/clusterStack") == goal.class
+        && addon.array("/status/stages").is_empty()
+        && applied.is_none();
+    if !blocks || !idle {
+        return None;
+    }
+    let seconds = topology
+        .since
+        .map_or(0, |since| now.duration_since(since).as_secs());
+    let message = format!(
+        "BeforeClusterUpgrade has been blocking for {seconds} s although ClusterAddon {} is ready at {}: \
+         the operator has forgotten that the hook was answered (cluster-stack-operator#272)",
+        addon.name(),
+        goal.class,
+    );
+    let told = vec![
+        format!("{}: TopologyReconciled False: {}", cluster.reference(), topology.message),
+        format!(
+            "{}: Ready True, clusterStack {}, hook {}, HelmChartApplied not reported",
+            addon.reference(),
+            addon.str("/spec/clusterStack"),
+            addon.str("/spec/hook"),
+        ),
+        "a way out: set the ClusterAddon's spec.clusterStack and spec.version back to the release before"
+            .to_owned(),
+    ];
+    let finding = finding(
+        "hook-blocks-though-addon-ready",
+        message,
+        addon.reference(),
+        told,
+    );
+    Some((HOOK, finding))
+}
+
+/// The control plane was told the new version, which the hook before it lets happen, while the
+/// ClusterAddon is still of another class and is not told of a hook: its addons will not come any more.
+fn passed_hook(goal: &Goal, management: &View, addon: &Object) -> Option<(Duration, Finding)> {
+    let planes = management.list(&kinds::KUBEADM_CONTROL_PLANE);
+    let plane = planes.iter().find(|plane| {
+        plane.label(kinds::CLUSTER_NAME) == Some(&goal.cluster)
+            && plane.str("/spec/version") == goal.version
+    })?;
+    let at = addon.str("/spec/clusterStack");
+    // A new Cluster has none before its first addons, and one of the same version or of a release without
+    // stages is not held by a hook.
+    if at.is_empty()
+        || at == goal.class
+        || !addon.str("/spec/hook").is_empty()
+        || goal.from.as_deref().is_none_or(|from| from == goal.version)
+    {
+        return None;
+    }
+    let message = format!(
+        "the upgrade to {} goes on without its addons: BeforeClusterUpgrade was answered, but ClusterAddon {} \
+         is still of {at}",
+        goal.class,
+        addon.name(),
+    );
+    let told = vec![
+        format!("{}: spec.version {}", plane.reference(), goal.version),
+        format!("{}: clusterStack {at}, no hook", addon.reference()),
+    ];
+    Some((
+        SETTLED,
+        finding(
+            "hook-passed-without-addons",
+            message,
+            addon.reference(),
+            told,
+        ),
+    ))
+}
+
+/// All is done, but the hook is still there: the next one would be taken for this one.
+fn kept_hook(goal: &Goal, addon: &Object) -> Option<(Duration, Finding)> {
+    let hook = addon.str("/spec/hook");
+    let done = addon.str("/spec/clusterStack") == goal.class
+        && addon.array("/status/stages").is_empty()
+        && addon.unless_true("HelmChartApplied").is_none();
+    if hook.is_empty() || !done {
+        return None;
+    }
+    let message = format!(
+        "ClusterAddon {} keeps hook {hook} although its addons are applied: the next hook will be taken for \
+         it (cluster-stack-operator#212)",
+        addon.name(),
+    );
+    let told = vec![format!(
+        "{}: HelmChartApplied True, stages empty",
+        addon.reference()
+    )];
+    Some((
+        SETTLED,
+        finding("hook-kept", message, addon.reference(), told),
+    ))
+}
+
+/// A condition of the ClusterAddon says that a stage fails.
+fn failed_stage(addon: &Object) -> Option<(Duration, Finding)> {
+    let kinds = [
+        "ClusterAddonConfigValidated",
+        "HelmChartFound",
+        "HelmChartTemplated",
+        "HelmChartApplied",
+        "EvaluatedCEL",
+        "HelmChartDeleted",
+    ];
+    let failed = unmet(addon).into_iter().find(|blocker| {
+        let kind = blocker.condition.strip_suffix(" False");
+        kind.is_some_and(|kind| kinds.contains(&kind)) && still_fails(addon, &blocker.reason)
+    })?;
+    let stages = addon.array("/status/stages").iter();
+    let mut told: Vec<String> = stages
+        .map(|stage| format!("stage {}: {}", stage["name"], stage["phase"]).replace('"', ""))
+        .collect();
+    told.insert(0, failed.to_string());
+    let message = format!(
+        "the operator fails on the addons of ClusterAddon {}: {}: {}",
+        addon.name(),
+        failed.reason,
+        failed.message,
+    );
+    Some((
+        STAGE,
+        finding("addon-stage-failed", message, addon.reference(), told),
+    ))
+}
+
+/// Whether what a condition tells of is still so: some stay False until all is done.
+fn still_fails(addon: &Object, reason: &str) -> bool {
+    let any = |pointer: &str, field: &str, values: &[&str]| {
+        let mut all = addon.array(pointer).iter();
+        all.any(|one| {
+            one[field]
+                .as_str()
+                .is_some_and(|value| values.contains(&value))
+        })
+    };
+    match reason {
+        "ObjectsApplyingOngoing" => false,
+        "FailedToApplyObjects" => any("/status/resources", "status", &["not-synced"]),
+        "FailedToEvaluatePreCondition" => {
+            any("/status/stages", "phase", &["waitingForPreCondition"])
+        }
+        "FailedToEvaluatePostCondition" => {
+            any("/status/stages", "phase", &["waitingForPostCondition"])
+        }
+        _ => true,
+    }
+}
+
+/// The ClusterAddon says that all is done, and it is not.
+fn differences(goal: &Goal, management: &View, truth: &Truth) -> Option<(Duration, Finding)> {
+    if !unclaimed(management, &goal.namespace, &goal.cluster, &goal.class).is_empty() {
+        return None;
+    }
+    let mut found = truth.differences();
+    // What is on its way out is waited for.
+    found.retain(|one| one.wrong != Wrong::Leaving);
+    // What was there and is gone says most, then what should be there; and of these, what runs.
+    let rank = |wrong| match wrong {
+        Wrong::Deleted => 0,
+        Wrong::Behind => 1,
+        Wrong::Missing => 2,
+        Wrong::Kept | Wrong::Leaving => 3,
+    };
+    let runs = |kind: &str| ["Deployment", "DaemonSet", "StatefulSet"].contains(&kind);
+    found.sort_by_key(|one| (rank(one.wrong), !runs(&one.blocker.object.kind)));
+    let first = found.first()?;
+    let (cause, what) = match first.wrong {
+        Wrong::Deleted => ("addon-deleted", "is gone although the release has it"),
+        Wrong::Behind => ("addon-left-behind", "was left behind"),
+        Wrong::Missing => ("addon-missing", "was never created"),
+        Wrong::Kept | Wrong::Leaving => ("addon-not-pruned", "was not removed"),
+    };
+    let message = format!(
+        "{} {what}, while the operator says that the addons of {} are applied: {}",
+        first.blocker.object, goal.class, first.blocker.condition,
+    );
+    let told = found.iter().take(SHOWN).map(|one| one.blocker.to_string());
+    Some((
+        BEHIND,
+        finding(cause, message, first.blocker.object.clone(), told.collect()),
+    ))
+}
+
+/// Looks at what keeps a release from becoming ready.
+pub(super) struct Providing<'a> {
+    pub(super) context: &'a Context,
+    pub(super) view: &'a View,
+    pub(super) namespace: &'a str,
+    pub(super) tag: String,
+    pub(super) seen: Mutex<HashMap<String, Instant>>,
+}
+
+impl Investigate for Providing<'_> {
+    fn investigate<'b>(&'b self, _: &'b [Blocker]) -> BoxFuture<'b, Option<Finding>> {
+        let mut found = crashes(self.view);
+        let release = self
+            .view
+            .get(&kinds::CLUSTER_STACK_RELEASE, self.namespace, &self.tag);
+        found.extend(release.iter().filter_map(|release| unprovided(release)));
+        let named = held(&self.seen, self.context, found);
+        async move { named }.boxed()
+    }
+}
+
+fn unprovided(release: &Object) -> Option<(Duration, Finding)> {
+    let failed = unmet(release);
+    let of = |kind: &str, reason: &str| {
+        let mut found = failed.iter();
+        found.find(|one| one.condition == format!("{kind} False") && one.reason == reason)
+    };
+    let (hold, cause, what, blocker) =
+        if let Some(blocker) = of("ClusterStackReleaseDownloaded", "IssueWithReleaseAssets") {
+            (
+                DOWNLOAD,
+                "release-not-downloaded",
+                "cannot read release",
+                blocker,
+            )
+        } else {
+            let blocker = of("HelmChartApplied", "FailedToApplyObjects")?;
+            (
+                STAGE,
+                "class-not-applied",
+                "cannot apply the class of release",
+                blocker,
+            )
+        };
+    let message = format!(
+        "the operator {what} {}: {}",
+        release.name(),
+        blocker.message
+    );
+    let told = vec![blocker.to_string()];
+    Some((hold, finding(cause, message, release.reference(), told)))
+}
+
+#[cfg(test)]
+mod tests;
