@@ -86,7 +86,7 @@ fn lint_tells_the_lines_of_every_wrong_file() {
         "{shown}"
     );
     assert!(
-        shown.contains("\nown: 1 check, nothing wrong\nscs-light: "),
+        shown.contains("\nown: 1 check, nothing wrong\nscs-heavy: "),
         "{shown}"
     );
     context.write("suites/own.yaml", &OWN.replace("retries", "retry"));

@@ -1,7 +1,8 @@
 //! Every check that ships as a test, against a simulated cluster, or that of `$KUBECONFIG`:
 //! `cargo test --test suites`, with filters and `--list` as of any test.
 //!
-//! A check that does not apply is shown as ignored, with its reason.
+//! A check that does not apply is shown as ignored, with its reason; so is a heavy one on a real cluster,
+//! unless it is asked for (`--include-ignored`).
 
 #[path = "common/kubeconfig.rs"]
 mod kubeconfig;
@@ -15,17 +16,21 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use simulated::{Shape, World};
 use stackgate::record::{Outcome, Phase};
-use stackgate::suite::{self, Suite};
+use stackgate::suite::{self, Suite, Weight};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
+    let real = std::env::var_os("KUBECONFIG").is_some_and(|path| !path.is_empty());
     let mut trials = Vec::new();
     for name in suite::shipped() {
         let suite = Suite::load(name, Path::new("nowhere")).unwrap();
         for check in &suite.checks {
             let (suite, id) = (suite.clone(), check.id.to_string());
             let title = format!("{name}::{id}");
-            trials.push(Trial::ignorable_test(title, move || trial(&suite, &id)));
+            // On a real cluster these take hours.
+            let heavy = real && check.weight == Weight::Heavy;
+            let trial = Trial::ignorable_test(title, move || trial(&suite, &id));
+            trials.push(trial.with_ignored_flag(heavy));
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -27,6 +27,7 @@ use serde_json::Value;
 
 use crate::cluster::Context;
 use crate::record::Outcome;
+use crate::stack::OkToFail;
 
 /// The image of check pods: Kubernetes' own test tool, which its conformance tests use as well.
 pub const TOOLS_IMAGE: &str = "registry.k8s.io/e2e-test-images/agnhost:2.53";
@@ -51,6 +52,8 @@ pub struct Target<'a> {
     pub dropped: &'a [Value],
     /// An image with a shell and DNS tools for check pods.
     pub tools_image: &'a str,
+    /// Failures that the stack accepts, by the names of tests.
+    pub ok_to_fail: &'a [OkToFail],
     /// What the suite sets for the check that is run, by name.
     pub parameters: &'a Value,
     /// What the checks of the round share.

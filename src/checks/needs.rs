@@ -106,6 +106,16 @@ pub const SANDBOX: Needs = &[
     Need::of("", "namespaces", &["create", "delete"]),
     Need::of("", "serviceaccounts", &["create"]),
 ];
+/// Runs Kubernetes' e2e tests, which may do everything.
+pub const RUN_TESTS: Needs = &[
+    Need::of("", "namespaces", &["list"]),
+    Need::of(
+        "rbac.authorization.k8s.io",
+        "clusterrolebindings",
+        &["create"],
+    ),
+    Need::of("rbac.authorization.k8s.io", "clusterroles", &["bind"]),
+];
 /// Gives its namespace another label.
 pub const LABEL_SANDBOX: Needs = &[Need::of("", "namespaces", &["patch"])];
 /// Creates Pods.

@@ -5,13 +5,14 @@
 //! by [`sweep`]. It bears the run's label, too.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt;
 use k8s_openapi::api::authorization::v1::SelfSubjectAccessReview;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use kube::api::{Api, DeleteParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
 use super::Target;
@@ -23,6 +24,8 @@ const RUN: &str = "stackgate/run";
 const CHECK: &str = "stackgate/check";
 /// How names of check namespaces begin.
 const PREFIX: &str = "stackgate-check-";
+/// Label that Kubernetes' e2e tests give to each of the namespaces that they create.
+pub const TESTED: &str = "e2e-run";
 /// How long a removal may take to be accepted.
 const REMOVAL: Duration = Duration::from_secs(10);
 
@@ -47,6 +50,10 @@ pub struct Sandbox<'a> {
     target: &'a Target<'a>,
     /// Its name.
     pub namespace: String,
+    /// What tells it from another one of the same name: it can own what lives in no namespace.
+    pub uid: String,
+    /// Whether e2e tests are run from it, whose namespaces go with it.
+    tests: bool,
 }
 
 impl<'a> Sandbox<'a> {
@@ -72,13 +79,32 @@ impl<'a> Sandbox<'a> {
         if created.is_err() {
             target.shared.namespaces().remove(&namespace);
         }
-        created.context("failed to create a namespace for the check")?;
-        let sandbox = Self { target, namespace };
+        let created: Namespace = created.context("failed to create a namespace for the check")?;
+        let sandbox = Self {
+            target,
+            namespace,
+            uid: created.metadata.uid.unwrap_or_default(),
+            tests: false,
+        };
         if let Err(error) = sandbox.add_account(&labels).await {
             sandbox.remove().await;
             return Err(error);
         }
         Ok(sandbox)
+    }
+
+    /// The same, for a check that runs Kubernetes' e2e tests: the namespaces that these create and, when
+    /// they are cut off, leave behind go with it.
+    ///
+    /// # Errors
+    /// As [`Sandbox::create`].
+    pub async fn for_tests(target: &'a Target<'a>, check: &str) -> Result<Self> {
+        let sandbox = Self::create(target, check).await?;
+        target.shared.tests.store(true, Relaxed);
+        Ok(Self {
+            tests: true,
+            ..sandbox
+        })
     }
 
     async fn add_account(&self, labels: &serde_json::Value) -> Result<()> {
@@ -106,6 +132,9 @@ impl<'a> Sandbox<'a> {
     async fn remove(&self) {
         if let Err(error) = remove(self.target, &self.namespace).await {
             tell_left(self.target, &self.namespace, &error);
+        }
+        if self.tests {
+            remove_tests(self.target).await;
         }
     }
 }
@@ -161,12 +190,41 @@ pub async fn sweep(target: &Target<'_>) {
             tell_left(target, &namespace, &error);
         }
     }
+    if target.shared.tests.load(Relaxed) {
+        remove_tests(target).await;
+    }
+}
+
+/// Removes the namespaces of the e2e tests.
+async fn remove_tests(target: &Target<'_>) {
+    target.shared.tests.store(false, Relaxed);
+    let api: Api<Namespace> = Api::all(target.workload.clone());
+    let theirs = ListParams::default().labels(TESTED);
+    let listed = tokio::time::timeout(target.context.scaled(REMOVAL), api.list(&theirs)).await;
+    let why = match listed {
+        Ok(Ok(namespaces)) => {
+            for namespace in namespaces {
+                let name = namespace.metadata.name.unwrap_or_default();
+                if namespace.metadata.deletion_timestamp.is_none()
+                    && let Err(error) = remove(target, &name).await
+                {
+                    tell_left(target, &name, &error);
+                }
+            }
+            return;
+        }
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the API server does not answer".to_owned(),
+    };
+    target.context.note(format!(
+        "failed to look for namespaces of e2e tests: {why}; remove them with: kubectl delete namespaces -l {TESTED}"
+    ));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checks::world::{World, refusal};
+    use crate::checks::world::{World, list, refusal};
 
     /// An API server that creates and deletes whatever is asked for, accounts only if `accounts`.
     fn world(accounts: bool) -> World {
@@ -226,6 +284,30 @@ mod tests {
             "failed to create a service account for the check"
         );
         assert_eq!(deleted(&world).len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_e2e_tests_left_goes_with_the_namespace_that_they_were_run_from() {
+        let world = World::new(|method, _| match method {
+            "GET" => list(
+                "NamespaceList",
+                json!([
+                    {"metadata": {"name": "pods-1"}},
+                    {"metadata": {"name": "pods-2", "deletionTimestamp": "2026-05-01T10:00:00Z"}},
+                ]),
+            ),
+            _ => (200, json!({"metadata": {"name": "n"}})),
+        });
+        let target = world.target();
+        let done = Sandbox::for_tests(&target, "c").await.unwrap();
+        done.around(async { Ok(()) }).await.unwrap();
+        assert_eq!(deleted(&world)[1..], ["DELETE /api/v1/namespaces/pods-1?"]);
+        sweep(&target).await;
+        assert_eq!(deleted(&world).len(), 2, "there is nothing left to do");
+        drop(Sandbox::for_tests(&target, "c").await.unwrap());
+        sweep(&target).await;
+        assert_eq!(deleted(&world).len(), 4);
+        assert_eq!(deleted(&world)[3..], ["DELETE /api/v1/namespaces/pods-1?"]);
     }
 
     #[tokio::test]

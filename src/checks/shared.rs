@@ -2,6 +2,7 @@
 //! removed at the end.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
@@ -24,6 +25,8 @@ pub struct Shared {
     pub(super) removable: OnceCell<()>,
     /// Namespaces that checks created and did not remove yet.
     namespaces: Mutex<BTreeSet<String>>,
+    /// Whether e2e tests were begun whose namespaces are not removed yet.
+    pub(super) tests: AtomicBool,
 }
 
 impl Shared {

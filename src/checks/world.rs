@@ -78,6 +78,7 @@ impl World {
             addons: &[],
             dropped: &[],
             tools_image: "tools:v1",
+            ok_to_fail: &[],
             parameters: &Value::Null,
             shared: &self.shared,
         }

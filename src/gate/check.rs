@@ -39,7 +39,9 @@ pub async fn check(plan: &CheckPlan, client: &Client, context: &Context) -> Endi
             .run(Phase::Preflight, PREFLIGHT, version(client))
             .await?;
         let ask = ask(plan, client, context, &version);
-        phases.run(Phase::CheckBefore, CHECKS, ask).await
+        phases
+            .run(Phase::CheckBefore, CHECKS + suite::heavy(&plan.suites), ask)
+            .await
     };
     let (verdict, reason) = match asked.await {
         Ok(results) => verdict(&results, &plan.place),
@@ -86,6 +88,7 @@ async fn ask(
         addons: &[],
         dropped: &[],
         tools_image: TOOLS_IMAGE,
+        ok_to_fail: &plan.ok_to_fail,
         parameters: &Value::Null,
         shared: &Shared::default(),
     };

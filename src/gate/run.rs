@@ -142,7 +142,7 @@ impl Run<'_> {
             .phases
             .run(Phase::Create, timeouts.create.get(), create)
             .await?;
-        let check = timeouts.check.get();
+        let check = timeouts.check.get() + suite::heavy(&self.plan.suites);
         let before = self
             .phases
             .run(
@@ -223,6 +223,7 @@ impl Run<'_> {
             addons: &addons,
             dropped,
             tools_image: TOOLS_IMAGE,
+            ok_to_fail: &self.plan.stack.ok_to_fail,
             parameters: &Value::Null,
             shared: &Shared::default(),
         };

@@ -63,7 +63,7 @@ pub struct Spec {
     #[serde(default)]
     pub accepted: Vec<Accepted>,
     /// A file with more of them in the form of the SCS tests (`okToFail`), relative to the stack's
-    /// folder: expressions that match a check's id or title.
+    /// folder: expressions that match a check's id or title, or the name of a conformance test.
     #[serde(default)]
     pub ok_to_fail: Option<String>,
 }
@@ -251,7 +251,7 @@ pub struct Timeouts {
     pub release: Timeout,
     /// Cluster created, all Machines Ready, addons rolled out: `wait-control-plane` (10m).
     pub create: Timeout,
-    /// One round of all checks: `wait-worker-nodes` (5m).
+    /// One round of all checks but the heavy ones, which add their own: `wait-worker-nodes` (5m).
     pub check: Timeout,
     /// From the patch of class and version to the end of the rollout: `wait-machine-upgrade` (20m).
     pub upgrade: Timeout,

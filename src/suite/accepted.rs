@@ -46,8 +46,14 @@ impl Acceptance<'_> {
         })
     }
 
-    /// What the reader should know about entries that had no effect.
-    pub(super) fn notes(self, results: &[CheckResult], now: Now<'_>) -> Vec<String> {
+    /// What the reader should know about entries that had no effect. `cases` are patterns that a check has
+    /// found to name cases of its own, and has told of.
+    pub(super) fn notes(
+        self,
+        results: &[CheckResult],
+        now: Now<'_>,
+        cases: &[String],
+    ) -> Vec<String> {
         let by_check =
             self.entries
                 .iter()
@@ -58,6 +64,7 @@ impl Acceptance<'_> {
         let by_name = self
             .ok_to_fail
             .iter()
+            .filter(|one| !cases.contains(&one.regex.to_string()))
             .filter_map(|one| idle_pattern(one, results, now));
         by_check.chain(by_name).collect()
     }
@@ -224,7 +231,9 @@ mod tests {
             from: (phase == Phase::CheckAfter).then_some("v1.34.3"),
             phase,
         };
-        acceptance.notes(&[result(outcome)], now).join("\n")
+        acceptance
+            .notes(&[result(outcome)], now, &["a case".to_owned()])
+            .join("\n")
     }
 
     fn told(entries: &[Accepted], ok_to_fail: &[OkToFail], outcome: Outcome) -> String {
@@ -306,5 +315,6 @@ mod tests {
         assert_eq!(told(&[], &[pattern("^a$")], Outcome::Fail), "");
         assert!(told(&[], &[pattern("^a$")], Outcome::Pass).contains("remove the entry"));
         assert!(told(&[], &[pattern("sctp")], Outcome::Fail).contains("no check of this run"));
+        assert_eq!(told(&[], &[pattern("a case")], Outcome::Fail), "");
     }
 }

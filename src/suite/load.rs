@@ -10,6 +10,7 @@ use crate::stack::{Label, Problem, Problems, Source};
 const BUILT_IN: &[(&str, &str)] = &[
     ("health", include_str!("../../suites/health.yaml")),
     ("scs-light", include_str!("../../suites/scs-light.yaml")),
+    ("scs-heavy", include_str!("../../suites/scs-heavy.yaml")),
     ("upgrade", include_str!("../../suites/upgrade.yaml")),
 ];
 
@@ -211,7 +212,10 @@ mod tests {
         let own = file(NODES).replace("name: own", "name: health");
         std::fs::write(dir.path().join("health.yaml"), own).unwrap();
         assert_eq!(Suite::load("health", dir.path()).unwrap().checks.len(), 1);
-        assert_eq!(names(dir.path()), ["health", "scs-light", "upgrade"]);
+        assert_eq!(
+            names(dir.path()),
+            ["health", "scs-heavy", "scs-light", "upgrade"]
+        );
     }
 
     #[test]
@@ -219,7 +223,7 @@ mod tests {
         for name in ["nope", "../health", ""] {
             let error = Suite::load(name, Path::new("DIR")).unwrap_err().to_string();
             assert!(
-                error.contains("expected one of health, scs-light, upgrade"),
+                error.contains("expected one of health, scs-heavy, scs-light, upgrade"),
                 "{error}"
             );
         }

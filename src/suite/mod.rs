@@ -21,6 +21,6 @@ pub use file::{
 };
 pub use load::{Suite, SuiteError, names, shipped};
 pub use rights::Rights;
-pub use run::{Place, READ_ONLY, Round, run};
+pub use run::{Place, READ_ONLY, Round, heavy, run};
 pub use schema::suite_schema;
 pub use tally::tally;

@@ -15,8 +15,9 @@ use tokio::time::Instant;
 use super::accepted::{Acceptance, Now};
 use super::cel::Memory;
 use super::exec::Given;
-use super::file::{Side, When};
+use super::file::{Side, Weight, When};
 use super::{Check, Suite};
+use crate::checks::scs::conformance::NAMED_CASES;
 use crate::checks::{self, Answer, Native, Target, sandbox};
 use crate::cluster::{self, refusal};
 use crate::record::{CheckResult, Outcome, Phase, Surroundings, What};
@@ -74,6 +75,22 @@ pub async fn run(target: &Target<'_>, round: Round<'_>) -> Vec<CheckResult> {
     runner.run(round.suites).await
 }
 
+/// How long the heavy checks of suites may take, which are asked one after the other.
+#[must_use]
+pub fn heavy(suites: &[Suite]) -> Duration {
+    let checks = suites.iter().flat_map(|suite| &suite.checks);
+    let heavy = checks.filter(|check| check.weight == Weight::Heavy);
+    heavy
+        .map(|check| {
+            let mut natives = checks::all().iter();
+            let native = natives.find(|native| Some(native.name) == check.native.as_deref());
+            let own = native.map_or(DEADLINE, |native| native.timeout);
+            let once = check.timeout.map_or(own, |timeout| timeout.get());
+            once * (u32::from(check.retries) + 1)
+        })
+        .sum()
+}
+
 struct Runner<'a> {
     target: &'a Target<'a>,
     natives: &'a [Native],
@@ -94,27 +111,36 @@ impl Runner<'_> {
         let checks = suites
             .iter()
             .flat_map(|suite| suite.checks.iter().map(move |check| (suite, check)));
-        let mut ended: Vec<(usize, CheckResult, bool)> = stream::iter(checks.enumerate())
-            .map(|(index, (suite, check))| async move {
-                let (result, orderly) = self.one(suite, check).await;
-                (index, result, orderly)
-            })
-            .buffer_unordered(SIDE_BY_SIDE)
-            .collect()
-            .await;
+        // Heavy ones come last, each alone: what they do to the cluster would fail the others.
+        let (heavy, light): (Vec<_>, Vec<_>) = checks
+            .enumerate()
+            .partition(|(_, (_, check))| check.weight == Weight::Heavy);
+        let asked = |(index, (suite, check))| async move {
+            let (result, orderly) = self.one(suite, check).await;
+            (index, result, orderly)
+        };
+        let light = stream::iter(light)
+            .map(asked)
+            .buffer_unordered(SIDE_BY_SIDE);
+        let heavy = stream::iter(heavy).then(asked);
+        let mut ended: Vec<(usize, CheckResult, bool)> = light.chain(heavy).collect().await;
         if ended.iter().any(|(_, _, orderly)| !orderly) {
             // What was cut off could not remove what it had created.
             sandbox::sweep(self.target).await;
         }
         ended.sort_by_key(|(index, ..)| *index);
         let results: Vec<_> = ended.into_iter().map(|(_, result, _)| result).collect();
+        let cases = self.target.context.remembered(NAMED_CASES);
+        let cases: Vec<String> = cases
+            .and_then(|cases| serde_json::from_value(cases).ok())
+            .unwrap_or_default();
         let now = Now {
             today: self.today,
             kubernetes: self.target.kubernetes,
             from: self.target.upgraded_from,
             phase: self.round.phase,
         };
-        for note in self.round.accepted.notes(&results, now) {
+        for note in self.round.accepted.notes(&results, now, &cases) {
             self.target.context.note(note);
         }
         results

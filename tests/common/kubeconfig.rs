@@ -40,6 +40,7 @@ pub async fn ask(suite: &Suite, check: &str, path: PathBuf) -> anyhow::Result<Ch
         addons: &[],
         dropped: &[],
         tools_image: TOOLS_IMAGE,
+        ok_to_fail: &[],
         shared: &Shared::default(),
         parameters: &Value::Null,
     };

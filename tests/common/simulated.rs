@@ -227,6 +227,7 @@ impl World {
             addons: &self.addons,
             dropped: &[],
             tools_image: TOOLS_IMAGE,
+            ok_to_fail: &[],
             shared: &Shared::default(),
             parameters: &Value::Null,
         };

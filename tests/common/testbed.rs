@@ -5,8 +5,8 @@ use std::process::{Command, ExitCode};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-/// Why real tests cannot run here, in one line.
-fn missing() -> Option<String> {
+/// Why real tests that need these images beside the testbed's cannot run here, in one line.
+fn missing(images: &[&str]) -> Option<String> {
     let check = Path::new(env!("CARGO_MANIFEST_DIR")).join("testbed/check");
     let checked = Command::new(check)
         .output()
@@ -27,7 +27,14 @@ fn missing() -> Option<String> {
         Err(error) => return Some(format!("testbed/check does not start: {error}")),
     }
     let answers = docker(&["version", "--format", "{{.Server.Version}}"]).is_some();
-    (!answers).then(|| "Docker does not answer; start it with testbed/up".to_owned())
+    if !answers {
+        return Some("Docker does not answer; start it with testbed/up".to_owned());
+    }
+    let there = |image: &str| docker(&["image", "inspect", "--format", "{{.Id}}", image]).is_some();
+    let image = images.iter().find(|image| !there(image))?;
+    Some(format!(
+        "the image {image} is not built; testbed/README.md tells its part"
+    ))
 }
 
 /// The lines that `docker` prints, or nothing when it fails.
@@ -48,9 +55,14 @@ pub type Real = (&'static str, bool, fn() -> Result<(), Failed>);
 /// deadlines worthless. Where the testbed is not up, all of them are shown as ignored and one line says
 /// why; the others but the quick ones are ignored unless asked for.
 pub fn run(tests: &[Real]) -> ExitCode {
+    run_with(tests, &[])
+}
+
+/// The same, for tests that need images of the testbed's optional parts.
+pub fn run_with(tests: &[Real], images: &[&str]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
-    let missing = missing();
+    let missing = missing(images);
     if let Some(missing) = missing.as_ref().filter(|_| !arguments.list) {
         eprintln!("real tests are skipped: {missing}");
         arguments.include_ignored = false;

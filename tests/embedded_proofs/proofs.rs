@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::civil::date;
 use kubesim::capi;
+use kubesim::kubelet::conformance::{Conformance, Course};
 use kubesim::kubelet::program::Crashing;
 use kubesim::registry::{Deletion, Write};
 use kubesim::resource::builtin::{
@@ -491,7 +492,27 @@ pub const PROOFS: &[Proof] = &[
         says: "still reaches a server all of whose ingress is denied",
         ..PLAIN
     },
+    Proof {
+        check: "scs-0201-conformance",
+        fault: "one conformance case fails",
+        act: |world| a_case_fails(world, "Pods should be submitted"),
+        says: "1 failed, 440 passed, 0 failed as accepted: Case [sig-node] Pods should be submitted and removed",
+        ..PLAIN
+    },
+    Proof {
+        check: "scs-0219-networking",
+        fault: "one case about NetworkPolicies fails",
+        act: |world| a_case_fails(world, "hold in case 7 "),
+        says: "1 failed, 49 passed, 0 failed as accepted: Case [sig-network] Netpol",
+        ..PLAIN
+    },
 ];
+
+fn a_case_fails(world: &World, name: &str) {
+    let course = Course::Fails(vec![name.to_owned()]);
+    let programs = world.cluster.machines().programs();
+    programs.install("conformance", Arc::new(Conformance::with(course)));
+}
 
 fn provisioner(world: &World, name: &str) {
     // Whose volumes a class makes never changes: it is another class of the same name.

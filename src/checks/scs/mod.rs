@@ -2,6 +2,7 @@
 
 mod certificates;
 mod components;
+pub mod conformance;
 mod endpoints;
 mod hardening;
 mod kubelet;
@@ -42,4 +43,6 @@ pub const ALL: &[Native] = &[
     hardening::ETCD_ISOLATION,
     pod_security::CHECK,
     network_policy::CHECK,
+    conformance::CONFORMANCE,
+    conformance::NETWORKING,
 ];

@@ -376,6 +376,46 @@ async fn an_executable_is_skipped_where_there_is_no_kubeconfig() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn heavy_checks_come_last_and_one_at_a_time() {
+    let world = World::new(|_, path| panic!("{path} is not asked for"));
+    let mut suite = suite(&["slow-pass", "fails", "slow-pass"]);
+    for index in [0, 2] {
+        suite.checks[index].weight = Weight::Heavy;
+    }
+    suite.checks[2].retries = 1;
+    suite.checks[2].timeout = Some("2m".parse().unwrap());
+    let suites = [suite];
+    // The first is no check that ships, so it has what a check has by default.
+    assert_eq!(heavy(&suites), DEADLINE + Duration::from_secs(240));
+    let runner = Runner {
+        target: &world.target(),
+        natives: NATIVES,
+        round: Round {
+            suites: &[],
+            accepted: Acceptance::default(),
+            phase: Phase::CheckBefore,
+            place: &Place::default(),
+            memory: &Memory::default(),
+        },
+        today: jiff::civil::date(2026, 5, 1),
+    };
+    let started = Instant::now();
+    let results = runner.run(&suites).await;
+    assert_eq!(started.elapsed(), Duration::from_secs(10));
+    let told: Vec<String> = world
+        .events()
+        .into_iter()
+        .filter_map(|what| match what {
+            What::Check(result) => Some(result.id),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, ["fails", "slow-pass", "slow-pass"]);
+    let ids: Vec<&str> = results.iter().map(|result| result.id.as_str()).collect();
+    assert_eq!(ids, ["slow-pass", "fails", "slow-pass"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_result_tells_on_what_kind_of_cluster() {
     let result = asked(|_| (), Phase::CheckBefore).await;
     assert_eq!(

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::agnhost::Agnhost;
+use super::conformance::Conformance;
 use crate::cluster::Cluster;
 use crate::object::{list, text};
 use crate::random::Random;
@@ -238,7 +239,7 @@ type Known = Vec<(String, Arc<dyn Program>)>;
 pub struct Programs(Arc<Mutex<Known>>);
 
 impl Default for Programs {
-    /// What kubeadm brings, agnhost and pause.
+    /// What kubeadm brings, agnhost, pause and the conformance tests.
     fn default() -> Self {
         let known: Known = vec![
             ("etcd".to_owned(), Arc::new(At(&[2379, 2380, 2381]))),
@@ -248,6 +249,7 @@ impl Default for Programs {
             ("kube-proxy".to_owned(), Arc::new(At(&[10249, 10256]))),
             ("agnhost".to_owned(), Arc::new(Agnhost)),
             ("pause".to_owned(), Arc::new(Pause)),
+            ("conformance".to_owned(), Arc::new(Conformance::default())),
         ];
         Self(Arc::new(Mutex::new(known)))
     }
