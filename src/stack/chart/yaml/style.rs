@@ -23,6 +23,11 @@ struct Analysis {
 pub(super) fn style(text: &str, simple_key: bool) -> Style {
     let can_be_plain = matches!(resolve(text), Plain::Text | Plain::Merge) && !is_base60(text);
     let found = analyse(text);
+    // go-yaml writes these as they are, which only readers of YAML 1.1 take for breaks; escaped they mean the
+    // same to all.
+    if text.contains(|c| is_break(c) && c != '\n') {
+        return Style::Double;
+    }
     let wanted = if text.contains('\n') {
         Style::Literal
     } else if can_be_plain {

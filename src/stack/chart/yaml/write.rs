@@ -352,6 +352,14 @@ mod tests {
         })
     }
 
+    #[test]
+    fn breaks_of_yaml_1_1_alone_are_read_back() {
+        for text in ["\u{2028}", "a\u{2028}b", "\u{85}", "a\r\nb", "\u{2029} \n"] {
+            let value = json!({text: [text]});
+            assert_eq!(super::super::parse(&to_yaml(&value)).unwrap(), value);
+        }
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read_back(value in any_json()) {
