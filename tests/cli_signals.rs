@@ -38,6 +38,7 @@ fn child() {
         judged_on: None,
         rehearsal: None,
         virtual_time: false,
+        open: false,
         format: SummaryFormat::Plain,
     };
     let _ = run.run(async |_| -> Ending { std::future::pending().await });

@@ -74,6 +74,10 @@ impl ToolPod<'_> {
                 json!([{"name": "data", "persistentVolumeClaim": {"claimName": claim}}]);
             pod["spec"]["containers"][0]["volumeMounts"] =
                 json!([{"name": "data", "mountPath": "/data"}]);
+            // Not every volume knows owners (`fsGroup`): folders of a node are root's, who may write there even
+            // without a single capability.
+            pod["spec"]["securityContext"]["runAsNonRoot"] = json!(false);
+            pod["spec"]["securityContext"]["runAsUser"] = json!(0);
         }
         pod
     }

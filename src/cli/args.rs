@@ -93,6 +93,9 @@ pub struct RunArgs {
     /// Where the run's folder goes
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub reports: PathBuf,
+    /// Show the report in a browser at the end
+    #[arg(long)]
+    pub open: bool,
     /// Also write what becomes of each watched object to this file (gzipped JSON lines)
     #[arg(long, value_name = "FILE")]
     pub history: Option<PathBuf>,

@@ -74,6 +74,7 @@ pub fn run(args: CheckArgs, command: Vec<String>) -> Result<Ending, Failure> {
         judged_on: None,
         virtual_time: false,
         rehearsal: None,
+        open: false,
         format: args.format,
     };
     let ended = conduct.run(async |context| match given.client().await {

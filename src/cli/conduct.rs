@@ -9,7 +9,7 @@ use jiff::civil::Date;
 
 use super::args::SummaryFormat;
 use super::exit::{Ending, Failure};
-use super::{ci, runs, signals, usage};
+use super::{ci, open, runs, signals, usage};
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
 use crate::gate;
@@ -48,6 +48,8 @@ pub struct Conduct {
     pub history: Option<PathBuf>,
     /// The day that is judged by, where it is not the clock's own.
     pub judged_on: Option<Date>,
+    /// Whether the report is shown in a browser at the end.
+    pub open: bool,
     /// How the outcome is printed.
     pub format: SummaryFormat,
 }
@@ -122,6 +124,9 @@ impl Conduct {
         let exit_code = Ending::Verdict(verdict).code();
         context.emit(What::RunFinished { exit_code, seconds });
         tell(&self.folder, &kept, self.format).map_err(Failure::infrastructure)?;
+        if self.open {
+            open::page(&self.folder.join(report::PAGE));
+        }
         if panicked {
             let (run, folder) = (&self.run, self.folder.display());
             return Err(Failure::infrastructure(anyhow!(reason))
@@ -212,6 +217,7 @@ mod tests {
             judged_on: None,
             rehearsal: None,
             virtual_time: false,
+            open: false,
             format: SummaryFormat::Plain,
         }
     }

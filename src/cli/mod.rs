@@ -11,6 +11,7 @@ mod engine;
 pub mod exit;
 mod faults;
 mod kubeconfig;
+mod open;
 mod report;
 pub mod run;
 mod runs;

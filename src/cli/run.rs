@@ -44,6 +44,8 @@ pub struct Run {
     pub timeout_scale: f64,
     /// Where the run's folder goes.
     pub reports: PathBuf,
+    /// Whether the report is shown in a browser at the end.
+    pub open: bool,
     /// Where what becomes of watched objects goes.
     pub history: Option<PathBuf>,
     /// The day that is judged by, where it is not the clock's own.
@@ -118,6 +120,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         judged_on: run.now,
         virtual_time: rehearses && !run.rehearsal.real_time,
         rehearsal,
+        open: run.open,
         format: SummaryFormat::Plain,
     };
     conduct.run(async |context| gate::run(&plan, &context, &*engine).await)
@@ -310,6 +313,7 @@ impl Run {
             keep: args.keep.into(),
             timeout_scale: args.timeout_scale,
             reports: args.reports,
+            open: args.open,
             history: args.history,
             now: args.now,
         })

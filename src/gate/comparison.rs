@@ -55,6 +55,10 @@ fn change(before: Option<&CheckResult>, after: Option<&CheckResult>) -> Change {
     if after.outcome == Fail && after.accepted.is_some() {
         return Change::Accepted;
     }
+    // What is asked of one side alone has nothing to be compared with there.
+    if before.is_some_and(|before| before.excluded) && after.outcome == Pass {
+        return Change::Kept;
+    }
     match (before.map(|before| before.outcome), after.outcome) {
         (Some(Pass | Flaky | Fail), Flaky) => Change::Flaky,
         (Some(Pass | Flaky), Pass) => Change::Kept,

@@ -28,6 +28,8 @@ pub use merge::{Merged, merge};
 use overview::Overview;
 pub use summary::Summary;
 
+/// The page's name in a run's folder.
+pub const PAGE: &str = "report.html";
 /// The stream's name in a run's folder.
 pub const STREAM: &str = "events.jsonl";
 
@@ -43,7 +45,7 @@ pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut written = vec![
         write(folder, "junit.xml", |out| junit::write(&stream, out))?,
         write(folder, "summary.json", |out| Summary::write(&stream, out))?,
-        write(folder, "report.html", |out| {
+        write(folder, PAGE, |out| {
             html::write(&stream, history(folder).as_deref(), out)
         })?,
     ];

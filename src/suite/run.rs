@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::accepted::{Acceptance, Now};
-use super::cel::Memory;
+use super::cel::{Memory, only_compares};
 use super::exec::Given;
 use super::file::{Side, Weight, When};
 use super::{Check, Suite};
@@ -151,7 +151,9 @@ impl Runner<'_> {
         let context = self.target.context;
         let started = Instant::now();
         let why_not = self.why_not(check);
-        let excluded = why_not.is_some();
+        // What only compares is meant for the side after the upgrade.
+        let compares = check.cel.as_ref().is_some_and(only_compares);
+        let excluded = why_not.is_some() || compares && self.round.phase < Phase::Upgrade;
         let (answer, orderly) = match why_not {
             Some(why) => (skip(why), true),
             None => self.attempts(suite, check).await,

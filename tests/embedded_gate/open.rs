@@ -72,3 +72,41 @@ fn embedded_real_clusters_that_are_insisted_on_are_not_replaced() {
         .unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
 }
+
+#[test]
+fn embedded_report_is_handed_to_the_browser() {
+    let context = TestContext::new();
+    let stacks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
+    // A browser that notes what it is given.
+    context.write(
+        "browser",
+        "#!/bin/sh\necho \"$1\" > asked.part && mv asked.part asked\n",
+    );
+    let browser = context.path().join("browser");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&browser, mode).unwrap();
+    let output = context
+        .command()
+        .args([
+            "run",
+            "docker-demo",
+            "--engine",
+            "embedded",
+            "--open",
+            "--stacks",
+        ])
+        .arg(stacks)
+        .env("BROWSER", &browser)
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let asked = context.path().join("asked");
+    // The browser is nobody's child to wait for; it has all the time that it needs.
+    while !asked.exists() {
+        std::thread::yield_now();
+    }
+    let page = std::fs::read_to_string(asked).unwrap();
+    assert!(page.trim().ends_with("/report.html"), "{page}");
+    assert!(context.path().join(page.trim()).is_file(), "{page}");
+}

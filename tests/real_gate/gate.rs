@@ -124,8 +124,10 @@ impl Gate {
 
 /// The folder of the one run below a reports folder, once it is there.
 pub fn run_folder(reports: &Path) -> Option<PathBuf> {
-    let entry = std::fs::read_dir(reports).ok()?.flatten().next()?;
-    Some(entry.path())
+    let mut entries = std::fs::read_dir(reports).ok()?.flatten();
+    // `latest` is a link to it.
+    let own = entries.find(|entry| !entry.path().is_symlink());
+    own.map(|entry| entry.path())
 }
 
 impl Ended {

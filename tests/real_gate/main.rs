@@ -21,12 +21,13 @@ mod gate;
 mod killed;
 mod machine;
 mod open;
+mod scs;
 
 use std::process::ExitCode;
 
 use testbed::Real;
 
-const TESTS: [Real; 9] = [
+const TESTS: [Real; 10] = [
     ("real_open_gate", true, open::open_gate),
     (
         "real_kubelet_flag_unknown_closes",
@@ -38,6 +39,7 @@ const TESTS: [Real; 9] = [
         true,
         failures::addon_image,
     ),
+    ("real_scs_light_is_judged_check_by_check", true, scs::light),
     ("real_coredns_not_moved_closes", false, failures::coredns),
     (
         "real_drain_blocked_by_budget_closes",
