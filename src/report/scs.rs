@@ -132,7 +132,11 @@ impl Round {
         let code = overview.end.map_or(-1, |(code, _)| i32::from(code));
         Invocation {
             id: id(start, 2 + phase as u8),
-            cmd: format!("stackgate run {}: {phase}", start.stack),
+            cmd: if overview.only_checks() {
+                format!("stackgate check {}", start.stack)
+            } else {
+                format!("stackgate run {}: {phase}", start.stack)
+            },
             results: Mapping(self.results),
             rc: code,
             stdout: self.stdout,

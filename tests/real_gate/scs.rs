@@ -72,8 +72,10 @@ pub fn light() -> Result<(), Failed> {
                 judged += 1;
             }
             None => {
-                let well = matches!(after.outcome, Outcome::Pass | Outcome::Skip);
-                ended.expect(well, &format!("no failure: {told}"))?;
+                // There is no claim on a fresh cluster.
+                let idle = check.id == "claims-bound" && after.outcome == Outcome::Skip;
+                let well = after.outcome == Outcome::Pass || idle;
+                ended.expect(well, &format!("a pass: {told}"))?;
             }
         }
     }

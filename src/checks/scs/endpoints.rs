@@ -101,7 +101,9 @@ fn at<'p>(pods: &'p [Pod], address: &str) -> Option<(&'p str, &'p str)> {
     let pod = pods.iter().find(|pod| {
         let status = pod.status.as_ref();
         status.is_some_and(|status| {
-            status.pod_ip.as_deref() == Some(address) && status.phase.as_deref() == Some("Running")
+            let mut all = status.pod_ips.iter().flatten().map(|one| one.ip.as_str());
+            let own = status.pod_ip.as_deref() == Some(address) || all.any(|one| one == address);
+            own && status.phase.as_deref() == Some("Running")
         })
     })?;
     Some((

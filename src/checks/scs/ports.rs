@@ -51,7 +51,10 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
         Some(skipped) if seen.is_empty() => Ok(skipped),
         _ => Ok(Answer {
             outcome: Outcome::Pass,
-            message: format!("{} listen in plain text on loopback alone", seen.join(", ")),
+            message: format!(
+                "no flag of {} opens a port without TLS but on loopback",
+                seen.join(", ")
+            ),
             evidence: Vec::new(),
         }),
     }

@@ -180,7 +180,12 @@ impl Outcome<'_> {
         let asked = self.order.jobs.iter().flat_map(|job| &job.testcases);
         let unjudged = asked.filter(|id| {
             let word = results.iter().find(|(known, _)| known == *id);
-            word.is_none_or(|(_, word)| *word == Word::Abort)
+            word.is_none_or(|(_, word)| match word {
+                Word::Abort => true,
+                // Where the sum of the scripts' codes has hidden it.
+                Word::Fail => self.scope.form == Form::Groups && !critical_only,
+                Word::Pass => false,
+            })
         });
         u8::from(unjudged.count() > 0)
     }

@@ -300,7 +300,7 @@ impl Job {
             .map(native)
             .collect::<Option<Vec<_>>>()
         {
-            return self.run_natively(&natives).await;
+            return self.run_natively(&natives, means).await;
         }
         let ended = match self.prepare(means) {
             Ok(command) => {
@@ -321,15 +321,36 @@ impl Job {
         self.told(code, lines(&stdout), lines(&stderr))
     }
 
-    async fn run_natively(&self, natives: &[&Substitute]) -> Invocation {
+    async fn run_natively(&self, natives: &[&Substitute], means: &Means) -> Invocation {
+        let mut values = self.values.clone();
+        // As for scripts, which run in the folder of the scope.
+        if let Some(path) = values.get_mut("kubeconfig") {
+            *path = self.folder.join(&*path).to_string_lossy().into_owned();
+        }
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         for native in natives {
-            match (native.run)(&self.values).await {
-                Ok(said) => stdout.extend(said),
-                Err(error) => stderr.extend(lines(&format!("CRITICAL: {error:#}"))),
-            }
+            let judged = (native.run)(&values);
+            let judged = match means.time {
+                Some(within) => match tokio::time::timeout(within, judged).await {
+                    Ok(judged) => judged,
+                    Err(_) => Err(anyhow::anyhow!("not judged within {within:?}")),
+                },
+                None => judged.await,
+            };
+            let said = judged.unwrap_or_else(|error| {
+                vec![
+                    format!("CRITICAL: {error:#}"),
+                    format!("{}: ABORT", native.testcase),
+                ]
+            });
+            // What keeps a verdict from being given is told without being asked for.
+            let grave = |line: &String| line.starts_with("CRITICAL");
+            let (grave, said): (Vec<String>, Vec<String>) = said.into_iter().partition(grave);
+            stderr.extend(grave.iter().flat_map(|line| lines(line)));
+            stdout.extend(said);
         }
-        self.told(Ok(0), stdout, stderr)
+        // As the script ends: 1 where there is no verdict.
+        self.told(Ok(i32::from(!stderr.is_empty())), stdout, stderr)
     }
 
     fn told(&self, code: Result<i32, ()>, stdout: Vec<String>, stderr: Vec<String>) -> Invocation {
