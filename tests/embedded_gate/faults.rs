@@ -50,7 +50,7 @@ faults! {
     embedded_addon_drift "addon-drift" by "operator" closes
         &["addon-deleted", "Deployment kube-system/metrics-server"];
     embedded_worker_never_ready "worker-never-ready" closes
-        &["-md-0-", "NodeHealthy False", "cni plugin not initialized"];
+        &["-md-0-", "NodeHealthy False", "PLEG is not healthy"];
     embedded_control_plane_join_fails "control-plane-join-fails" closes
         &["kubeadm join", "exited with code 1"];
     embedded_image_pull_fails "image-pull-fails" closes

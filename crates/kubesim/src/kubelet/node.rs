@@ -22,6 +22,8 @@ use crate::resource::GroupResource;
 use crate::resource::builtin::{LEASES, NODES, PODS};
 use crate::store::{Change, ChangeKind};
 
+/// What a kubelet says whose view of its pods has come to a stop.
+const STUCK: &str = "PLEG is not healthy: pleg was last seen active 3m0s ago; threshold is 3m0s";
 /// What a kubelet says while no CNI has written its configuration.
 const NO_NETWORK: &str = "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:Network plugin returns error: cni plugin not initialized";
 /// How many images a Node tells of (`nodeStatusMaxImages`).
@@ -277,7 +279,8 @@ fn conditions(machine: &Machine, ready: bool, now: &str) -> Vec<Value> {
             "kubelet is posting ready status",
         )
     } else {
-        condition("Ready", "False", "KubeletNotReady", NO_NETWORK)
+        let why = if ready { NO_NETWORK } else { STUCK };
+        condition("Ready", "False", "KubeletNotReady", why)
     });
     conditions
 }
