@@ -279,7 +279,8 @@ fn conditions(machine: &Machine, ready: bool, now: &str) -> Vec<Value> {
             "kubelet is posting ready status",
         )
     } else {
-        let why = if ready { NO_NETWORK } else { STUCK };
+        let stuck = machine.faults.contains(&Fault::WorkerNeverReady);
+        let why = if stuck { STUCK } else { NO_NETWORK };
         condition("Ready", "False", "KubeletNotReady", why)
     });
     conditions
