@@ -10,14 +10,12 @@ use super::respond::{self, Body};
 use super::{decode, eviction};
 use crate::error::ApiError;
 use crate::patch;
-use crate::registry::{Applied, Deletion, Write};
+use crate::registry::{Applied, Deletion, RETRIES, Write, overtaken};
 use crate::resource::builtin::PODS;
 use crate::store::Stored;
 
 const APPLY: &str = "application/apply-patch+yaml";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
-/// How often a patch is tried again when another write overtakes it.
-const RETRIES: usize = 5;
 
 /// Answers a request that writes.
 ///
@@ -160,8 +158,7 @@ fn patched(request: &Request<'_>, write: &Write) -> Result<(Arc<Stored>, bool), 
             updated => return Ok((updated?, false)),
         }
     }
-    let why = "the object has been modified; please apply your changes to the latest version and try again";
-    Err(ApiError::conflict(id, request.name(), why))
+    Err(overtaken(id, request.name()))
 }
 
 fn applied(request: &Request<'_>, write: &Write) -> Result<(Arc<Stored>, bool), ApiError> {

@@ -26,6 +26,7 @@ pub use apply::Applied;
 pub use deletion::Deletion;
 pub(crate) use deletion::{FOREGROUND, ORPHAN};
 pub(crate) use eviction::{selects, tell_allowed};
+pub(crate) use write::{RETRIES, overtaken};
 pub use write::{Warnings, Write};
 
 const REPLICATION_CONTROLLERS: GroupResource = GroupResource::new("", "replicationcontrollers");

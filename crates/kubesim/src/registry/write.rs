@@ -15,8 +15,8 @@ use crate::resource::{GroupResource, Resource};
 use crate::schema::{self, Cause};
 use crate::store::{Stored, lock};
 
-/// How often a change of a controller's is tried again when another write overtakes it.
-pub(super) const RETRIES: usize = 5;
+/// How often a change that is for whichever revision there is is tried again when another write overtakes it.
+pub(crate) const RETRIES: usize = 5;
 
 /// What a client is warned of besides the answer; clones collect into the same place, and the default
 /// into none.
@@ -321,7 +321,7 @@ fn is_gone(object: &Value) -> bool {
         && (object["kind"] != "Pod" || object["metadata"]["deletionGracePeriodSeconds"] == 0)
 }
 
-pub(super) fn overtaken(id: &GroupResource, name: &str) -> ApiError {
+pub(crate) fn overtaken(id: &GroupResource, name: &str) -> ApiError {
     let why = "the object has been modified; please apply your changes to the latest version and try again";
     ApiError::conflict(id, name, why)
 }
