@@ -1,7 +1,7 @@
 //! The open gate, and what a rehearsal says of itself.
 
 use crate::common::TestContext;
-use crate::rehearsal::Rehearsal;
+use crate::rehearsal::{Rehearsal, stacks};
 
 #[test]
 fn embedded_demo_opens_and_says_that_it_is_a_rehearsal() {
@@ -39,11 +39,10 @@ fn embedded_the_same_seed_gives_the_same_stream_and_another_one_another() {
 #[test]
 fn embedded_without_an_engine_a_machine_that_lacks_docker_rehearses_and_says_what_is_missing() {
     let context = TestContext::new();
-    let stacks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
     let output = context
         .command()
         .args(["run", "docker-demo", "--stacks"])
-        .arg(stacks)
+        .arg(stacks())
         // Nobody listens there.
         .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
         .output()
@@ -62,11 +61,10 @@ fn embedded_without_an_engine_a_machine_that_lacks_docker_rehearses_and_says_wha
 #[test]
 fn embedded_real_clusters_that_are_insisted_on_are_not_replaced() {
     let context = TestContext::new();
-    let stacks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
     let output = context
         .command()
         .args(["run", "docker-demo", "--engine", "kind", "--stacks"])
-        .arg(stacks)
+        .arg(stacks())
         .env("DOCKER_HOST", "unix:///nowhere/docker.sock")
         .output()
         .unwrap();
@@ -76,7 +74,6 @@ fn embedded_real_clusters_that_are_insisted_on_are_not_replaced() {
 #[test]
 fn embedded_report_is_handed_to_the_browser() {
     let context = TestContext::new();
-    let stacks = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
     // A browser that notes what it is given.
     context.write(
         "browser",
@@ -95,7 +92,7 @@ fn embedded_report_is_handed_to_the_browser() {
             "--open",
             "--stacks",
         ])
-        .arg(stacks)
+        .arg(stacks())
         .env("BROWSER", &browser)
         .env("PATH", std::env::var_os("PATH").unwrap())
         .output()

@@ -16,7 +16,7 @@ pub struct Rehearsal {
 }
 
 /// The shipped stacks.
-fn stacks() -> PathBuf {
+pub fn stacks() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test")
 }
 
