@@ -11,8 +11,11 @@ use stackgate::record::{Moment, read_history};
 /// The label of a control plane's Machines.
 const CONTROL_PLANE: &str = "cluster.x-k8s.io/control-plane";
 
-/// Conditions that the simulation shows and the recorded run did not, each with the reason.
-const ONLY_SIMULATED: &[(&str, &str, &str)] = &[
+/// A state of a condition: kind, condition, reason.
+type State = (&'static str, &'static str, &'static str);
+
+/// States of conditions in the simulation that are left out of the comparison, each with the reason.
+const ONLY_SIMULATED: &[State] = &[
     // The recorded run's caches had not synchronised in the first second: it says `InternalError` where
     // the simulation, which has none, says what Cluster API says when a part has nothing to tell yet.
     ("Cluster", "ControlPlaneMachinesUpToDate", "UpToDateUnknown"),
@@ -30,8 +33,8 @@ const ONLY_SIMULATED: &[(&str, &str, &str)] = &[
     ("Machine", "SchedulerPodHealthy", "Provisioning"),
 ];
 
-/// Conditions of the recorded run that the simulation does not show, each with the reason.
-const ONLY_REAL: &[(&str, &str, &str)] = &[
+/// States of conditions in the recorded run that are left out of the comparison, each with the reason.
+const ONLY_REAL: &[State] = &[
     // Caches that had not synchronised in the first second.
     ("Cluster", "ControlPlaneMachinesReady", "InternalError"),
     ("Cluster", "ControlPlaneMachinesUpToDate", "InternalError"),
@@ -68,8 +71,8 @@ struct Told {
     lives: BTreeMap<String, Vec<String>>,
     /// The steps of the rollout over all objects, in their order.
     rollout: Vec<String>,
-    /// Kind, condition and reason.
-    conditions: BTreeSet<(String, String, String)>,
+    /// What each condition of an object went through: kind, object and condition, with status and reason.
+    conditions: BTreeMap<(String, String, String), Vec<(String, String)>>,
 }
 
 impl Told {
@@ -101,15 +104,6 @@ impl Told {
             {
                 continue;
             }
-            for condition in object["status"]["conditions"]
-                .as_array()
-                .into_iter()
-                .flatten()
-            {
-                let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
-                told.conditions
-                    .insert((kind.clone(), text("type"), text("reason")));
-            }
             let name = object["metadata"]["name"].as_str().unwrap().to_owned();
             let plays = planes.contains(&name);
             let called = names.entry((kind.clone(), name)).or_insert_with(|| {
@@ -118,6 +112,16 @@ impl Told {
                 *count += 1;
                 format!("{role} {count}")
             });
+            let conditions = object["status"]["conditions"].as_array();
+            for condition in conditions.into_iter().flatten() {
+                let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+                let key = (kind.clone(), called.clone(), text("type"));
+                let states = told.conditions.entry(key).or_default();
+                let state = (text("status"), text("reason"));
+                if states.last() != Some(&state) {
+                    states.push(state);
+                }
+            }
             let states = if moment.gone {
                 [("", "gone".to_owned())].into()
             } else {
@@ -242,34 +246,79 @@ fn embedded_upgrade_takes_the_steps_of_the_real_one() {
     assert_eq!(simulated.rollout, real.rollout);
 }
 
-#[test]
-fn embedded_conditions_are_those_of_the_real_upgrade_but_for_what_is_listed() {
-    let (real, simulated) = (recorded(), rehearsed());
-    let listed = |list: &[(&str, &str, &str)]| -> BTreeSet<(String, String, String)> {
-        let owned = |&(kind, condition, reason): &(&str, &str, &str)| {
-            (kind.to_owned(), condition.to_owned(), reason.to_owned())
-        };
-        list.iter().map(owned).collect()
+/// What a condition went through, without what is left out.
+fn without(
+    left_out: &[State],
+    (kind, _, condition): &(String, String, String),
+    states: &[(String, String)],
+) -> Vec<(String, String)> {
+    let mut kept = states.to_vec();
+    let is_left_out = |reason: &str| {
+        let mut all = left_out.iter();
+        all.any(|(of, what, why)| *of == kind && *what == condition && *why == reason)
     };
-    assert!(real.conditions.len() > 50, "{}", real.conditions.len());
-    let invented: Vec<_> = simulated
-        .conditions
-        .difference(&real.conditions)
-        .cloned()
-        .collect();
-    let unexplained: Vec<_> = invented
+    kept.retain(|(_, reason)| !is_left_out(reason));
+    kept.dedup();
+    kept
+}
+
+/// Where two histories differ in what a condition went through.
+fn differences(
+    real: &Told,
+    simulated: &Told,
+    only_real: &[State],
+    only_simulated: &[State],
+) -> Vec<String> {
+    let keys: BTreeSet<_> = [real, simulated]
         .iter()
-        .filter(|one| !listed(ONLY_SIMULATED).contains(*one))
+        .flat_map(|told| told.conditions.keys())
         .collect();
-    assert!(unexplained.is_empty(), "only simulated: {unexplained:#?}");
-    let missing: Vec<_> = real
-        .conditions
-        .difference(&simulated.conditions)
-        .cloned()
-        .collect();
-    let unexplained: Vec<_> = missing
-        .iter()
-        .filter(|one| !listed(ONLY_REAL).contains(*one))
-        .collect();
-    assert!(unexplained.is_empty(), "only real: {unexplained:#?}");
+    let shown = |states: &[(String, String)]| {
+        let states: Vec<String> = states
+            .iter()
+            .map(|(status, reason)| format!("{status} {reason}"))
+            .collect();
+        states.join(", ")
+    };
+    keys.into_iter()
+        .filter_map(|key| {
+            let of = |told: &Told, left_out: &[State]| {
+                let states = told.conditions.get(key);
+                without(left_out, key, states.map_or(&[], Vec::as_slice))
+            };
+            let (one, other) = (of(real, only_real), of(simulated, only_simulated));
+            let (_, object, condition) = key;
+            (one != other).then(|| {
+                format!(
+                    "{object} {condition}\n      real: {}\n simulated: {}",
+                    shown(&one),
+                    shown(&other)
+                )
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn embedded_conditions_go_through_the_states_of_the_real_upgrade_but_for_what_is_listed() {
+    let (real, simulated) = (recorded(), rehearsed());
+    assert!(real.conditions.len() > 90, "{}", real.conditions.len());
+    let found = differences(&real, &simulated, ONLY_REAL, ONLY_SIMULATED);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+    // Who is left out without need would hide what comes later.
+    let but = |list: &[State], index: usize| {
+        let mut list = list.to_vec();
+        let gone = list.remove(index);
+        (gone, list)
+    };
+    for index in 0..ONLY_REAL.len() {
+        let (gone, list) = but(ONLY_REAL, index);
+        let found = differences(&real, &simulated, &list, ONLY_SIMULATED);
+        assert!(!found.is_empty(), "ONLY_REAL needs no {gone:?}");
+    }
+    for index in 0..ONLY_SIMULATED.len() {
+        let (gone, list) = but(ONLY_SIMULATED, index);
+        let found = differences(&real, &simulated, ONLY_REAL, &list);
+        assert!(!found.is_empty(), "ONLY_SIMULATED needs no {gone:?}");
+    }
 }

@@ -1,5 +1,5 @@
-//! The variants of the demo stack that close the gate on real clusters, and whose cause the clusters show. An
-//! image that does not exist and a flag that a kubelet does not know are seen on real machines alone.
+//! The variants of the demo stack that close the gate on real clusters. Only an image that does not exist is
+//! not noticed: which images there are is known to their registries alone.
 
 use std::path::Path;
 
@@ -32,6 +32,14 @@ fn closes(name: &str) -> Rehearsal {
 fn embedded_coredns_not_moved_closes() {
     let run = closes("coredns");
     run.is_closed_by(&["coredns-version", "dns.imageTag"]);
+}
+
+#[test]
+fn embedded_a_flag_that_no_kubelet_knows_closes() {
+    closes("kubelet-flag").is_closed_by(&[
+        "kubelet-unknown-flag",
+        "does not start: unknown flag: --no-such-flag",
+    ]);
 }
 
 #[test]

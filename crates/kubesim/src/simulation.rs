@@ -46,6 +46,8 @@ struct Inner {
     images: Images,
     programs: Programs,
     clusters: Mutex<BTreeMap<String, Cluster>>,
+    /// What kubelets that do not start say, by machine.
+    kubelets: Mutex<BTreeMap<String, Vec<String>>>,
 }
 
 /// Clusters that share a clock and a seed; clones are the same simulation.
@@ -72,6 +74,7 @@ impl Simulation {
             images: Images::default(),
             programs: Programs::default(),
             clusters: Mutex::default(),
+            kubelets: Mutex::default(),
         }))
     }
 
@@ -121,6 +124,7 @@ impl Simulation {
     /// the cluster is removed. Must be called within a tokio runtime.
     pub fn add_cluster(&self, name: &str, controllers: Vec<Box<dyn Controller>>) -> Cluster {
         let clock = if self.faults().is_on(Fault::ClockSkew, name) {
+            self.faults().note(Fault::ClockSkew);
             self.clock().behind(SKEW)
         } else {
             self.clock()
@@ -151,6 +155,18 @@ impl Simulation {
         for name in self.clusters() {
             self.remove_cluster(&name);
         }
+    }
+
+    /// The journal of a machine's kubelet that does not start; empty where one does.
+    #[must_use]
+    pub fn kubelet_journal(&self, machine: &str) -> Vec<String> {
+        let journals = lock(&self.0.kubelets);
+        journals.get(machine).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn note_kubelet(&self, machine: &str, line: String) {
+        let mut journals = lock(&self.0.kubelets);
+        journals.entry(machine.to_owned()).or_default().push(line);
     }
 
     /// A controller's failure, for whoever looks into the simulation itself.

@@ -16,10 +16,9 @@ use tokio::time::Instant;
 
 use super::{docker, nodes};
 use crate::cluster::{Context, Kind, Object};
+use crate::engine::journal::{self, finding};
 use crate::record::Finding;
 
-/// How many lines a finding shows.
-const EVIDENCE: usize = 8;
 /// How many lines of a journal are read for it.
 const JOURNAL: usize = 60;
 /// After how long a kubelet that was stopped is not just being restarted, by what systemd says.
@@ -216,9 +215,8 @@ impl Causes {
         uptime: &str,
         journal: Vec<String>,
     ) -> Option<Finding> {
-        if let Some(line) = journal.iter().rev().find_map(|line| unknown_flag(line)) {
-            let message = format!("the kubelet of {name} does not start: {line}");
-            return Some(finding("kubelet-unknown-flag", message, machine, journal));
+        if let Some(found) = journal::unknown_flag(machine, name, &journal) {
+            return Some(found);
         }
         // Before kubeadm has written its configuration, a kubelet cannot start, and is expected to fail.
         if journal
@@ -352,27 +350,9 @@ fn bootstrap_failing(infrastructure: &Object, now: Timestamp) -> Option<Duration
     Some(now.duration_since(since).unsigned_abs())
 }
 
-/// The kubelet's own words on a flag that it does not know.
-fn unknown_flag(line: &str) -> Option<&str> {
-    let at = line
-        .find("unknown flag: ")
-        .or_else(|| line.find("unknown shorthand flag: "))?;
-    Some(line[at..].trim_end_matches(['"', '\'']))
-}
-
 /// The kubelet's own words when kubeadm has not been there yet.
 fn is_unconfigured(line: &str) -> bool {
     line.contains("/var/lib/kubelet/config.yaml") && line.contains("no such file or directory")
-}
-
-fn finding(cause: &str, message: String, machine: &Object, lines: Vec<String>) -> Finding {
-    let evidence = lines[lines.len().saturating_sub(EVIDENCE)..].to_vec();
-    Finding {
-        cause: cause.to_owned(),
-        message,
-        object: machine.reference(),
-        evidence,
-    }
 }
 
 /// A unit as `systemctl show` tells it.

@@ -233,6 +233,7 @@ impl Parts<'_> {
         let old = if old.is_empty() && surprised && self.machines.len() == wanted {
             // The first of them is taken for outdated, once.
             cx.simulation.faults().clear(Fault::UnexpectedRollout);
+            cx.simulation.faults().note(Fault::UnexpectedRollout);
             self.machines.iter().take(1).collect()
         } else {
             old
@@ -242,6 +243,9 @@ impl Parts<'_> {
             let waits = conditions::get(machine, "Deleting")
                 .is_some_and(|(_, reason, _)| reason == "WaitingForPreTerminateHook");
             if waits {
+                if let Some(workload) = self.workload {
+                    workload.machines().etcd_leaves(name(machine));
+                }
                 let_go(cluster, machine)?;
             }
         }

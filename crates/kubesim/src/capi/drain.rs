@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::error::ApiError;
+use crate::fault::Fault;
 use crate::object::{controller_of, is_deleting, is_over, name, namespace, text};
 use crate::registry::Deletion;
 use crate::resource::builtin::{NODES, POD_DISRUPTION_BUDGETS, PODS};
@@ -32,6 +33,9 @@ pub fn drain(workload: &Cluster, node: &str) -> Result<Vec<String>, ApiError> {
         match evict(workload, &pod) {
             Ok(()) => leaving.push(shown),
             Err(error) if error.code == 429 => {
+                if workload.machines().suffer(Fault::DrainBlocked) {
+                    workload.machines().note(Fault::DrainBlocked);
+                }
                 refused.push((shown, error.message));
             }
             Err(error) if error.is_not_found() => {}

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::access::{self, hold, owner_cluster, release};
 use super::conditions::{self, State};
 use super::kinds::{CONTROL_PLANE_LABEL, INFRASTRUCTURE, MACHINES};
+use super::kubelet;
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
@@ -19,6 +20,8 @@ use crate::resource::GroupResource;
 use crate::simulation::Simulation;
 
 const MANAGER: &str = "capi-infrastructure";
+/// How long kubeadm goes on after the etcd of a further control-plane machine has become a member.
+const MEMBER: Duration = Duration::from_secs(8);
 
 /// The address at which a Cluster's API is said to be.
 fn balancer(simulation: &Simulation, namespace: &str, name: &str) -> String {
@@ -123,6 +126,8 @@ enum Stage {
     Starting(tokio::time::Instant),
     /// kubeadm runs in it.
     Bootstrapping(tokio::time::Instant),
+    /// Its etcd is a member already, the rest follows.
+    Joining(tokio::time::Instant),
     /// kubeadm has failed, for good.
     Failed,
     /// Its container is being removed.
@@ -221,14 +226,24 @@ impl MachineController {
             )
         });
         match stage {
-            Stage::Starting(due) | Stage::Bootstrapping(due) if due > now => {
+            Stage::Starting(due) | Stage::Bootstrapping(due) | Stage::Joining(due) if due > now => {
                 Ok(Next::After(due - now))
             }
             Stage::Starting(_) => {
                 let plane = label(machine, CONTROL_PLANE_LABEL).is_some();
                 // kubeadm on a control-plane machine starts etcd and an API server first.
                 let (least, most) = if plane { (14, 28) } else { (8, 18) };
-                let takes = random.between(Duration::from_secs(least), Duration::from_secs(most));
+                let mut takes =
+                    random.between(Duration::from_secs(least), Duration::from_secs(most));
+                if plane && truth(owner, "/status/initialization/controlPlaneInitialized") {
+                    takes -= MEMBER;
+                }
+                let first = workload_of(cx.simulation, owner).is_none();
+                if let Some(flag) = kubelet::unknown_flag(cx.cluster, machine, first) {
+                    let words = kubelet::last_words(&flag);
+                    cx.simulation.note_kubelet(&key.name, words);
+                    takes = kubelet::HEALTHY;
+                }
                 self.stages
                     .insert(key.clone(), Stage::Bootstrapping(now + takes));
                 Ok(Next::After(takes))
@@ -237,9 +252,27 @@ impl MachineController {
                 let plane = label(machine, CONTROL_PLANE_LABEL).is_some();
                 let joins = plane && truth(owner, "/status/initialization/controlPlaneInitialized");
                 if joins && cx.simulation.faults().is(Fault::ControlPlaneJoinFails) {
+                    cx.simulation.faults().note(Fault::ControlPlaneJoinFails);
                     self.stages.insert(key.clone(), Stage::Failed);
-                    return self.failed(cx, key);
+                    return self.failed(cx, key, NO_ETCD);
                 }
+                let first = workload_of(cx.simulation, owner).is_none();
+                if kubelet::unknown_flag(cx.cluster, machine, first).is_some() {
+                    self.stages.insert(key.clone(), Stage::Failed);
+                    return self.failed(cx, key, &kubelet::unhealthy(first));
+                }
+                if joins && let Some(workload) = workload_of(cx.simulation, owner) {
+                    // Its etcd is a member before kubeadm is through.
+                    workload.machines().etcd_joins(&key.name);
+                    self.stages
+                        .insert(key.clone(), Stage::Joining(now + MEMBER));
+                    return Ok(Next::After(MEMBER));
+                }
+                bootstrap(cx, owner, machine, object)?;
+                self.stages.remove(key);
+                self.provisioned(cx, key)
+            }
+            Stage::Joining(_) => {
                 bootstrap(cx, owner, machine, object)?;
                 self.stages.remove(key);
                 self.provisioned(cx, key)
@@ -277,10 +310,9 @@ impl MachineController {
         Ok(Next::Change)
     }
 
-    fn failed(&self, cx: &Cx<'_>, key: &Key) -> Result<Next, ApiError> {
+    fn failed(&self, cx: &Cx<'_>, key: &Key, message: &str) -> Result<Next, ApiError> {
         let api = cx.cluster.api();
         let stamp = api.clock().stamp();
-        let message = "failed to run cloud config: [/bin/sh -c kubeadm join --config /run/kubeadm/kubeadm-join-config.yaml] exited with code 1: error execution phase control-plane-join/etcd: error creating local etcd static pod manifest file: timeout waiting for etcd cluster to be available";
         api.modify(
             &self.resource,
             &key.namespace,
@@ -300,6 +332,9 @@ impl MachineController {
         Ok(Next::Change)
     }
 }
+
+/// What kubeadm says when etcd does not let a new member in.
+const NO_ETCD: &str = "failed to run cloud config: [/bin/sh -c kubeadm join --config /run/kubeadm/kubeadm-join-config.yaml] exited with code 1: error execution phase control-plane-join/etcd: error creating local etcd static pod manifest file: timeout waiting for etcd cluster to be available";
 
 fn provider_id(name: &str) -> String {
     format!("docker:////{name}")
@@ -434,7 +469,7 @@ fn node(machine: &Value, object: &Value, config: &Value, plane: bool, first: boo
 }
 
 /// Extra arguments, which v1beta2 has as a list.
-fn arguments(arguments: &Value) -> BTreeMap<String, String> {
+pub(super) fn arguments(arguments: &Value) -> BTreeMap<String, String> {
     let list = arguments.as_array().map_or(&[][..], Vec::as_slice);
     list.iter()
         .map(|one| {

@@ -15,6 +15,7 @@ mod drain;
 mod hooks;
 mod infrastructure;
 pub mod kinds;
+mod kubelet;
 mod machine;
 mod machine_deployment;
 mod machine_set;

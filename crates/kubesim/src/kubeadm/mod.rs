@@ -196,7 +196,10 @@ pub fn join(cluster: &Cluster, spec: &NodeSpec) -> Result<(), ApiError> {
     }
     let address = cluster.machines().join(spec);
     let manifests = match spec.role {
-        Role::ControlPlane => static_pods::manifests(spec, &address, &cluster.machines().subnets()),
+        Role::ControlPlane => {
+            cluster.machines().etcd_joins(&spec.name);
+            static_pods::manifests(spec, &address, &cluster.machines().subnets())
+        }
         Role::Worker => BTreeMap::new(),
     };
     cluster.machines().set_static_pods(&spec.name, manifests);
@@ -204,6 +207,9 @@ pub fn join(cluster: &Cluster, spec: &NodeSpec) -> Result<(), ApiError> {
     let lost = cluster
         .machines()
         .came_with(&spec.name, Fault::NodeLosesLabels);
+    if lost {
+        cluster.machines().note(Fault::NodeLosesLabels);
+    }
     if !lost {
         for (key, value) in &spec.labels {
             node["metadata"]["labels"][key] = json!(value);
@@ -357,6 +363,9 @@ impl crate::kubelet::machine::Machines {
         {
             faults.remove(&Fault::NodeLosesLabels);
         }
+        if faults.contains(&Fault::WorkerNeverReady) {
+            self.note(Fault::WorkerNeverReady);
+        }
         let machine = Machine {
             address: address.clone(),
             version: spec.kubernetes_version.clone(),
@@ -385,6 +394,7 @@ impl crate::kubelet::machine::Machines {
             state.left = true;
         }
         state.pods.retain(|_, pod| pod.node != name);
+        state.etcd.remove(name);
     }
 
     fn set_static_pods(&self, name: &str, manifests: BTreeMap<String, Value>) {
@@ -393,7 +403,7 @@ impl crate::kubelet::machine::Machines {
         }
     }
 
-    fn came_with(&self, name: &str, fault: Fault) -> bool {
+    pub(crate) fn came_with(&self, name: &str, fault: Fault) -> bool {
         let state = self.state();
         state
             .machines

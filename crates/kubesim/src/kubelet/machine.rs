@@ -91,6 +91,8 @@ pub(crate) struct State {
     pub joined: u32,
     /// Whether a machine has ever left.
     pub left: bool,
+    /// The members of the etcd cluster, by their machines.
+    pub etcd: BTreeSet<String>,
 }
 
 /// The machines of one cluster.
@@ -118,6 +120,27 @@ impl Machines {
     #[must_use]
     pub fn suffer(&self, fault: Fault) -> bool {
         self.faults.is_on(fault, &self.cluster)
+    }
+
+    /// A machine's etcd becomes a member.
+    pub(crate) fn etcd_joins(&self, name: &str) {
+        self.state().etcd.insert(name.to_owned());
+    }
+
+    /// A machine's etcd is none any more.
+    pub(crate) fn etcd_leaves(&self, name: &str) {
+        self.state().etcd.remove(name);
+    }
+
+    /// The members of the etcd cluster, by their machines.
+    #[must_use]
+    pub fn etcd_members(&self) -> BTreeSet<String> {
+        self.state().etcd.clone()
+    }
+
+    /// Something that goes wrong here has done harm.
+    pub(crate) fn note(&self, fault: Fault) {
+        self.faults.note(fault);
     }
 
     /// Which images can be pulled.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::access::{is_controlled_by, machines};
+use super::super::access::{is_controlled_by, machines, owner_cluster};
 use super::super::conditions::{self, State, aggregate};
 use super::super::kinds::{CLUSTER_NAME, CONTROL_PLANE_LABEL, CONTROL_PLANES};
 use super::super::machine_deployment::going_on;
@@ -42,8 +42,13 @@ pub(super) fn report(
         .iter()
         .map(|machine| text(machine, "/spec/version").to_owned())
         .min_by_key(|version| numbers(version));
+    // What is on the Machines is looked at once the Cluster says so.
+    let owner = owner_cluster(cx.cluster, &plane);
+    let inspected = owner
+        .as_ref()
+        .is_some_and(|owner| truth(owner, "/status/initialization/controlPlaneInitialized"));
     let health = |kinds: &[&str]| -> State {
-        if !initialized {
+        if !inspected {
             return State::unknown(
                 "InspectionFailed",
                 "Waiting for Cluster control plane to be initialized",
@@ -70,12 +75,29 @@ pub(super) fn report(
             State::unknown("HealthUnknown", "")
         }
     };
-    let etcd = health(&["EtcdPodHealthy", "EtcdMemberHealthy"]);
     let components = health(&[
         "APIServerPodHealthy",
         "ControllerManagerPodHealthy",
         "SchedulerPodHealthy",
+        "EtcdPodHealthy",
     ]);
+    let members = workload.map(|workload| workload.machines().etcd_members());
+    let members = members.unwrap_or_default();
+    let of = |member: &String| all.iter().find(|machine| name(machine) == member);
+    let unknown = members
+        .iter()
+        .find(|member| of(member).is_none_or(|machine| machine["status"]["nodeRef"].is_null()));
+    let etcd = match unknown {
+        Some(member) if inspected => State::no(
+            "NotHealthy",
+            format!("* Etcd member {member} does not have a corresponding Machine"),
+        ),
+        _ => health(&["EtcdMemberHealthy"]),
+    };
+    let healthy = members
+        .iter()
+        .filter(|member| of(member).is_some_and(|machine| is_true(machine, "EtcdMemberHealthy")));
+    let (healthy, quorum) = (healthy.count(), members.len() / 2 + 1);
     let serving = all.iter().any(|machine| {
         is_true(machine, "APIServerPodHealthy")
             && is_true(machine, "EtcdPodHealthy")
@@ -97,8 +119,13 @@ pub(super) fn report(
             status["initialization"]["controlPlaneInitialized"] = json!(true);
         }
         plane["status"]["observedGeneration"] = plane["metadata"]["generation"].clone();
-        let is_available = if serving && initialized {
+        let is_available = if serving && initialized && healthy >= quorum {
             State::yes("Available")
+        } else if serving && initialized {
+            State::no("NotAvailable", format!(
+                "* {healthy} of {} etcd members is healthy, at least {quorum} healthy member required for etcd quorum",
+                members.len(),
+            ))
         } else if !initialized {
             State::no("NotAvailable", "Control plane not yet initialized")
         } else {
