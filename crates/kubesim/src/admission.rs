@@ -241,6 +241,7 @@ impl Admission for Unanswering {
     }
 
     fn admit(&self, _: &mut AdmissionRequest<'_>) -> Result<Vec<String>, ApiError> {
+        self.faults.note(Fault::WebhookDown);
         Err(Self::error())
     }
 }

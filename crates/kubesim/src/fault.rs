@@ -1,6 +1,6 @@
 //! Things that go wrong, by name: what simulated controllers, kubelets and the API server heed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -72,6 +72,8 @@ pub struct Faults(Arc<Inner>);
 struct Inner {
     /// Each with the one cluster that it is limited to.
     forces: Mutex<BTreeMap<Fault, Option<String>>>,
+    /// Those that have done something.
+    happened: Mutex<BTreeSet<Fault>>,
     changed: Notify,
 }
 
@@ -114,6 +116,17 @@ impl Faults {
     #[must_use]
     pub fn are_any(&self) -> bool {
         !lock(&self.0.forces).is_empty()
+    }
+
+    /// It has done something: a request was refused, a machine came broken, a volume went.
+    pub fn note(&self, fault: Fault) {
+        lock(&self.0.happened).insert(fault);
+    }
+
+    /// Whether it has ever done something. A fault may be in force and find nothing to harm.
+    #[must_use]
+    pub fn has_happened(&self, fault: Fault) -> bool {
+        lock(&self.0.happened).contains(&fault)
     }
 
     /// Resolves when something begins or ceases to go wrong.

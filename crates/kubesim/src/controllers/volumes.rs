@@ -372,6 +372,7 @@ impl Controller for Volumes {
         let deletion = Deletion::default();
         if key.namespace == "lost" {
             cx.cluster.machines().wipe(&key.name);
+            cx.cluster.machines().note(Fault::VolumeLost);
             api.delete(&PERSISTENT_VOLUMES, "", &key.name, &deletion)?;
             return Ok(Next::Change);
         }

@@ -153,6 +153,35 @@ pub(super) fn apply_all(
     wrong
 }
 
+/// Whether objects that are noted as synced are live in another form.
+pub(super) fn skips_news(cluster: &Cluster, owner: &Value, objects: &[Value]) -> bool {
+    objects.iter().any(|object| {
+        let Ok(resource) = served(cluster, object) else {
+            return false;
+        };
+        let space = match (resource.namespaced, namespace(object)) {
+            (false, _) => "",
+            (true, "") => ADDONS,
+            (true, own) => own,
+        };
+        let live = cluster.api().get(&resource.id, space, name(object));
+        is_synced(owner, object) && live.is_some_and(|live| !says(&live["spec"], &object["spec"]))
+    })
+}
+
+/// Whether a value says all that another one says.
+fn says(all: &Value, part: &Value) -> bool {
+    match (all, part) {
+        (Value::Object(all), Value::Object(part)) => part
+            .iter()
+            .all(|(key, value)| all.get(key).is_some_and(|own| says(own, value))),
+        (Value::Array(all), Value::Array(part)) => {
+            all.len() == part.len() && all.iter().zip(part).all(|(own, value)| says(own, value))
+        }
+        (all, part) => all == part || part.is_null(),
+    }
+}
+
 fn is_synced(owner: &Value, object: &Value) -> bool {
     list(owner, "/status/resources").iter().any(|one| {
         one["name"] == object["metadata"]["name"]

@@ -80,8 +80,12 @@ impl Operator {
             ));
         };
         // The note is made although the patch may fail.
-        if text(&addon, "/spec/hook") != UPGRADED && self.note_hook(space, own, class) {
-            drop(set(management, cluster, UPGRADED));
+        if text(&addon, "/spec/hook") != UPGRADED {
+            if self.note_hook(space, own, class) {
+                drop(set(management, cluster, UPGRADED));
+            } else {
+                self.overlook();
+            }
         }
         if find().is_some_and(|addon| is_true(&addon, "HelmChartApplied")) {
             return HookAnswer::Success;

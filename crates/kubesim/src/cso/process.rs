@@ -64,6 +64,10 @@ struct Memory {
 struct Process {
     memory: Memory,
     faults: BTreeSet<Fault>,
+    /// Those that have done something.
+    happened: BTreeSet<Fault>,
+    /// Whether a hook was called that it took for one it had seen.
+    overlooked: bool,
     crashes: u32,
     /// When it works again; none while it does.
     back: Option<Instant>,
@@ -114,9 +118,35 @@ impl Operator {
         lock(&self.0.process).faults.contains(&fault)
     }
 
-    /// Whether it is so now; from then on it is not any more.
+    /// Whether it is so now; from then on it is not any more. It counts as done.
     pub(super) fn once(&self, fault: Fault) -> bool {
-        lock(&self.0.process).faults.remove(&fault)
+        let mut process = lock(&self.0.process);
+        let is = process.faults.remove(&fault);
+        if is {
+            process.happened.insert(fault);
+        }
+        is
+    }
+
+    /// It has done something.
+    pub(super) fn note(&self, fault: Fault) {
+        lock(&self.0.process).happened.insert(fault);
+    }
+
+    /// Whether it has ever done something. A fault may be in force and find nothing to harm.
+    #[must_use]
+    pub fn has_happened(&self, fault: Fault) -> bool {
+        lock(&self.0.process).happened.contains(&fault)
+    }
+
+    /// Whether a hook was called that it took for one it had seen (see [`Operator::note_hook`]).
+    #[must_use]
+    pub fn has_overlooked_a_hook(&self) -> bool {
+        lock(&self.0.process).overlooked
+    }
+
+    pub(super) fn overlook(&self) {
+        lock(&self.0.process).overlooked = true;
     }
 
     /// For how long it does nothing yet; none while it works.

@@ -40,6 +40,20 @@ impl fmt::Display for Unreachable {
 
 impl std::error::Error for Unreachable {}
 
+impl From<Unreachable> for std::io::Error {
+    /// As a connection over a network fails.
+    fn from(error: Unreachable) -> Self {
+        let kind = match error {
+            REFUSED => std::io::ErrorKind::ConnectionRefused,
+            _ => std::io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Nobody listens.
+const REFUSED: Unreachable = Unreachable("tcp connect error: Connection refused");
+
 /// What the faults of one cluster's connections remember.
 #[derive(Debug)]
 pub(crate) struct Transport {
@@ -82,6 +96,7 @@ pub(super) async fn around(
     if cluster.faults().are_any() {
         if is(cluster, Fault::Slow) {
             let pause = cluster.transport().random.between(Duration::ZERO, SLOW);
+            cluster.faults().note(Fault::Slow);
             tokio::time::sleep(pause).await;
             reach(cluster)?;
         }
@@ -101,15 +116,21 @@ fn is(cluster: &Cluster, fault: Fault) -> bool {
     cluster.faults().is_on(fault, cluster.name())
 }
 
+/// Whether a request meets a fault that hits some of them.
 fn some(cluster: &Cluster, fault: Fault) -> bool {
-    is(cluster, fault) && cluster.transport().random.chance(SOME)
+    let hit = is(cluster, fault) && cluster.transport().random.chance(SOME);
+    if hit {
+        cluster.faults().note(fault);
+    }
+    hit
 }
 
 fn reach(cluster: &Cluster) -> Result<(), Unreachable> {
     if !cluster.is_running() || is_away(cluster) {
-        return Err(Unreachable("tcp connect error: Connection refused"));
+        return Err(REFUSED);
     }
     if is(cluster, Fault::CertificateExpired) {
+        cluster.faults().note(Fault::CertificateExpired);
         return Err(Unreachable(
             "invalid peer certificate: certificate expired: verified against the current time",
         ));
@@ -122,6 +143,7 @@ fn is_away(cluster: &Cluster) -> bool {
     is(cluster, Fault::ApiServerAway) && {
         let mut transport = cluster.transport();
         let since = *transport.away_since.get_or_insert_with(Instant::now);
+        cluster.faults().note(Fault::ApiServerAway);
         since.elapsed() < AWAY
     }
 }
@@ -158,6 +180,7 @@ fn refusal(cluster: &Cluster, asked: &Asked<'_>) -> Option<Response<Body>> {
         return None;
     }
     if is(cluster, Fault::WebhookDown) {
+        cluster.faults().note(Fault::WebhookDown);
         let error = Unanswering::error();
         return Some(respond::refusal(&error));
     }
@@ -208,6 +231,7 @@ impl Watched {
                     let random = &mut self.cluster.transport().random;
                     let cut = self.cut.get_or_insert_with(|| 1 + random.below(EVENTS));
                     if self.told >= *cut {
+                        faults.note(Fault::WatchCut);
                         return None;
                     }
                 }

@@ -45,6 +45,14 @@ pub fn body(bytes: Bytes) -> Body {
     http_body_util::Full::new(bytes).boxed_unsync()
 }
 
+/// All of a body that comes to an end.
+pub async fn bytes(body: Body) -> Bytes {
+    match body.collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(never) => match never {},
+    }
+}
+
 /// A cluster's API as a service; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Service(Cluster);

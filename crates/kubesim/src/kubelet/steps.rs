@@ -164,6 +164,7 @@ impl PodRun {
         let there = machines.has_image(&self.node, &container.image);
         let fault = machines.suffer(Fault::ImagePullFails) && !there;
         let refusal = if fault {
+            machines.note(Fault::ImagePullFails);
             Some(Images::unreachable(&container.image))
         } else {
             machines.images().refusal(&container.image)

@@ -95,16 +95,12 @@ fn arrive(
     let Some(to) = party(cluster, address) else {
         return Err(Failure::NoRoute);
     };
-    if from.pod.is_some()
-        && !is_enforced_away(cluster, &from.node)
-        && !policy::lets_out(cluster, from, &to, port, protocol)
-    {
+    let lets_out = || policy::lets_out(cluster, from, &to, port, protocol);
+    if from.pod.is_some() && keeps_away(cluster, &from.node, lets_out) {
         return Err(Failure::Silence);
     }
-    if to.pod.is_some()
-        && !is_enforced_away(cluster, &to.node)
-        && !policy::lets_in(cluster, from, &to, port, protocol)
-    {
+    let lets_in = || policy::lets_in(cluster, from, &to, port, protocol);
+    if to.pod.is_some() && keeps_away(cluster, &to.node, lets_in) {
         return Err(Failure::Silence);
     }
     let other_node = from.node != to.node;
@@ -189,25 +185,31 @@ fn is_connected(cluster: &Cluster, node: &str) -> bool {
         .is_some_and(|machine| machine.cni)
 }
 
-/// Whether policies are not enforced on a node: by its CNI's nature, or by a fault.
-fn is_enforced_away(cluster: &Cluster, node: &str) -> bool {
-    {
-        let state = cluster.machines().state();
-        let machine = state.machines.get(node);
-        if let Some(machine) = machine {
-            if machine.faults.contains(&Fault::PolicyGap) {
-                return true;
-            }
-            if let Some(enforces) = machine.enforces {
-                return !enforces;
-            }
+/// Whether a node's network keeps away what its policies do not let pass.
+fn keeps_away(cluster: &Cluster, node: &str, lets_pass: impl Fn() -> bool) -> bool {
+    let machines = cluster.machines();
+    if machines.came_with(node, Fault::PolicyGap) {
+        if !lets_pass() {
+            machines.note(Fault::PolicyGap);
         }
+        return false;
     }
-    !cluster
-        .store()
-        .on_node(node)
-        .iter()
-        .any(|pod| enforces(&pod.value))
+    is_enforced(cluster, node) && !lets_pass()
+}
+
+/// Whether policies are enforced on a node, by what was said of it, else by its CNI's nature.
+fn is_enforced(cluster: &Cluster, node: &str) -> bool {
+    let said = {
+        let state = cluster.machines().state();
+        state
+            .machines
+            .get(node)
+            .and_then(|machine| machine.enforces)
+    };
+    said.unwrap_or_else(|| {
+        let here = cluster.store().on_node(node);
+        here.iter().any(|pod| enforces(&pod.value))
+    })
 }
 
 /// Whether a pod enforces NetworkPolicies on its node: an agent of a CNI that does.

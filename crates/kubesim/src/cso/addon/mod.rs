@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Operator;
-use super::apply::{self, apply_all};
+use super::apply::{self, apply_all, skips_news};
 use super::kinds::{ADDONS, MANAGER, errs, fails, holds, sum_up};
 use super::names;
 use super::process::{Fault, cluster_of, is_start};
@@ -218,6 +218,7 @@ impl Visit<'_> {
     fn old_release(&mut self, class: &str) -> Result<(String, Metadata), Stop> {
         let tag = names::of_class(class);
         if class.is_empty() || self.operator.has(Fault::Panics) {
+            self.operator.note(Fault::Panics);
             let why = "panic: runtime error: invalid memory address or nil pointer dereference [recovered]\ngithub.com/SovereignCloudStack/cluster-stack-operator/internal/controller.(*ClusterAddonReconciler).Reconcile";
             self.operator.panic(self.management, why);
             return Err(Stop::Panicked);
@@ -313,6 +314,8 @@ impl Visit<'_> {
     fn finished(&mut self, class: &str) -> Next {
         if !self.operator.has(Fault::KeepsHook) {
             self.addon["spec"]["hook"] = json!("");
+        } else {
+            self.operator.note(Fault::KeepsHook);
         }
         self.addon["status"]["stages"] = json!([]);
         holds(&mut self.addon, "HelmChartApplied", &self.now);
@@ -352,6 +355,9 @@ impl Visit<'_> {
     /// Applies objects to the workload cluster.
     fn applied(&mut self, workload: &Cluster, objects: &[Value]) -> Result<(), Stop> {
         let skip = self.operator.has(Fault::SkipsSynced);
+        if skip && skips_news(workload, &self.addon, objects) {
+            self.operator.note(Fault::SkipsSynced);
+        }
         let wrong = apply_all(
             workload,
             &mut self.addon,

@@ -15,9 +15,6 @@ impl Visit<'_> {
     /// before that the *new* release names at the hook of new Clusters, the new list what it names at
     /// that of upgrades.
     pub(super) fn prune(&mut self, workload: &Cluster, class: &str, old: &str) -> Result<(), Stop> {
-        if self.operator.has(Fault::PrunesNothing) {
-            return Ok(());
-        }
         let tag = names::of_class(class);
         let hook = match annotation(&self.addon, STAGE) {
             Some("created") => CREATED,
@@ -27,11 +24,12 @@ impl Visit<'_> {
         let mut now = self.operator.releases().stages(&tag, UPGRADED);
         if self.operator.has(Fault::PrunesFirstStage) && !now.is_empty() {
             now.remove(0);
+            self.operator.note(Fault::PrunesFirstStage);
         }
         let objects = self.objects();
         let new = self.listed(&tag, &now, &objects, "New")?;
         let old = self.listed(old, &before, &objects, "Old")?;
-        self.deleted(workload, &only_in(&old, &new))
+        self.dropped(workload, &only_in(&old, &new))
     }
 
     /// The objects of stages. A chart without a template of values gets those of the chart before.

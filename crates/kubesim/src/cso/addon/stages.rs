@@ -134,6 +134,7 @@ impl Visit<'_> {
     ) -> Result<bool, Stop> {
         let chart = stage.name.as_str();
         let rendered = if old.is_some() && self.operator.has(Fault::TemplatesFail) {
+            self.operator.note(Fault::TemplatesFail);
             Err(RenderError::Chart("could not download https://charts.example.org/library-1.0.0.tgz: dial tcp: lookup charts.example.org: no such host".to_owned()))
         } else {
             let releases = self.operator.releases();
@@ -153,14 +154,13 @@ impl Visit<'_> {
         self.applied(workload, &rendered)?;
         if let Some(old) = old
             && self.operator.releases().has_overwrite(old, chart)
-            && !self.operator.has(Fault::PrunesNothing)
         {
             let before = self
                 .operator
                 .releases()
                 .addon(old, chart, Some(chart), objects);
             match before {
-                Ok(before) => self.deleted(workload, &only_in(&before, &rendered))?,
+                Ok(before) => self.dropped(workload, &only_in(&before, &rendered))?,
                 Err(error) => {
                     self.fails_to_render(&error, chart, "Old");
                     return Err(Stop::Again(AGAIN));
@@ -188,7 +188,18 @@ impl Visit<'_> {
         errs(&mut self.addon, kind, &reason, &message, &self.now);
     }
 
-    pub(super) fn deleted(&mut self, workload: &Cluster, objects: &[Value]) -> Result<(), Stop> {
+    /// Deletes what the new release does not have any more.
+    pub(super) fn dropped(&mut self, workload: &Cluster, objects: &[Value]) -> Result<(), Stop> {
+        if !self.operator.has(Fault::PrunesNothing) {
+            return self.deleted(workload, objects);
+        }
+        if !objects.is_empty() {
+            self.operator.note(Fault::PrunesNothing);
+        }
+        Ok(())
+    }
+
+    fn deleted(&mut self, workload: &Cluster, objects: &[Value]) -> Result<(), Stop> {
         let wrong: Vec<String> = objects
             .iter()
             .filter_map(|object| delete(workload, object).err())
