@@ -12,8 +12,8 @@ use crate::record::{Blocker, ObjectRef, Outcome};
 const EVIDENCE: usize = 50;
 /// How many characters of the first problem fit into an answer's sentence; the evidence has them all.
 const SENTENCE: usize = 400;
-/// How long it may take until something can be read.
-const READ: Duration = Duration::from_secs(20);
+/// How long it may take until something can be read: longer than an API server that starts anew is away.
+const READ: Duration = Duration::from_secs(45);
 
 /// What a pure function says about fetched objects.
 #[derive(Clone, Debug, PartialEq)]

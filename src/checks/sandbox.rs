@@ -26,8 +26,8 @@ const CHECK: &str = "stackgate/check";
 const PREFIX: &str = "stackgate-check-";
 /// Label that Kubernetes' e2e tests give to each of the namespaces that they create.
 pub const TESTED: &str = "e2e-run";
-/// How long a removal may take to be accepted.
-const REMOVAL: Duration = Duration::from_secs(10);
+/// How long a removal may take to be accepted: more than an API server that is away is waited for.
+const REMOVAL: Duration = Duration::from_secs(75);
 
 /// Name of the service account that a check's pods use: the namespace's own comes a moment after
 /// the namespace, and pods are refused until then.
@@ -130,9 +130,8 @@ impl<'a> Sandbox<'a> {
     }
 
     async fn remove(&self) {
-        if let Err(error) = remove(self.target, &self.namespace).await {
-            tell_left(self.target, &self.namespace, &error);
-        }
+        // What does not go now is swept up, or told, when the round ends.
+        let _ = remove(self.target, &self.namespace).await;
         if self.tests {
             remove_tests(self.target).await;
         }
@@ -360,6 +359,7 @@ mod tests {
         let sandbox = Sandbox::create(&target, "c").await.unwrap();
         let name = sandbox.namespace.clone();
         sandbox.around(async { Ok(()) }).await.unwrap();
+        sweep(&target).await;
         let told = format!("{:?}", world.events());
         assert!(
             told.contains(&format!("kubectl delete namespace {name}")),

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::pulse::Changes;
 use super::{Context, Interrupted, View, blind};
-use crate::record::{Blocker, Finding, What};
+use crate::record::{Blocker, Finding, Phase, What};
 
 /// What a predicate says about now.
 pub enum Progress<T> {
@@ -107,12 +107,12 @@ pub async fn wait<T>(
     let mut look: Option<BoxFuture<'_, Option<Finding>>> = None;
     let mut cause: Option<Finding> = None;
     let mut late = false;
-    let finished = |satisfied, reaction_ms| What::WaitFinished {
+    let mut telling = Telling {
+        context,
         phase,
-        what: what.to_owned(),
-        satisfied,
-        seconds: started.elapsed().as_secs_f64(),
-        reaction_ms,
+        what,
+        started,
+        begun: false,
     };
     let outcome = loop {
         for change in &mut changes {
@@ -126,11 +126,7 @@ pub async fn wait<T>(
         if started.elapsed() >= QUIET && told.as_deref().map(essence) != Some(essence(&blockers)) {
             if told.is_none() {
                 let deadline_s = deadline.as_secs();
-                context.emit(What::WaitStarted {
-                    phase,
-                    what: what.to_owned(),
-                    deadline_s,
-                });
+                telling.begin(deadline_s);
             }
             context.emit(What::Blocked {
                 phase,
@@ -180,17 +176,49 @@ pub async fn wait<T>(
             if let Some(reaction_ms) = reaction_ms {
                 context.reacted(reaction_ms);
             }
-            if told.is_some() {
-                context.emit(finished(true, reaction_ms));
-            }
+            telling.end(true, reaction_ms);
             Ok(value)
         }
-        Err(error) => {
-            if told.is_some() {
-                context.emit(finished(false, None));
-            }
-            Err(error)
+        // Its end is told as it is when whoever waits is cut off.
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells of a wait, and of its end even when it is cut off from outside.
+struct Telling<'a> {
+    context: &'a Context,
+    phase: Phase,
+    what: &'a str,
+    started: Instant,
+    begun: bool,
+}
+
+impl Telling<'_> {
+    fn begin(&mut self, deadline_s: u64) {
+        self.begun = true;
+        self.context.emit(What::WaitStarted {
+            phase: self.phase,
+            what: self.what.to_owned(),
+            deadline_s,
+        });
+    }
+
+    fn end(&mut self, satisfied: bool, reaction_ms: Option<f64>) {
+        if std::mem::take(&mut self.begun) {
+            self.context.emit(What::WaitFinished {
+                phase: self.phase,
+                what: self.what.to_owned(),
+                satisfied,
+                seconds: self.started.elapsed().as_secs_f64(),
+                reaction_ms,
+            });
         }
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        self.end(false, None);
     }
 }
 

@@ -19,7 +19,7 @@ use super::file::{Side, Weight, When};
 use super::{Check, Suite};
 use crate::checks::scs::conformance::NAMED_CASES;
 use crate::checks::{self, Answer, Native, Target, sandbox};
-use crate::cluster::{self, refusal};
+use crate::cluster::{self, Reach, refusal};
 use crate::record::{CheckResult, Outcome, Phase, Surroundings, What};
 
 /// How long a check may take that says nothing of it.
@@ -28,6 +28,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 const GRACE: Duration = Duration::from_secs(10);
 /// The flag that lets nothing be created.
 pub const READ_ONLY: &str = "--read-only";
+/// How often a check is asked again because the API server was away while it was asked.
+const AGAIN: u32 = 2;
 /// How many checks run at the same time: enough to overlap their waits, few enough to leave a small
 /// control plane its processor.
 const SIDE_BY_SIDE: usize = 4;
@@ -62,12 +64,22 @@ pub struct Place {
 
 /// Runs the checks of all suites against a cluster, and returns their results in the suites' order.
 ///
+/// A check that does not pass while the API server is away for a moment is asked again: it has judged that,
+/// and not the cluster.
+///
 /// A check that fails to judge, panics, exceeds its deadline or is interrupted is an `Abort`. Each
 /// result is emitted as soon as it is there; acceptances without effect are noted at the end.
 pub async fn run(target: &Target<'_>, round: Round<'_>) -> Vec<CheckResult> {
     let today = target.context.today();
+    let reach = Reach::default();
+    let workload = reach.patient(target.workload);
+    let target = Target {
+        workload: &workload,
+        ..*target
+    };
     let runner = Runner {
-        target,
+        target: &target,
+        reach: &reach,
         natives: checks::all(),
         round,
         today,
@@ -93,6 +105,8 @@ pub fn heavy(suites: &[Suite]) -> Duration {
 
 struct Runner<'a> {
     target: &'a Target<'a>,
+    /// How well the workload cluster is reached.
+    reach: &'a Reach,
     natives: &'a [Native],
     round: Round<'a>,
     today: Date,
@@ -106,6 +120,17 @@ enum End {
     Interrupted,
 }
 
+impl End {
+    /// Whether it may say something of an absence rather than of what was asked.
+    fn may_be_disturbed(&self) -> bool {
+        match self {
+            Self::Answered(Ok(answer)) => matches!(answer.outcome, Outcome::Fail | Outcome::Abort),
+            Self::Answered(Err(_)) | Self::Late => true,
+            Self::Panicked(_) | Self::Interrupted => false,
+        }
+    }
+}
+
 impl Runner<'_> {
     async fn run(&self, suites: &[Suite]) -> Vec<CheckResult> {
         let checks = suites
@@ -115,21 +140,16 @@ impl Runner<'_> {
         let (heavy, light): (Vec<_>, Vec<_>) = checks
             .enumerate()
             .partition(|(_, (_, check))| check.weight == Weight::Heavy);
-        let asked = |(index, (suite, check))| async move {
-            let (result, orderly) = self.one(suite, check).await;
-            (index, result, orderly)
-        };
+        let asked = |(index, (suite, check))| async move { (index, self.one(suite, check).await) };
         let light = stream::iter(light)
             .map(asked)
             .buffer_unordered(SIDE_BY_SIDE);
         let heavy = stream::iter(heavy).then(asked);
-        let mut ended: Vec<(usize, CheckResult, bool)> = light.chain(heavy).collect().await;
-        if ended.iter().any(|(_, _, orderly)| !orderly) {
-            // What was cut off could not remove what it had created.
-            sandbox::sweep(self.target).await;
-        }
-        ended.sort_by_key(|(index, ..)| *index);
-        let results: Vec<_> = ended.into_iter().map(|(_, result, _)| result).collect();
+        let mut ended: Vec<(usize, CheckResult)> = light.chain(heavy).collect().await;
+        // What was cut off could not remove what it had created.
+        sandbox::sweep(self.target).await;
+        ended.sort_by_key(|(index, _)| *index);
+        let results: Vec<_> = ended.into_iter().map(|(_, result)| result).collect();
         let cases = self.target.context.remembered(NAMED_CASES);
         let cases: Vec<String> = cases
             .and_then(|cases| serde_json::from_value(cases).ok())
@@ -146,16 +166,16 @@ impl Runner<'_> {
         results
     }
 
-    /// One check's result, and whether it came to its own end.
-    async fn one(&self, suite: &Suite, check: &Check) -> (CheckResult, bool) {
+    /// One check's result.
+    async fn one(&self, suite: &Suite, check: &Check) -> CheckResult {
         let context = self.target.context;
         let started = Instant::now();
         let why_not = self.why_not(check);
         // What only compares is meant for the side after the upgrade.
         let compares = check.cel.as_ref().is_some_and(only_compares);
         let excluded = why_not.is_some() || compares && self.round.phase < Phase::Upgrade;
-        let (answer, orderly) = match why_not {
-            Some(why) => (skip(why), true),
+        let answer = match why_not {
+            Some(why) => skip(why),
             None => self.attempts(suite, check).await,
         };
         let mut result = CheckResult {
@@ -178,7 +198,7 @@ impl Runner<'_> {
             result.accepted = accepted.reason(&result, self.today, self.target.kubernetes);
         }
         context.emit(What::Check(result.clone()));
-        (result, orderly)
+        result
     }
 
     /// Why a check is not meant for this cluster or this side of the upgrade; none when it is.
@@ -229,27 +249,41 @@ impl Runner<'_> {
     }
 
     /// Asks until it passes, at most as often as the check says.
-    async fn attempts(&self, suite: &Suite, check: &Check) -> (Answer, bool) {
+    async fn attempts(&self, suite: &Suite, check: &Check) -> Answer {
         let most = u32::from(check.retries) + 1;
         let mut first: Option<Answer> = None;
-        let mut all_orderly = true;
         for attempt in 1.. {
             let started = Instant::now();
-            let end = self.ask(suite, check).await;
-            all_orderly &= matches!(end, End::Answered(_));
+            let end = self.ask_undisturbed(suite, check).await;
             let stopped = matches!(end, End::Interrupted);
             let answer = self.answer(end, started);
             let passed = answer.outcome == Outcome::Pass;
             if let Some(first) = first.filter(|_| passed) {
-                return (flaky(attempt, most, answer, first), all_orderly);
+                return flaky(attempt, most, answer, first);
             }
             let again = matches!(answer.outcome, Outcome::Fail | Outcome::Abort);
             if !again || stopped || attempt == most {
-                return (answer, all_orderly);
+                return answer;
             }
             first = Some(answer);
         }
         unreachable!("the loop ends at the last attempt")
+    }
+
+    /// Asks, and again where the API server was away meanwhile: who is judged then is not the cluster.
+    async fn ask_undisturbed(&self, suite: &Suite, check: &Check) -> End {
+        for _ in 0..AGAIN {
+            let started = Instant::now();
+            let end = self.ask(suite, check).await;
+            if !end.may_be_disturbed() || !self.reach.was_lost_since(started) {
+                return end;
+            }
+            self.target.context.note(format!(
+                "{} is asked again: the cluster's API server or an admission webhook did not answer for a while",
+                check.id
+            ));
+        }
+        self.ask(suite, check).await
     }
 
     async fn ask(&self, suite: &Suite, check: &Check) -> End {
@@ -331,6 +365,11 @@ impl Runner<'_> {
         };
         match end {
             End::Answered(Ok(answer)) => answer,
+            End::Answered(Err(error)) if is_refused_by_webhook(&error) => Answer {
+                outcome: Outcome::Fail,
+                message: format!("the cluster takes no objects: {}", told(&error)),
+                evidence: Vec::new(),
+            },
             End::Answered(Err(error)) => {
                 let told = told(&error);
                 abort(match refusal(&error) {
@@ -348,6 +387,13 @@ impl Runner<'_> {
             End::Interrupted => abort("could not be judged: interrupted".to_owned()),
         }
     }
+}
+
+/// Whether nothing can be asked because an admission webhook does not answer: that is the cluster's own
+/// failure, which its users meet as well.
+fn is_refused_by_webhook(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref());
+    causes.any(cluster::is_webhook_away)
 }
 
 /// An error and its causes on one line, API errors in the server's words alone.

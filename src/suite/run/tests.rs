@@ -107,6 +107,7 @@ async fn ran(checks: &[&str], accepted: &[Accepted], interrupted: bool) -> Ran {
     }
     let runner = Runner {
         target: &world.target(),
+        reach: &Reach::default(),
         natives: NATIVES,
         round: Round {
             suites: &[],
@@ -293,6 +294,7 @@ async fn asked(adjust: impl Fn(&mut Check), phase: Phase) -> CheckResult {
     };
     let runner = Runner {
         target: &world.target(),
+        reach: &Reach::default(),
         natives: THIRD,
         round: Round {
             suites: &[],
@@ -389,6 +391,7 @@ async fn heavy_checks_come_last_and_one_at_a_time() {
     assert_eq!(heavy(&suites), DEADLINE + Duration::from_secs(240));
     let runner = Runner {
         target: &world.target(),
+        reach: &Reach::default(),
         natives: NATIVES,
         round: Round {
             suites: &[],
@@ -446,6 +449,7 @@ async fn what_may_create_something_is_skipped_where_nothing_may_be() {
     };
     let runner = Runner {
         target: &world.target(),
+        reach: &Reach::default(),
         natives: NATIVES,
         round: Round {
             suites: &[],
