@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::finished::Goal;
+use super::finished::{self, Goal};
 use super::truth::Truth;
 use super::{named, operator};
 use crate::cluster::{Context, Investigate, Object, View, blind, kinds};
@@ -28,6 +28,9 @@ const DRAIN_BLOCKED: Duration = Duration::from_secs(20);
 /// From how many restarts on a crash loop is taken for one, and for how long it has to last.
 const CRASHES: i64 = 5;
 const CRASHING: Duration = Duration::from_secs(60);
+
+/// For how long an addon that stackgate has applied itself has to be gone: nobody else brings it back.
+const GONE: Duration = Duration::from_secs(30);
 
 /// For how long every connection has to be refused because of the certificate: a control plane that is
 /// being replaced may show an old one for a moment.
@@ -45,6 +48,8 @@ pub struct Causes<'a> {
     pub workload: Option<&'a View>,
     /// The addons as they are, beside what is rendered.
     pub truth: Option<&'a Truth>,
+    /// Whether all addons of the goal were applied, and nobody but stackgate applies any.
+    pub applied: bool,
     /// Looks at the machines themselves.
     pub engine: &'a dyn Engine,
     /// Since when each piece of evidence has been there without a pause.
@@ -77,6 +82,7 @@ impl Causes<'_> {
             (CRASHING, crash_loops(&pods)),
             (IMAGE_REFUSED, refused_images(&pods, self.moves_dns_yet())),
             (EXPIRED, Vec::from_iter(expired(workload))),
+            (GONE, self.deleted(workload)),
         ];
         let mut evidence: Vec<(Duration, Finding)> = found
             .into_iter()
@@ -92,6 +98,28 @@ impl Causes<'_> {
             ));
         }
         held(&self.seen, self.context, evidence)
+    }
+
+    /// Workloads of the release that were applied and are not there.
+    fn deleted(&self, workload: &View) -> Vec<Finding> {
+        if !self.applied {
+            return Vec::new();
+        }
+        let unread = workload.unsettled();
+        let read = |kind: &str| unread.iter().all(|(unread, _)| unread.kind != kind);
+        let gone = finished::missing(self.goal, workload);
+        gone.into_iter()
+            .filter(|place| read(&place.kind))
+            .map(|place| Finding {
+                cause: "addon-deleted".to_owned(),
+                message: format!(
+                    "{place} is gone although {} has it and it was applied: something deletes it",
+                    self.goal.class
+                ),
+                object: place,
+                evidence: blind(workload).iter().map(ToString::to_string).collect(),
+            })
+            .collect()
     }
 
     /// While the control plane is under way, CoreDNS may sit on a node whose image it does not have:

@@ -270,20 +270,34 @@ fn system(goal: &Goal, workload: &View) -> Vec<Blocker> {
     found
 }
 
+/// The addon workloads of the release, each with what is live of it.
+fn live<'a>(
+    goal: &'a Goal,
+    workload: &'a View,
+) -> impl Iterator<Item = (&'a ObjectRef, Option<Arc<Object>>)> {
+    goal.workloads.iter().filter_map(|place| {
+        let kind = match place.kind.as_str() {
+            "Deployment" => kinds::DEPLOYMENT,
+            "DaemonSet" => kinds::DAEMON_SET,
+            "StatefulSet" => kinds::STATEFUL_SET,
+            _ => return None,
+        };
+        let namespace = place.namespace.as_deref().unwrap_or_default();
+        Some((place, workload.get(&kind, namespace, &place.name)))
+    })
+}
+
 fn addons(goal: &Goal, workload: &View) -> Vec<Blocker> {
-    goal.workloads
-        .iter()
-        .filter_map(|place| {
-            let kind = match place.kind.as_str() {
-                "Deployment" => kinds::DEPLOYMENT,
-                "DaemonSet" => kinds::DAEMON_SET,
-                "StatefulSet" => kinds::STATEFUL_SET,
-                _ => return None,
-            };
-            let namespace = place.namespace.as_deref().unwrap_or_default();
-            let live = workload.get(&kind, namespace, &place.name);
-            rolled_out(live.as_deref(), place)
-        })
+    live(goal, workload)
+        .filter_map(|(place, live)| rolled_out(live.as_deref(), place))
+        .collect()
+}
+
+/// The addon workloads of the release that are not there.
+pub(super) fn missing(goal: &Goal, workload: &View) -> Vec<ObjectRef> {
+    live(goal, workload)
+        .filter(|(_, live)| live.is_none())
+        .map(|(place, _)| place.clone())
         .collect()
 }
 
