@@ -73,8 +73,8 @@ fn each_command_has_its_own_help() {
           --real-time                 Let a rehearsal take as long as real clusters would, to watch it
           --simulated                 Instead of a STACK: the random stack and the accidents that
                                       `simulate` made from this seed
-          --fault <NAME[@PHASE]>      Make something go wrong in a rehearsal, when it enters a phase;
-                                      may be given again
+          --fault <NAME[@PHASE]>      Make something go wrong in a rehearsal, when it enters a phase
+                                      (`stackgate faults` lists both); may be given again
           --timeout-scale <FACTOR>    Multiplies every deadline; from 0.1 to 100 [default: 1]
           --reports <DIR>             Where the run's folder goes [default: reports]
           --open                      Show the report in a browser at the end

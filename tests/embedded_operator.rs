@@ -195,11 +195,6 @@ fn a_hook_that_blocks_for_nothing_is_named() {
 }
 
 #[test]
-fn a_restart_while_nothing_is_asked_of_the_operator_changes_nothing() {
-    open(&demo(&["operator-restart@check-after"]));
-}
-
-#[test]
 fn a_hook_that_is_kept_is_named() {
     // SovereignCloudStack/cluster-stack-operator#212
     closed(&demo(&["hook-kept"]), "hook-kept");

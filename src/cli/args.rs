@@ -153,7 +153,8 @@ pub struct RehearsalArgs {
     /// Instead of a STACK: the random stack and the accidents that `simulate` made from this seed
     #[arg(long, requires = "seed", conflicts_with_all = ["stack", "faults", "management"])]
     pub simulated: bool,
-    /// Make something go wrong in a rehearsal, when it enters a phase; may be given again
+    /// Make something go wrong in a rehearsal, when it enters a phase (`stackgate faults` lists both); may
+    /// be given again
     #[arg(long = "fault", value_name = "NAME[@PHASE]")]
     pub faults: Vec<Injected>,
 }

@@ -2,7 +2,8 @@
 
 use super::args::ListFormat;
 use super::exit::Failure;
-use crate::engine::embedded::faults::{Class, Known, catalogue};
+use crate::engine::embedded::faults::{Class, Known, catalogue, listed};
+use crate::record::Phase;
 
 /// Prints every fault.
 ///
@@ -17,25 +18,28 @@ fn list(format: ListFormat) -> String {
         ListFormat::Plain => catalogue()
             .map(|known| format!("{}\t{}\n", known.name, known.description))
             .collect(),
-        ListFormat::Table => [
-            (
-                "closes the gate, with its cause in the report",
-                Class::Fatal,
-                false,
-            ),
-            (
-                "the same, where the Cluster Stack Operator delivers (--delivery operator)",
-                Class::Fatal,
-                true,
-            ),
-            (
-                "an accident that must not change the verdict",
-                Class::Transport,
-                false,
-            ),
-        ]
-        .map(|(title, class, operator)| section(title, class, operator))
-        .join("\n"),
+        ListFormat::Table => {
+            [
+                (
+                    "closes the gate, with its cause in the report",
+                    Class::Fatal,
+                    false,
+                ),
+                (
+                    "the same, where the Cluster Stack Operator delivers (--delivery operator)",
+                    Class::Fatal,
+                    true,
+                ),
+                (
+                    "an accident that must not change the verdict",
+                    Class::Transport,
+                    false,
+                ),
+            ]
+            .map(|(title, class, operator)| section(title, class, operator))
+            .join("\n")
+                + "\na fault begins in the phase beside it, or with --fault NAME@PHASE in one of those in parentheses\n"
+        }
     }
 }
 
@@ -43,19 +47,32 @@ fn section(title: &str, class: Class, operator: bool) -> String {
     let faults: Vec<&Known> = catalogue()
         .filter(|known| known.class == class && known.needs_operator() == operator)
         .collect();
-    let width = faults.iter().map(|known| known.name.len()).max();
-    let width = width.unwrap_or_default();
+    let widest = |of: &dyn Fn(&Known) -> usize| faults.iter().map(|known| of(known)).max();
+    let name_width = widest(&|known| known.name.len()).unwrap_or_default();
+    let phase_width = widest(&|known| begins(known).len()).unwrap_or_default();
     let mut text = format!("{title}\n");
-    for Known {
-        name,
-        description,
-        phase,
-        ..
-    } in faults
-    {
-        text.push_str(&format!("  {name:<width$}   {phase:<12}   {description}\n"));
+    for known in faults {
+        let Known {
+            name, description, ..
+        } = known;
+        let begins = begins(known);
+        text.push_str(&format!(
+            "  {name:<name_width$}   {begins:<phase_width$}   {description}\n"
+        ));
     }
     text
+}
+
+/// The phase in which it begins when none is given, and the others in which it can.
+fn begins(known: &Known) -> String {
+    let others = known.phases.iter().filter(|phase| **phase != known.phase);
+    let others: Vec<Phase> = others.copied().collect();
+    let first = listed(&[known.phase]);
+    if others.is_empty() {
+        first
+    } else {
+        format!("{first} ({})", listed(&others))
+    }
 }
 
 #[cfg(test)]

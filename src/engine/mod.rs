@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod embedded;
+mod journal;
 pub mod kind;
 
 use std::path::{Path, PathBuf};
@@ -89,6 +90,12 @@ pub trait Engine: Send + Sync {
 
     /// The run enters a phase. What an engine makes of it must not wait.
     fn entered(&self, _phase: Phase) {}
+
+    /// What a rehearsal was asked to let go wrong and what never did: with any of these an open gate would
+    /// show nothing.
+    fn unmet(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Facts about the environment for the reports: provider, versions, digests, host.
     fn properties(&self) -> BoxFuture<'_, Vec<(String, String)>>;

@@ -263,7 +263,7 @@ impl Run<'_> {
     async fn verdict(&self, outcome: Result<Checked, Trouble>) -> (Verdict, String) {
         let failed = self.context.phase();
         let judge = async {
-            let (verdict, reason, counts) = match outcome {
+            let (mut verdict, mut reason, counts) = match outcome {
                 Ok(checked) => self.compare(&checked),
                 Err(trouble) => {
                     let verdict = match trouble {
@@ -274,6 +274,14 @@ impl Run<'_> {
                     (verdict, format!("{failed}: {trouble}"), Counts::default())
                 }
             };
+            let unmet = self.engine.unmet();
+            for what in &unmet {
+                self.context.note(what.clone());
+            }
+            if let (Verdict::Open, Some(first)) = (verdict, unmet.first()) {
+                // What was to be shown was not: an open gate would look like its proof.
+                (verdict, reason) = (Verdict::None, format!("nothing is shown: {first}"));
+            }
             self.context.emit(What::Verdict {
                 verdict,
                 reason: reason.clone(),

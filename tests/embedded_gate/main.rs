@@ -12,5 +12,6 @@ mod variant;
 
 mod faults;
 mod open;
+mod phases;
 mod rehearsal;
 mod variants;

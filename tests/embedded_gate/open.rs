@@ -1,7 +1,14 @@
 //! The open gate, and what a rehearsal says of itself.
 
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
 use crate::common::TestContext;
 use crate::rehearsal::{Rehearsal, stacks};
+use crate::variant::Variant;
+use crate::variants::rehearse;
 
 #[test]
 fn embedded_demo_opens_and_says_that_it_is_a_rehearsal() {
@@ -34,6 +41,63 @@ fn embedded_the_same_seed_gives_the_same_stream_and_another_one_another() {
         assert_eq!(one, other);
     }
     assert_ne!(one, run("4"));
+}
+
+#[test]
+fn embedded_readme_shows_what_a_newcomer_sees() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let blocks = readme.split("```\n").skip(1).step_by(2);
+    let mut shown = blocks.filter(|block| block.contains("engine embedded   run"));
+    let block = shown.next().expect("README.md shows a rehearsal");
+    let (_, seed) = block.split_once("--seed ").unwrap();
+    let seed = seed.split_whitespace().next().unwrap();
+    let context = TestContext::new();
+    let reports = context.path().join("reports");
+    let output = context
+        .command()
+        .current_dir(root)
+        .args(["run", "docker-demo", "--seed", seed, "--reports"])
+        .arg(&reports)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        text.replace(&*reports.to_string_lossy(), "reports")
+    };
+    let told = text(&output.stderr) + &text(&output.stdout);
+    let mut lines = told.lines().map(str::trim_end);
+    for expected in block.lines() {
+        // What the machine lacks is that machine's; what is left out is left out.
+        let expected = expected.split("; missing for these").next().unwrap();
+        let found = expected.trim() == "…" || lines.any(|line| line == expected.trim_end());
+        assert!(
+            found,
+            "README.md shows {expected:?}, which is not in its turn in:\n{told}"
+        );
+    }
+}
+
+#[test]
+fn embedded_real_time_passes_by_the_clock_of_the_machine() {
+    // A cluster that is given three seconds, which none is made in.
+    let hurried = |stack: &str| stack.replace("create: 10m", "create: 3s");
+    let run = |more: &[&str]| {
+        let variant = Variant::from("docker-demo").edit_stack(hurried);
+        let run = rehearse(variant, &[], &[&["--seed", "1"], more].concat());
+        assert_eq!(run.verdict(), "closed", "{}", run.stdout());
+        let number = |pointer| run.summary.pointer(pointer).and_then(Value::as_f64);
+        let (told, took) = (number("/seconds"), number("/usage/wallSeconds"));
+        let started: Timestamp = run.summary["started"].as_str().unwrap().parse().unwrap();
+        (told.unwrap(), took.unwrap(), started)
+    };
+    let before = Timestamp::now();
+    let (told, took, started) = run(&["--real-time"]);
+    assert!(told >= 3.0 && took >= told, "{told} s by {took} s");
+    assert!(started >= before, "{started}");
+    // Otherwise the same waits are over at once, on a day of their own.
+    let (told, _, started) = run(&[]);
+    assert!(told >= 3.0 && started < before, "{told} s from {started}");
 }
 
 #[test]

@@ -58,8 +58,10 @@ pub struct Known {
     pub name: &'static str,
     /// What happens, in one line.
     pub description: &'static str,
-    /// In which phase it begins when none is given.
+    /// In which phase it begins when none is given; one of [`Known::phases`].
     pub phase: Phase,
+    /// The phases in which it can do harm: it is refused in any other, where it would be waited for in vain.
+    pub phases: &'static [Phase],
     /// What it must do to a verdict.
     pub class: Class,
     pub(super) act: Act,
@@ -73,21 +75,28 @@ impl Known {
     }
 }
 
-const fn simulated(fault: Fault, phase: Phase, class: Class) -> Known {
+const fn simulated(fault: Fault, phases: Phases, class: Class) -> Known {
     Known {
         name: fault.name(),
         description: fault.description(),
-        phase,
+        phase: phases.0,
+        phases: phases.1,
         class,
         act: Act::Simulated(fault),
     }
 }
 
-const fn addons(name: &'static str, description: &'static str, fault: AddonFault) -> Known {
+const fn addons(
+    name: &'static str,
+    description: &'static str,
+    phases: Phases,
+    fault: AddonFault,
+) -> Known {
     Known {
         name,
         description,
-        phase: Phase::Upgrade,
+        phase: phases.0,
+        phases: phases.1,
         class: Class::Fatal,
         act: Act::Addons(fault),
     }
@@ -96,19 +105,49 @@ const fn addons(name: &'static str, description: &'static str, fault: AddonFault
 const fn operator(
     name: &'static str,
     description: &'static str,
-    phase: Phase,
+    phases: Phases,
     fault: OperatorFault,
 ) -> Known {
     Known {
         name,
         description,
-        phase,
+        phase: phases.0,
+        phases: phases.1,
         class: Class::Fatal,
         act: Act::Operator(fault),
     }
 }
 
 use Class::{Fatal, Transport};
+use Phase::{CheckAfter, CheckBefore, Create, Management, Release, Upgrade};
+
+/// The phase in which a fault begins when none is given, and those in which it can.
+type Phases = (Phase, &'static [Phase]);
+
+/// Once the checks after the upgrade run, nothing is delivered any more.
+const AT_UPGRADE: Phases = (Upgrade, &[Upgrade]);
+/// Machines come, images are pulled and addons are applied at both.
+const WHILE_IT_GROWS: Phases = (Upgrade, &[Create, Upgrade]);
+/// While there is a workload cluster.
+const WHILE_IT_LIVES: Phases = (Upgrade, &[Create, CheckBefore, Upgrade, CheckAfter]);
+const ONCE_ARRIVED: Phases = (CheckAfter, &[CheckAfter]);
+/// While there is any cluster.
+const ALWAYS: Phases = (
+    Management,
+    &[
+        Management,
+        Release,
+        Create,
+        CheckBefore,
+        Upgrade,
+        CheckAfter,
+    ],
+);
+/// While something is applied or patched: checks only create and delete.
+const WHILE_WRITTEN: Phases = (Management, &[Management, Release, Create, Upgrade]);
+const AT_CREATE: Phases = (Create, &[Create]);
+/// The second release is made available while the cluster is created from the first.
+const WHILE_PROVIDED: Phases = (Release, &[Release, Create]);
 
 /// Every fault.
 static CATALOGUE: [&[Known]; 4] = [&ADDONS, &OPERATOR, &CLUSTERS, &CONNECTIONS];
@@ -117,43 +156,43 @@ static OPERATOR: [Known; 7] = [
     operator(
         "hook-stuck",
         "the operator restarts when the addons of the upgrade are done, and blocks it for ever",
-        Phase::Upgrade,
+        AT_UPGRADE,
         OperatorFault::Own(cso::Fault::RestartsWhenDone),
     ),
     operator(
         "operator-restart",
         "the operator restarts between two addons of the upgrade, and blocks it for ever",
-        Phase::Upgrade,
+        AT_UPGRADE,
         OperatorFault::Own(cso::Fault::RestartsMidway),
     ),
     operator(
         "hook-kept",
         "the operator does not clear the hook when its addons are done",
-        Phase::Upgrade,
+        WHILE_IT_GROWS,
         OperatorFault::Own(cso::Fault::KeepsHook),
     ),
     operator(
         "hook-passed",
         "the operator takes the upgrade for one that it has seen, and lets it go without its addons",
-        Phase::Upgrade,
+        AT_UPGRADE,
         OperatorFault::Remembers,
     ),
     operator(
         "operator-crash-loop",
         "the operator panics whenever it reads the release before",
-        Phase::Upgrade,
+        AT_UPGRADE,
         OperatorFault::Own(cso::Fault::Panics),
     ),
     operator(
         "release-not-downloaded",
         "the operator fails to download a release once, and never tries again",
-        Phase::Release,
+        WHILE_PROVIDED,
         OperatorFault::Own(cso::Fault::DownloadFails),
     ),
     operator(
         "addon-drift",
         "a Deployment of the addons is deleted after the upgrade, and the operator does not notice",
-        Phase::CheckAfter,
+        ONCE_ARRIVED,
         OperatorFault::Drift,
     ),
 ];
@@ -162,47 +201,51 @@ static ADDONS: [Known; 4] = [
     addons(
         "addon-left-behind",
         "an addon's workloads stay at the old version, and are Ready",
+        AT_UPGRADE,
         AddonFault::LeftBehind,
     ),
     addons(
         "addon-stage-skipped",
         "what the new release adds is not created, though its stage is reported as done",
+        AT_UPGRADE,
         AddonFault::StageSkipped,
     ),
     addons(
         "addon-not-pruned",
         "what the new release drops stays",
+        AT_UPGRADE,
         AddonFault::NotPruned,
     ),
     addons(
         "cni-deleted",
         "the DaemonSet of the network is deleted at the upgrade",
+        WHILE_IT_GROWS,
         AddonFault::NetworkDeleted,
     ),
 ];
 
 static CLUSTERS: [Known; 10] = [
-    simulated(Fault::WorkerNeverReady, Phase::Upgrade, Fatal),
-    simulated(Fault::ControlPlaneJoinFails, Phase::Upgrade, Fatal),
-    simulated(Fault::ImagePullFails, Phase::Upgrade, Fatal),
-    simulated(Fault::DrainBlocked, Phase::Upgrade, Fatal),
-    simulated(Fault::VolumeLost, Phase::Upgrade, Fatal),
-    simulated(Fault::NodeLosesLabels, Phase::Upgrade, Fatal),
-    simulated(Fault::WebhookDown, Phase::Upgrade, Fatal),
-    simulated(Fault::CertificateExpired, Phase::Upgrade, Fatal),
-    simulated(Fault::PolicyGap, Phase::Upgrade, Fatal),
-    simulated(Fault::UnexpectedRollout, Phase::CheckAfter, Fatal),
+    simulated(Fault::WorkerNeverReady, WHILE_IT_GROWS, Fatal),
+    simulated(Fault::ControlPlaneJoinFails, WHILE_IT_GROWS, Fatal),
+    simulated(Fault::ImagePullFails, WHILE_IT_GROWS, Fatal),
+    simulated(Fault::DrainBlocked, AT_UPGRADE, Fatal),
+    simulated(Fault::VolumeLost, AT_UPGRADE, Fatal),
+    simulated(Fault::NodeLosesLabels, AT_UPGRADE, Fatal),
+    simulated(Fault::WebhookDown, WHILE_IT_LIVES, Fatal),
+    simulated(Fault::CertificateExpired, WHILE_IT_LIVES, Fatal),
+    simulated(Fault::PolicyGap, AT_UPGRADE, Fatal),
+    simulated(Fault::UnexpectedRollout, ONCE_ARRIVED, Fatal),
 ];
 
 static CONNECTIONS: [Known; 8] = [
-    simulated(Fault::ApiServerAway, Phase::Upgrade, Transport),
-    simulated(Fault::WatchCut, Phase::Management, Transport),
-    simulated(Fault::EventLost, Phase::Management, Transport),
-    simulated(Fault::Gone, Phase::Management, Transport),
-    simulated(Fault::Conflict, Phase::Management, Transport),
-    simulated(Fault::Throttled, Phase::Management, Transport),
-    simulated(Fault::Slow, Phase::Management, Transport),
-    simulated(Fault::ClockSkew, Phase::Create, Transport),
+    simulated(Fault::ApiServerAway, WHILE_IT_LIVES, Transport),
+    simulated(Fault::WatchCut, ALWAYS, Transport),
+    simulated(Fault::EventLost, ALWAYS, Transport),
+    simulated(Fault::Gone, ALWAYS, Transport),
+    simulated(Fault::Conflict, WHILE_WRITTEN, Transport),
+    simulated(Fault::Throttled, ALWAYS, Transport),
+    simulated(Fault::Slow, ALWAYS, Transport),
+    simulated(Fault::ClockSkew, AT_CREATE, Transport),
 ];
 
 /// Every fault there is.
@@ -237,6 +280,12 @@ fn slug(phase: Phase) -> String {
     phase.name().replace(' ', "-")
 }
 
+/// Phases as they are typed.
+pub fn listed(phases: &[Phase]) -> String {
+    let slugs: Vec<String> = phases.iter().copied().map(slug).collect();
+    slugs.join(", ")
+}
+
 /// The text names no fault.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFault {
@@ -254,6 +303,12 @@ pub enum InvalidFault {
     /// There is no such phase.
     #[error("there is no phase '{0}'; expected one of {1}")]
     Phase(String, String),
+    /// Nothing could come of it in that phase.
+    #[error(
+        "fault {} cannot happen in phase {}; it can in {}",
+        .0.fault.name, slug(.0.phase), listed(.0.fault.phases)
+    )]
+    Idle(Injected),
 }
 
 impl FromStr for Injected {
@@ -273,11 +328,14 @@ impl FromStr for Injected {
             return Ok(fault.into());
         };
         let phase = Phase::ALL.into_iter().find(|phase| slug(*phase) == given);
-        let phase = phase.ok_or_else(|| {
-            let all: Vec<String> = Phase::ALL.into_iter().map(slug).collect();
-            InvalidFault::Phase(given.to_owned(), all.join(", "))
-        })?;
-        Ok(Self { fault, phase })
+        let phase =
+            phase.ok_or_else(|| InvalidFault::Phase(given.to_owned(), listed(&Phase::ALL)))?;
+        let injected = Self { fault, phase };
+        if fault.phases.contains(&phase) {
+            Ok(injected)
+        } else {
+            Err(InvalidFault::Idle(injected))
+        }
     }
 }
 
@@ -320,6 +378,7 @@ mod tests {
             assert_eq!((injected.fault, injected.phase), (known, known.phase));
             assert_eq!(injected.to_string().parse(), Ok(injected));
             assert!(!known.description.contains('\n'));
+            assert!(known.phases.contains(&known.phase), "{}", known.name);
         }
     }
 
@@ -339,6 +398,28 @@ mod tests {
         assert!(
             error.contains("'later'; expected one of preflight, management"),
             "{error}"
+        );
+    }
+
+    #[test]
+    fn a_phase_in_which_it_could_do_nothing_is_refused_with_those_in_which_it_can() {
+        for known in catalogue() {
+            for phase in Phase::ALL {
+                let given = format!("{}@{}", known.name, slug(phase));
+                let read = given.parse::<Injected>();
+                if known.phases.contains(&phase) {
+                    assert_eq!(read.map(|one| one.phase), Ok(phase));
+                    continue;
+                }
+                let error = read.unwrap_err().to_string();
+                let all = listed(known.phases);
+                assert!(error.ends_with(&format!("; it can in {all}")), "{error}");
+            }
+        }
+        let error = "drain-blocked@create".parse::<Injected>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "fault drain-blocked cannot happen in phase create; it can in upgrade"
         );
     }
 

@@ -7,7 +7,7 @@ mod patches;
 mod scenarios;
 mod wire;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,10 +18,11 @@ use kube::api::PostParams;
 use kube::config::Kubeconfig;
 use kube::{Api, Client};
 use kubesim::cso::{self, Operator};
-use kubesim::{Cluster, Options, Simulation, capi, controllers};
+use kubesim::resource::builtin::NAMESPACES;
+use kubesim::{ApiError, Cluster, Options, Simulation, capi, controllers};
 use serde_json::json;
 
-use super::{Engine, EngineError, Kept, Management, Problem};
+use super::{Engine, EngineError, Kept, Management, Problem, journal};
 use crate::cluster::{Context, Object};
 use crate::record::{Blocker, Finding, Phase, RunId};
 use crate::stack::Release;
@@ -53,6 +54,19 @@ pub struct EmbeddedEngine {
     /// The clusters, once there are any.
     simulation: Mutex<Option<Simulation>>,
     entered: Mutex<Vec<Phase>>,
+    /// What became of the scenarios that faults need to show.
+    staged: Mutex<Staged>,
+}
+
+/// What became of the scenarios that faults need to show.
+#[derive(Debug, Default)]
+struct Staged {
+    /// Whether an addon was deleted behind the operator's back.
+    drifted: bool,
+    /// What could not be set up, by the fault's name.
+    failed: BTreeMap<&'static str, String>,
+    /// What others made in the workload cluster, and had not removed when it went.
+    left: Vec<String>,
 }
 
 impl EmbeddedEngine {
@@ -65,6 +79,7 @@ impl EmbeddedEngine {
             operator: None,
             simulation: Mutex::default(),
             entered: Mutex::default(),
+            staged: Mutex::default(),
         }
     }
 
@@ -146,7 +161,7 @@ impl EmbeddedEngine {
                     continue;
                 }
                 Act::Operator(fault) if here => {
-                    self.operate(fault, workload.as_ref());
+                    self.operate(injected, fault, workload.as_ref());
                     continue;
                 }
                 Act::Addons(_) | Act::Operator(_) => continue,
@@ -154,18 +169,61 @@ impl EmbeddedEngine {
             if phase == Phase::CheckBefore
                 && let Some(cluster) = &workload
             {
-                scenarios::prepare(fault, cluster);
+                self.stage(injected, scenarios::prepare(fault, cluster));
             }
             if !here {
                 continue;
             }
             if let Some(cluster) = &workload {
-                scenarios::begin(fault, cluster);
+                self.stage(injected, scenarios::begin(fault, cluster));
             }
             match scope(injected) {
                 Scope::Everywhere => simulation.faults().inject(fault),
                 Scope::Workload => simulation.faults().inject_on(fault, &name),
             }
+        }
+    }
+
+    /// Notes what became of a scenario.
+    fn stage(&self, injected: &Injected, staged: Result<(), ApiError>) {
+        if let Err(error) = staged {
+            let failed = &mut lock(&self.staged).failed;
+            failed.insert(injected.fault.name, error.message);
+        }
+    }
+
+    /// What checks made in the workload cluster and did not remove. It goes with the simulation; with a
+    /// real cluster it would stay.
+    fn unremoved(&self, simulation: &Simulation) -> Vec<String> {
+        let Some(cluster) = simulation.cluster(&self.workload()) else {
+            return Vec::new();
+        };
+        let namespaces = cluster.api().list(&NAMESPACES, None);
+        let made = namespaces.iter().filter(|one| {
+            let metadata = &one["metadata"];
+            let ours = metadata["labels"].get("stackgate/run").is_some();
+            ours && metadata["deletionTimestamp"].is_null()
+        });
+        made.map(|one| format!("namespace {}", one["metadata"]["name"]).replace('"', ""))
+            .collect()
+    }
+
+    /// Whether a fault has done anything.
+    fn has_happened(&self, injected: &Injected) -> bool {
+        let operator = self.operator.as_ref().map(|(operator, _)| operator);
+        let of_operator = |fault| operator.is_some_and(|operator| operator.has_happened(fault));
+        match injected.fault.act {
+            Act::Simulated(fault) => self
+                .simulation()
+                .is_some_and(|simulation| simulation.faults().has_happened(fault)),
+            Act::Addons(fault) => {
+                self.addons.has_happened(fault) || of_operator(addon_fault(fault))
+            }
+            Act::Operator(OperatorFault::Own(fault)) => of_operator(fault),
+            Act::Operator(OperatorFault::Remembers) => {
+                operator.is_some_and(Operator::has_overlooked_a_hook)
+            }
+            Act::Operator(OperatorFault::Drift) => lock(&self.staged).drifted,
         }
     }
 
@@ -176,7 +234,7 @@ impl EmbeddedEngine {
     }
 
     /// What goes wrong with the operator, or with what it would have to look after.
-    fn operate(&self, fault: OperatorFault, workload: Option<&Cluster>) {
+    fn operate(&self, injected: &Injected, fault: OperatorFault, workload: Option<&Cluster>) {
         match fault {
             OperatorFault::Own(fault) => self.hit_operator(fault),
             OperatorFault::Remembers => {
@@ -189,7 +247,9 @@ impl EmbeddedEngine {
             }
             OperatorFault::Drift => {
                 if let Some(cluster) = workload {
-                    scenarios::drift(cluster);
+                    let drifted = scenarios::drift(cluster);
+                    lock(&self.staged).drifted = drifted.as_ref().is_ok_and(|drifted| *drifted);
+                    self.stage(injected, drifted.map(drop));
                 }
             }
         }
@@ -284,6 +344,20 @@ impl Engine for EmbeddedEngine {
         }
     }
 
+    fn unmet(&self) -> Vec<String> {
+        let idle = self.options.faults.iter();
+        let idle = idle.filter(|injected| !self.has_happened(injected));
+        idle.map(|injected| {
+            let why = lock(&self.staged).failed.get(injected.fault.name).cloned();
+            let why = why.map(|why| format!(": it could not be set up: {why}"));
+            format!(
+                "fault {injected} was given and never happened{}",
+                why.unwrap_or_default()
+            )
+        })
+        .collect()
+    }
+
     fn properties(&self) -> BoxFuture<'_, Vec<(String, String)>> {
         Box::pin(async {
             let faults: Vec<String> = self
@@ -303,10 +377,18 @@ impl Engine for EmbeddedEngine {
     fn investigate<'a>(
         &'a self,
         _: &'a [Blocker],
-        _: &'a [Arc<Object>],
+        machines: &'a [Arc<Object>],
     ) -> BoxFuture<'a, Option<Finding>> {
-        // There is no machine beneath the API: what there is to see, the clusters show.
-        Box::pin(async { None })
+        // All but the words of kubelets that do not start, the clusters show.
+        let simulation = self.simulation();
+        Box::pin(async move {
+            let simulation = simulation?;
+            machines.iter().find_map(|machine| {
+                // An infrastructure machine is called as its Machine.
+                let journal = simulation.kubelet_journal(machine.name());
+                journal::unknown_flag(machine, machine.name(), &journal)
+            })
+        })
     }
 
     fn collect<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, Result<()>> {
@@ -323,6 +405,7 @@ impl Engine for EmbeddedEngine {
                 context.note("nothing can be kept: simulated clusters end with this process");
             }
             if let Some(simulation) = self.simulation() {
+                lock(&self.staged).left = self.unremoved(&simulation);
                 simulation.end();
             }
             Ok(Vec::new())
@@ -331,10 +414,9 @@ impl Engine for EmbeddedEngine {
 
     fn leftovers(&self) -> BoxFuture<'_, Result<Vec<String>>> {
         Box::pin(async {
-            Ok(self
-                .simulation()
-                .map(|it| it.clusters())
-                .unwrap_or_default())
+            let mut left = lock(&self.staged).left.clone();
+            left.extend(self.simulation().into_iter().flat_map(|it| it.clusters()));
+            Ok(left)
         })
     }
 }

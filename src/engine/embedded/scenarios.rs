@@ -2,7 +2,7 @@
 
 use kubesim::registry::{Deletion, Write};
 use kubesim::resource::builtin::{DEPLOYMENTS, NODES};
-use kubesim::{Cluster, Fault, GroupResource};
+use kubesim::{ApiError, Cluster, Fault, GroupResource};
 use serde_json::{Value, json};
 
 /// Who writes, in managed fields.
@@ -13,7 +13,10 @@ const NAMESPACE: &str = "default";
 const IMAGE: &str = "registry.k8s.io/pause:3.10.1";
 
 /// Sets up what has to be there before a fault is injected, and be well.
-pub(super) fn prepare(fault: Fault, cluster: &Cluster) {
+///
+/// # Errors
+/// When the API server does not take it: the fault will find nothing to harm.
+pub(super) fn prepare(fault: Fault, cluster: &Cluster) -> Result<(), ApiError> {
     if fault == Fault::VolumeLost {
         let name = "keeps-data";
         let mut workload = workload("StatefulSet", name, 1);
@@ -27,7 +30,7 @@ pub(super) fn prepare(fault: Fault, cluster: &Cluster) {
                 "resources": {"requests": {"storage": "1Gi"}},
             },
         }]);
-        create(cluster, "apps", "statefulsets", workload);
+        create(cluster, "apps", "statefulsets", workload)?;
     }
     if fault == Fault::NodeLosesLabels {
         // As whoever runs the cluster sets them, and sees to it that new nodes get them, too.
@@ -36,14 +39,17 @@ pub(super) fn prepare(fault: Fault, cluster: &Cluster) {
             let labelled = |node: &mut Value| {
                 node["metadata"]["labels"]["example.org/pool"] = json!("simulated");
             };
-            // A node that has gone meanwhile needs none.
-            drop(cluster.api().modify(&NODES, "", name, MANAGER, labelled));
+            cluster.api().modify(&NODES, "", name, MANAGER, labelled)?;
         }
     }
+    Ok(())
 }
 
 /// Sets up what makes a fault happen.
-pub(super) fn begin(fault: Fault, cluster: &Cluster) {
+///
+/// # Errors
+/// As for [`prepare`].
+pub(super) fn begin(fault: Fault, cluster: &Cluster) -> Result<(), ApiError> {
     if fault == Fault::DrainBlocked {
         let name = "never-disrupted";
         create(
@@ -51,30 +57,35 @@ pub(super) fn begin(fault: Fault, cluster: &Cluster) {
             "apps",
             "deployments",
             workload("Deployment", name, 1),
-        );
+        )?;
         let budget = json!({
             "apiVersion": "policy/v1",
             "kind": "PodDisruptionBudget",
             "metadata": {"name": name, "namespace": NAMESPACE},
             "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": name}}},
         });
-        create(cluster, "policy", "poddisruptionbudgets", budget);
+        create(cluster, "policy", "poddisruptionbudgets", budget)?;
     }
+    Ok(())
 }
 
-/// Deletes the first Deployment that the Cluster Stack Operator has applied, behind its back.
-pub(super) fn drift(cluster: &Cluster) {
+/// Deletes the first Deployment that the Cluster Stack Operator has applied, behind its back; whether
+/// there is one.
+///
+/// # Errors
+/// When the API server does not let it go.
+pub(super) fn drift(cluster: &Cluster) -> Result<bool, ApiError> {
     let owned = [("clusterstack.x-k8s.io/instance", "owned")];
     let api = cluster.api();
     let first = api.labelled(&DEPLOYMENTS, Some("kube-system"), &owned);
-    for name in first
-        .iter()
-        .take(1)
-        .filter_map(|one| one["metadata"]["name"].as_str())
-    {
-        // As in `create`.
-        let _ = api.delete(&DEPLOYMENTS, "kube-system", name, &Deletion::default());
-    }
+    let Some(name) = first
+        .first()
+        .and_then(|one| one["metadata"]["name"].as_str())
+    else {
+        return Ok(false);
+    };
+    api.delete(&DEPLOYMENTS, "kube-system", name, &Deletion::default())?;
+    Ok(true)
 }
 
 fn workload(kind: &str, name: &str, replicas: u32) -> Value {
@@ -93,8 +104,13 @@ fn workload(kind: &str, name: &str, replicas: u32) -> Value {
     })
 }
 
-/// What cannot be created shows by the fault's not closing the gate, which is what tests ask for.
-fn create(cluster: &Cluster, group: &'static str, plural: &'static str, object: Value) {
+fn create(
+    cluster: &Cluster,
+    group: &'static str,
+    plural: &'static str,
+    object: Value,
+) -> Result<(), ApiError> {
     let id = GroupResource::new(group, plural);
-    let _ = cluster.api().create(&id, object, &Write::by(MANAGER));
+    let created = cluster.api().create(&id, object, &Write::by(MANAGER));
+    created.map(drop)
 }

@@ -38,24 +38,40 @@ pub(super) fn client(
 
 /// Which faults of the addons' delivery are in force; clones share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Addons(Arc<Mutex<BTreeSet<AddonFault>>>);
+pub(super) struct Addons(Arc<Mutex<Forces>>);
+
+#[derive(Debug, Default)]
+struct Forces {
+    now: BTreeSet<AddonFault>,
+    /// Those that have done something.
+    happened: BTreeSet<AddonFault>,
+}
 
 impl Addons {
     /// From now on these go wrong, and no others.
     pub(super) fn set(&self, faults: BTreeSet<AddonFault>) {
-        *self.lock() = faults;
+        self.lock().now = faults;
+    }
+
+    /// Whether it has ever done something.
+    pub(super) fn has_happened(&self, fault: AddonFault) -> bool {
+        self.lock().happened.contains(&fault)
     }
 
     fn is(&self, fault: AddonFault) -> bool {
-        self.lock().contains(&fault)
+        self.lock().now.contains(&fault)
     }
 
     /// Whether it is so now; from then on it is not any more.
     fn once(&self, fault: AddonFault) -> bool {
-        self.lock().remove(&fault)
+        self.lock().now.remove(&fault)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<AddonFault>> {
+    fn note(&self, fault: AddonFault) {
+        self.lock().happened.insert(fault);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Forces> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -118,30 +134,53 @@ impl Wire {
         let applies = *request.method() == Method::PATCH;
         let removes = *request.method() == Method::DELETE;
         let workload = path.starts_with("/apis/apps/v1/namespaces/");
-        let pretends = (applies && workload && self.addons.is(AddonFault::LeftBehind))
-            || (applies && self.addons.is(AddonFault::StageSkipped))
-            || (removes && self.addons.is(AddonFault::NotPruned));
-        if pretends {
-            let live = service.call(bare(Method::GET, &path)?).await?;
+        // What stackgate makes for itself is none of the release's.
+        let own = path.contains("/namespaces/stackgate-");
+        let leaves = applies && workload && self.addons.is(AddonFault::LeftBehind);
+        let skips = applies && self.addons.is(AddonFault::StageSkipped);
+        let keeps = removes && !own && self.addons.is(AddonFault::NotPruned);
+        if leaves || skips || keeps {
+            let live = call(&mut service, bare(Method::GET, &path)?).await?;
             let there = live.status().is_success();
-            if there && (workload && self.addons.is(AddonFault::LeftBehind) || removes) {
+            if there && keeps {
+                self.addons.note(AddonFault::NotPruned);
                 return Ok(live);
             }
-            if !there && applies && self.addons.is(AddonFault::StageSkipped) {
+            if there && leaves {
+                let would = call(&mut service, dry(request)?).await?;
+                if would.status().is_success()
+                    && generation(would).await? != generation(live).await?
+                {
+                    self.addons.note(AddonFault::LeftBehind);
+                }
+                return call(&mut service, bare(Method::GET, &path)?).await;
+            }
+            if !there && skips {
+                self.addons.note(AddonFault::StageSkipped);
                 let body = request.into_body().collect_bytes().await?;
                 return Ok(created(kubesim::http::body(body)));
             }
         }
-        let answer = service.call(request).await?;
+        let answer = call(&mut service, request).await?;
         if applies
             && answer.status().is_success()
             && path.contains("/daemonsets/")
             && self.addons.once(AddonFault::NetworkDeleted)
         {
-            service.call(bare(Method::DELETE, &path)?).await?;
+            self.addons.note(AddonFault::NetworkDeleted);
+            call(&mut service, bare(Method::DELETE, &path)?).await?;
         }
         Ok(answer)
     }
+}
+
+/// Asks the server; it is out of reach as one over a network is.
+async fn call(
+    service: &mut kubesim::http::Service,
+    request: Request<Body>,
+) -> Result<Answer, BoxError> {
+    let answer = service.call(request).await;
+    Ok(answer.map_err(std::io::Error::from)?)
 }
 
 fn bare(method: Method, path: &str) -> Result<Request<Body>, http::Error> {
@@ -149,6 +188,30 @@ fn bare(method: Method, path: &str) -> Result<Request<Body>, http::Error> {
         .method(method)
         .uri(path)
         .body(Body::empty())
+}
+
+/// The same request, which only asks what would be.
+fn dry(request: Request<Body>) -> Result<Request<Body>, http::Error> {
+    let (parts, body) = request.into_parts();
+    let between = if parts.uri.query().is_some() {
+        '&'
+    } else {
+        '?'
+    };
+    let mut builder = Request::builder()
+        .method(parts.method)
+        .uri(format!("{}{between}dryRun=All", parts.uri));
+    if let Some(headers) = builder.headers_mut() {
+        *headers = parts.headers;
+    }
+    builder.body(body)
+}
+
+/// How often an object's spec has been changed.
+async fn generation(answer: Answer) -> Result<Option<i64>, BoxError> {
+    let bytes = kubesim::http::bytes(answer.into_body()).await;
+    let object: serde_json::Value = serde_json::from_slice(&bytes)?;
+    Ok(object["metadata"]["generation"].as_i64())
 }
 
 /// What an apply is answered with that was carried out.
