@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use tokio::runtime::Builder;
 
-use super::invariants;
+use super::invariants::{self, Ended};
 use super::scenario::Scenario;
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Engine as _;
@@ -13,7 +13,7 @@ use crate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use crate::gate::{self, Keep, Plan};
 use crate::record::{Clock, FORMAT, Recorder, Rehearsal, ReleaseRef, RunId, Usage, Verdict, What};
 use crate::report;
-use crate::stack::{Release, Stack};
+use crate::stack::{Delivery, Release, Stack};
 use crate::suite::Suite;
 
 /// How a run ended.
@@ -47,55 +47,63 @@ pub fn rehearse(seed: u64, twice: bool, exit_code: fn(Verdict) -> u8) -> Result<
     let folder = tempfile::tempdir().context("failed to make a folder for the run")?;
     let stack = scenario.write(folder.path())?;
     let first = folder.path().join("first");
-    let (ending, seconds) = once(&scenario, &stack, &first, exit_code)?;
+    let one = once(&scenario, &stack, &first, exit_code)?;
     report::write_all(&first)?;
-    let mut violations = invariants::violations(&scenario, ending.verdict, &first);
+    let mut violations = invariants::violations(&Ended {
+        scenario: &scenario,
+        verdict: one.ending.verdict,
+        unmet: &one.unmet,
+        left: &one.left,
+        folder: &first,
+    });
     if twice {
         let second = folder.path().join("second");
         once(&scenario, &stack, &second, exit_code)?;
         let (one, other) = (invariants::essence(&first)?, invariants::essence(&second)?);
-        let differs = one.iter().zip(&other).position(|(one, other)| one != other);
-        if let Some(at) = differs {
-            violations.push(format!(
-                "the same seed gives another stream from event {at} on: {} / {}",
-                one[at], other[at]
-            ));
-        } else if one.len() != other.len() {
-            violations.push(format!(
-                "the same seed gives {} events, then {}",
-                one.len(),
-                other.len()
-            ));
-        }
+        violations.extend(invariants::difference(&one, &other));
     }
     Ok(Finished {
         scenario,
-        verdict: ending.verdict,
-        reason: ending.reason,
+        verdict: one.ending.verdict,
+        reason: one.ending.reason,
         violations,
-        seconds,
+        seconds: one.seconds,
     })
 }
 
-/// One run in a runtime of its own, its stream in `folder`; its ending, and its seconds.
+/// What became of one run.
+struct Once {
+    ending: gate::Ending,
+    /// How long it took by its own clock, in seconds.
+    seconds: f64,
+    /// Faults that never happened.
+    unmet: Vec<String>,
+    /// What is still there of it.
+    left: Vec<String>,
+}
+
+/// One run in a runtime of its own, its stream in `folder`.
 fn once(
     scenario: &Scenario,
     stack: &Path,
     folder: &Path,
     exit_code: fn(Verdict) -> u8,
-) -> Result<(gate::Ending, f64)> {
+) -> Result<Once> {
     let stacks = stack.parent().unwrap_or(stack);
     let stack = Stack::load(&stack.to_string_lossy(), stacks)?;
     let suites = Suite::load_all(&stack.spec.suites, &stack.folder.join("suites"))?;
     let pair = stack.open_releases()?;
     let run = RunId::of_seed(scenario.seed);
     let plan = Plan::new(stack, pair, suites, Keep::Never, &run)?;
-    let engine = EmbeddedEngine::new(EmbeddedOptions {
+    let mut engine = EmbeddedEngine::new(EmbeddedOptions {
         run: run.clone(),
         seed: scenario.seed,
         faults: scenario.faults.clone(),
         workload_cluster: plan.cluster.clone(),
     });
+    if plan.stack.spec.delivery == Delivery::Operator {
+        engine = engine.with_operator(&[plan.pair.from.clone(), plan.pair.to.clone()]);
+    }
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -117,7 +125,7 @@ fn once(
         from: reference(&plan.pair.from),
         to: reference(&plan.pair.to),
         engine: engine.name().to_owned(),
-        delivery: "direct".to_owned(),
+        delivery: plan.stack.spec.delivery.name().to_owned(),
         command: Vec::new(),
         rehearsal: Some(Rehearsal {
             seed: scenario.seed,
@@ -134,5 +142,38 @@ fn once(
         exit_code: exit_code(ending.verdict),
         seconds,
     });
-    Ok((ending, seconds))
+    let unmet = engine.unmet();
+    drop((engine, context));
+    let left = runtime.block_on(still_running());
+    Ok(Once {
+        ending,
+        seconds,
+        unmet,
+        left,
+    })
+}
+
+/// Tasks that outlive their run: watches, controllers, servers.
+async fn still_running() -> Vec<String> {
+    // Those that were told to end do so when they are next at work.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let alive = tokio::runtime::Handle::current()
+        .metrics()
+        .num_alive_tasks();
+    let told = format!("{alive} tasks that go on after the run");
+    (alive > 0).then_some(told).into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_outlives_its_run_is_told() {
+        assert_eq!(still_running().await, Vec::<String>::new());
+        let forgotten = tokio::spawn(std::future::pending::<()>());
+        assert_eq!(still_running().await, ["1 tasks that go on after the run"]);
+        forgotten.abort();
+        assert_eq!(still_running().await, Vec::<String>::new());
+    }
 }

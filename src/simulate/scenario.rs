@@ -15,6 +15,9 @@ const UNSEEN: [&str; 1] = ["policy-gap"];
 const CALM: usize = 3;
 const ACCIDENTS: usize = 4;
 
+/// In which share of the runs the Cluster Stack Operator delivers.
+const OPERATED: f64 = 0.3;
+
 /// The seed of the run at a position in a simulation.
 #[must_use]
 pub fn seed_of(simulation: u64, position: u64) -> u64 {
@@ -37,6 +40,8 @@ pub struct Scenario {
     pub(super) api_version: &'static str,
     pub(super) names: Vec<String>,
     pub(super) stable_seconds: usize,
+    /// Whether the Cluster Stack Operator delivers.
+    pub(super) operated: bool,
 }
 
 impl Scenario {
@@ -69,6 +74,7 @@ impl Scenario {
                 .map(|_| format!("{}.example.org", random.suffix()))
                 .collect(),
             stable_seconds: 15 + random.below(46),
+            operated: random.chance(OPERATED),
         };
         scenario.faults = scenario.draw(random);
         scenario
@@ -100,17 +106,17 @@ impl Scenario {
             _ => Class::Fatal,
         };
         let fitting: Vec<&'static Known> = catalogue()
-            // These stacks are delivered directly.
-            .filter(|known| known.class == wanted && !known.needs_operator())
+            .filter(|known| known.class == wanted)
+            .filter(|known| self.operated || !known.needs_operator())
             .filter(|known| self.shows(known.name))
             .collect();
-        let mut drawn = vec![Injected::from(fitting[random.below(fitting.len())])];
+        let mut drawn = vec![one_of(&fitting, random)];
         if random.chance(0.2) {
             // An accident on top must change nothing.
             let accidents: Vec<&'static Known> = catalogue()
                 .filter(|known| known.class == Class::Transport && *known != drawn[0].fault)
                 .collect();
-            drawn.push(accidents[random.below(accidents.len())].into());
+            drawn.push(one_of(&accidents, random));
         }
         drawn
     }
@@ -132,9 +138,18 @@ impl Scenario {
             "addon-left-behind" => both(|old, new| old.version != new.version),
             "addon-stage-skipped" => only(&self.to, &self.from),
             "addon-not-pruned" => only(&self.from, &self.to),
+            // It is the first Deployment that is deleted.
+            "addon-drift" => self.to.addons.iter().any(Addon::is_deployment),
             _ => !UNSEEN.contains(&fault),
         }
     }
+}
+
+/// One of some faults, in one of its phases.
+fn one_of(faults: &[&'static Known], random: &mut Random) -> Injected {
+    let fault = faults[random.below(faults.len())];
+    let phase = fault.phases[random.below(fault.phases.len())];
+    Injected { fault, phase }
 }
 
 fn releases(random: &mut Random) -> (Release, Release) {
@@ -187,15 +202,17 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_that_can_be_seen_is_drawn_sooner_or_later() {
-        let drawn: BTreeSet<&str> = (0..2000)
+    fn every_fault_that_can_be_seen_is_drawn_sooner_or_later_in_each_of_its_phases() {
+        let drawn: BTreeSet<String> = (0..10_000)
             .flat_map(|seed| Scenario::of_seed(seed).faults)
-            .map(|injected| injected.fault.name)
+            .map(|injected| injected.to_string())
             .collect();
-        let all: BTreeSet<&str> = catalogue()
-            .filter(|known| !known.needs_operator())
-            .map(|known| known.name)
-            .filter(|name| !UNSEEN.contains(name))
+        let all: BTreeSet<String> = catalogue()
+            .filter(|known| !UNSEEN.contains(&known.name))
+            .flat_map(|fault| {
+                let phases = fault.phases.iter();
+                phases.map(move |&phase| Injected { fault, phase }.to_string())
+            })
             .collect();
         assert_eq!(drawn, all);
     }

@@ -93,6 +93,10 @@ impl Addon {
         }
     }
 
+    pub(super) fn is_deployment(&self) -> bool {
+        self.kind == "Deployment"
+    }
+
     /// The same in its next version.
     pub(super) fn next(&self) -> Self {
         Self {
@@ -261,6 +265,7 @@ fn stack_file(scenario: &Scenario) -> Value {
                 "workers": workers,
                 "variables": variables,
             },
+            "delivery": if scenario.operated { "operator" } else { "direct" },
             "nodeImages": images,
             "management": {
                 "kindConfig": "management.yaml",
