@@ -142,3 +142,86 @@ async fn lists_in_pages_and_watches_as_lists_reach_the_same_objects() {
         assert_eq!(told, names);
     }
 }
+
+/// A controller, its reflector and a watcher as any operator has them: over HTTPS, with a kubeconfig, in real
+/// time.
+#[cfg(feature = "serve")]
+mod served {
+    use kube::Config as ClientConfig;
+    use kube::config::{KubeConfigOptions, Kubeconfig};
+    use kube::runtime::wait::{Condition, await_condition};
+    use kube::runtime::{WatchStreamExt as _, watcher};
+    use kubesim::serve::Server;
+
+    use super::*;
+
+    /// How long anything may take: generous, since the machine may be busy.
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    async fn client(server: &Server) -> Client {
+        let file = Kubeconfig::from_yaml(&server.kubeconfig().to_string()).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = ClientConfig::from_custom_kubeconfig(file, &options).await;
+        Client::try_from(config.unwrap()).unwrap()
+    }
+
+    async fn until<K>(api: &Api<K>, name: &str, holds: impl Condition<K>)
+    where
+        K: kube::Resource + Clone + std::fmt::Debug + Send + serde::de::DeserializeOwned + 'static,
+    {
+        let waiting = await_condition(api.clone(), name, holds);
+        let waited = tokio::time::timeout(LIMIT, waiting).await;
+        waited.expect("in time").expect("the watch goes on");
+    }
+
+    #[tokio::test]
+    async fn a_controller_runs_unchanged_over_https() {
+        let simulation = Simulation::new(&Options::default());
+        let cluster = simulation.add_cluster("demo", vec![]);
+        let server = Server::start(&cluster).await.unwrap();
+        let client = client(&server).await;
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
+        let secrets: Api<Secret> = Api::namespaced(client.clone(), "default");
+        let controller = Controller::new(maps.clone(), Config::default())
+            .owns(secrets.clone(), Config::default());
+        let reflected = controller.store();
+        let running = controller.run(
+            reconcile,
+            |_, _, _| Action::requeue(Duration::from_secs(1)),
+            Arc::new(client.clone()),
+        );
+        let running = tokio::spawn(running.for_each(|_| std::future::ready(())));
+        let watched = watcher(secrets.clone(), Config::default()).applied_objects();
+        let mut watched = std::pin::pin!(watched);
+
+        let map = ConfigMap {
+            metadata: ObjectMeta {
+                name: Some("a".to_owned()),
+                ..ObjectMeta::default()
+            },
+            ..ConfigMap::default()
+        };
+        maps.create(&PostParams::default(), &map).await.unwrap();
+        until(&secrets, "a", |secret: Option<&Secret>| secret.is_some()).await;
+        let told = tokio::time::timeout(LIMIT, watched.next()).await.unwrap();
+        assert_eq!(told.unwrap().unwrap().name_any(), "a");
+        until(&maps, "a", |map: Option<&ConfigMap>| {
+            map.is_some_and(|map| map.finalizers() == ["example.org/secret"])
+        })
+        .await;
+        tokio::time::timeout(LIMIT, reflected.wait_until_ready())
+            .await
+            .expect("in time")
+            .unwrap();
+        assert!(
+            reflected
+                .get(&ObjectRef::new("a").within("default"))
+                .is_some()
+        );
+
+        maps.delete("a", &DeleteParams::default()).await.unwrap();
+        until(&maps, "a", |map: Option<&ConfigMap>| map.is_none()).await;
+        assert!(secrets.get_opt("a").await.unwrap().is_none());
+        running.abort();
+    }
+}
