@@ -71,6 +71,9 @@ fn telling(blockers: &[Blocker], blind: &[Blocker]) -> String {
 pub trait Investigate: Send + Sync {
     /// Returns a cause when there is one beyond doubt.
     fn investigate<'a>(&'a self, blockers: &'a [Blocker]) -> BoxFuture<'a, Option<Finding>>;
+
+    /// These objects were applied: from now on they are to be there.
+    fn applied(&self, _objects: &[serde_json::Value]) {}
 }
 
 /// The cluster that the harness itself relies on.

@@ -153,7 +153,12 @@ impl<'a> Direct<'a> {
                     .await?;
             }
             match stage.action {
-                Action::Apply => applier.apply(self.context, &addon.objects, options).await?,
+                Action::Apply => {
+                    applier.apply(self.context, &addon.objects, options).await?;
+                    if let Some(looks) = self.investigator {
+                        looks.applied(&addon.objects);
+                    }
+                }
                 Action::Delete => {
                     applier
                         .delete(self.context, &addon.objects, options)

@@ -3,8 +3,8 @@
 //! A cause is named only when it is beyond doubt: a wrong "closed" is as bad as a wrong "open", so
 //! each rule says for how long, or under which invariant, its evidence has to hold.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -48,8 +48,8 @@ pub struct Causes<'a> {
     pub workload: Option<&'a View>,
     /// The addons as they are, beside what is rendered.
     pub truth: Option<&'a Truth>,
-    /// Whether all addons of the goal were applied, and nobody but stackgate applies any.
-    pub applied: bool,
+    /// The workloads of addons that stackgate has applied itself.
+    pub applied: Mutex<BTreeSet<ObjectRef>>,
     /// Looks at the machines themselves.
     pub engine: &'a dyn Engine,
     /// Since when each piece of evidence has been there without a pause.
@@ -69,6 +69,10 @@ impl Investigate for Causes<'_> {
             self.engine.investigate(blockers, &machines).await
         }
         .boxed()
+    }
+
+    fn applied(&self, objects: &[Value]) {
+        self.known_applied().extend(finished::workloads(objects));
     }
 }
 
@@ -100,16 +104,20 @@ impl Causes<'_> {
         held(&self.seen, self.context, evidence)
     }
 
+    fn known_applied(&self) -> MutexGuard<'_, BTreeSet<ObjectRef>> {
+        self.applied
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
     /// Workloads of the release that were applied and are not there.
     fn deleted(&self, workload: &View) -> Vec<Finding> {
-        if !self.applied {
-            return Vec::new();
-        }
+        let applied = self.known_applied();
         let unread = workload.unsettled();
         let read = |kind: &str| unread.iter().all(|(unread, _)| unread.kind != kind);
         let gone = finished::missing(self.goal, workload);
         gone.into_iter()
-            .filter(|place| read(&place.kind))
+            .filter(|place| applied.contains(place) && read(&place.kind))
             .map(|place| Finding {
                 cause: "addon-deleted".to_owned(),
                 message: format!(

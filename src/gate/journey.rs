@@ -189,7 +189,7 @@ impl Run<'_> {
             truth: None,
         };
         if !self.operated() {
-            let causes = self.causes(seen, false);
+            let causes = self.causes(seen);
             Direct::new(self.context, self.phases.left(), Some(&causes))
                 .addons(&client, &prepared.addons, &[])
                 .await?;
@@ -239,7 +239,7 @@ impl Run<'_> {
             .truth(client, release, &prepared, before, false)
             .await?;
         if !self.operated() {
-            let causes = self.causes(seen, false);
+            let causes = self.causes(seen);
             Direct::new(self.context, self.phases.left(), Some(&causes))
                 .addons(client, &prepared.addons, before)
                 .await?;
@@ -327,14 +327,14 @@ impl Run<'_> {
     }
 
     /// What looks closer at whatever keeps the cluster from arriving.
-    fn causes<'c>(&'c self, seen: Seen<'c>, applied: bool) -> Causes<'c> {
+    fn causes<'c>(&'c self, seen: Seen<'c>) -> Causes<'c> {
         Causes {
             context: self.context,
             goal: seen.goal,
             management: seen.view,
             workload: Some(seen.workload),
             truth: seen.truth,
-            applied,
+            applied: Mutex::default(),
             engine: self.engine,
             seen: Mutex::default(),
         }
@@ -346,7 +346,13 @@ impl Run<'_> {
         seen: Seen<'_>,
         only: impl Fn(&mut Vec<Blocker>),
     ) -> Result<(), Trouble> {
-        let causes = self.causes(seen, !self.operated());
+        let causes = self.causes(seen);
+        if !self.operated() {
+            // By now all of them are.
+            let applied = causes.applied.lock();
+            let mut applied = applied.unwrap_or_else(std::sync::PoisonError::into_inner);
+            applied.extend(seen.goal.workloads.iter().cloned());
+        }
         let what = format!("{}: {what}", seen.goal.cluster);
         let left = self.phases.left();
         wait(
