@@ -465,7 +465,7 @@ pub const PROOFS: &[Proof] = &[
             let (flag, url) = ("etcd-servers", "https://127.0.0.1:2379");
             shape.flag("kube-apiserver", flag, url);
         },
-        says: "etcd runs on the same machine as the API server",
+        says: "runs on the same machine as an API server",
         ..PLAIN
     },
     Proof {

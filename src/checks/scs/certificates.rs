@@ -228,7 +228,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::Outcome;
 
     const TODAY: Date = date(2026, 5, 1);
 

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use super::super::native::Judge;
 use super::*;
 
 const SCOPE: &str = "\
