@@ -234,6 +234,107 @@ async fn a_failed_must_closes_unless_it_is_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn failures_are_accepted_in_our_own_form_as_well_and_what_has_no_effect_is_told() {
+    let served = Served::start().await;
+    served.cordon();
+    let arguments = "--kubeconfig admin.yaml --suite health --read-only --timeout-scale 0.1 --accepted own.yaml";
+    served.context.write(
+        "own.yaml",
+        "accepted:
+- {check: nodes-ready, match: cordoned, reason: worker-1 is being repaired, expires: 2026-12-31}
+- {check: control-plane-pods, reason: long ago}
+- {check: kube-proxy-version, reason: old, expires: 2026-01-01}
+- {check: api-ready-endpoints, reason: another version, versions: '<1.30'}
+- {check: nobody, reason: a name that is gone}
+",
+    );
+    let shown = served.check(&format!("{arguments} --now 2026-12-31")).await;
+    assert_eq!(code(&shown), "exit code 0", "{shown}");
+    for told in [
+        "accepted: worker-1 is being repaired",
+        "a failure of `control-plane-pods` is accepted (long ago), but it passes: remove the entry",
+        "the acceptance of `kube-proxy-version` (old) expired on 2026-01-01",
+        "for Kubernetes <1.30, and this is v1.35.0: the entry has no effect",
+        "a failure of `nobody` is accepted (a name that is gone), but no suite of this run has this check",
+    ] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    // A day later the failure counts again.
+    let shown = served.check(&format!("{arguments} --now 2027-01-01")).await;
+    assert_eq!(code(&shown), "exit code 1", "{shown}");
+    assert!(
+        shown.contains(
+            "the acceptance of `nodes-ready` (worker-1 is being repaired) expired on 2026-12-31"
+        ),
+        "{shown}"
+    );
+    served
+        .context
+        .write("own.yaml", "accepted:\n- {check: a}\n");
+    let shown = served.check(arguments).await;
+    assert_eq!(code(&shown), "exit code 2", "{shown}");
+    assert!(shown.contains("own.yaml:2"), "{shown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_day_and_the_kind_of_cluster_are_in_what_is_told() {
+    let served = Served::start().await;
+    served.context.write(
+        "suites/own.yaml",
+        "apiVersion: stackgate/v1alpha1\nkind: Suite\nmetadata: {name: own}\nspec:\n  description: own\n  checks:\n  - id: versions\n    title: V\n    severity: MUST\n    standard: {name: scs-0210, version: v2, status: stable, testcase: version-policy-check}\n    native: scs-0210-version-policy\n",
+    );
+    let ask = async |day: &str| {
+        let shown = served
+            .check(&format!("--kubeconfig admin.yaml --suite own --now {day}"))
+            .await;
+        let latest = served.context.path().join("reports/latest");
+        let read = |file: &str| std::fs::read_to_string(latest.join(file)).unwrap();
+        let summary: Value = serde_json::from_str(&read("summary.json")).unwrap();
+        let scs: Value = serde_saphyr::from_str(&read("scs.yaml")).unwrap();
+        (shown, summary, scs, read("junit.xml"))
+    };
+    let invocation = |scs: &Value| {
+        let all = scs["run"]["invocations"].as_object().unwrap();
+        all.values().next().unwrap().clone()
+    };
+    let (shown, summary, scs, junit) = ask("2026-02-01").await;
+    assert_eq!(code(&shown), "exit code 0", "{shown}");
+    let on = &summary["checks"][0]["before"]["surroundings"];
+    assert_eq!(on["cni"], "docker.io/kindest/kindnetd:v20251212");
+    assert!(
+        on["nodeImage"]
+            .as_str()
+            .is_some_and(|image| !image.is_empty()),
+        "{on}"
+    );
+    assert!(
+        junit.contains("CNI docker.io/kindest/kindnetd:v20251212"),
+        "{junit}"
+    );
+    // The scope's testcase is what the SCS report knows.
+    assert_eq!(
+        invocation(&scs)["results"],
+        json!({"version-policy-check": 1})
+    );
+    let (shown, ..) = ask("2026-03-20").await;
+    assert_eq!(code(&shown), "exit code 1", "{shown}");
+    assert!(shown.contains("v1.35.0 is outdated"), "{shown}");
+    // Data that is too old judges nothing: an abort is a critical line, as with the SCS checker.
+    let (shown, _, scs, _) = ask("2999-01-01").await;
+    assert_eq!(code(&shown), "exit code 3", "{shown}");
+    let told = invocation(&scs);
+    assert_eq!(told["results"], json!({"version-policy-check": 0}));
+    assert_eq!((&told["critical"], &told["error"]), (&json!(1), &json!(0)));
+    assert!(
+        told["stderr"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("CRITICAL: versions: "),
+        "{told}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_rights_there_is_no_verdict_and_what_is_missing_is_named() {
     let served = Served::start().await;
     let shown = served

@@ -208,6 +208,35 @@ fn gitlab_gets_a_section_for_each_phase_also_of_a_run_that_was_killed() {
 }
 
 #[test]
+fn a_pass_after_a_retry_is_told_as_flaky_in_every_view() {
+    let context = with_runs(&[("docker-demo-7f3a09bc", &stream::regressed())]);
+    for (format, told) in [
+        ("junit", "flaky: storage-class"),
+        ("html", "flaky"),
+        ("scs", "'WARNING: storage-class: storage-class is flaky'"),
+        ("markdown", "| storage-class | pass | flaky | flaky |"),
+        ("github", "storage-class%3A flaky"),
+        ("gitlab", "flaky"),
+        ("plain", "storage-class    pass     flaky"),
+    ] {
+        let report = stdout(&context, &format!("report latest --format {format}"));
+        assert!(report.contains(told), "{format}: {report}");
+    }
+    let summary: serde_json::Value =
+        serde_json::from_str(&stdout(&context, "report latest --format json")).unwrap();
+    let checks = summary["checks"].as_array().unwrap();
+    let flaky = checks
+        .iter()
+        .find(|check| check["id"] == "storage-class")
+        .unwrap();
+    assert_eq!(
+        (&flaky["after"]["outcome"], &flaky["change"]),
+        (&"flaky".into(), &"flaky".into())
+    );
+    assert_eq!(summary["counts"]["flaky"], 1);
+}
+
+#[test]
 fn the_scs_report_has_both_rounds() {
     let context = with_runs(&[("docker-demo-7f3a09bc", &stream::regressed())]);
     let report = stdout(&context, "report latest --format scs");

@@ -265,7 +265,7 @@ fn version_policy(server: &str) -> TestContext {
         ),
     );
     // Newer than what ships, and good for as long as these tests live.
-    let data = r#"{"schema": 1, "generated_at": "2026-08-23", "valid_until": "2999-01-01", "sources": [],
+    let data = r#"{"schema": 1, "generated_at": "2998-01-01", "valid_until": "2999-01-01", "sources": [],
         "branches": [{"branch": "1.20", "end_of_life": "2022-02-28"}, {"branch": "1.98", "end_of_life": "2999-01-01"},
             {"branch": "1.99", "end_of_life": "2999-01-01"}],
         "releases": [{"tag": "v1.99.0", "published_at": "2026-08-01"}], "cves": []}"#;
@@ -324,6 +324,30 @@ fn the_version_policy_is_judged_natively_unless_the_script_is_asked_for() {
         assert!(shown.starts_with("exit code 0\n"), "{shown}");
         assert!(shown.contains("INFO: the script"), "{shown}");
     }
+    // The script's arguments say where the kubeconfig is, whatever the variable is called; where they say
+    // something else, only the script knows what to do.
+    let context = version_policy(&server("v1.20.4"));
+    let scope = std::fs::read_to_string(context.path().join("scope.yaml")).unwrap();
+    let line = "scs-check -v -s toy -a cluster=kubeconfig.yaml -t version other.yaml";
+    context.write(
+        "other.yaml",
+        &scope
+            .replace("[kubeconfig]", "[cluster]")
+            .replace("-k {kubeconfig}", "--kubeconfig={cluster}"),
+    );
+    let shown = context.run(line);
+    assert!(
+        shown.contains("ERROR: v1.20.4 is of branch 1.20"),
+        "{shown}"
+    );
+    context.write(
+        "other.yaml",
+        &scope
+            .replace("[kubeconfig]", "[cluster]")
+            .replace("-k {kubeconfig}", "-k {cluster} --deep"),
+    );
+    let shown = context.run(line);
+    assert!(shown.contains("INFO: the script"), "{shown}");
     let context = version_policy("http://127.0.0.1:1");
     let shown = context.run(LINE);
     assert!(shown.starts_with("exit code 1\n"), "{shown}");

@@ -116,7 +116,7 @@ fn lint_tells_the_lines_of_every_wrong_file() {
 fn the_version_data_is_told_with_its_age_and_its_sources() {
     let context = TestContext::new();
     let shown = context.run("data show");
-    let expected = "exit code 0\n--- stdout\ndata of 2026-08-22, valid until 2026-09-21: 12 branches, 116 releases, 3 vulnerabilities\n";
+    let expected = "exit code 0\n--- stdout\ndata of 2026-11-10, valid until 2026-12-11: 13 branches, 125 releases, 3 vulnerabilities\n";
     assert!(shown.starts_with(expected), "{shown}");
     assert!(
         shown.contains("  1.36   supported until 2027-06-28\n"),

@@ -9,6 +9,7 @@ mod pods;
 pub mod sandbox;
 pub mod scs;
 mod shared;
+pub mod surroundings;
 mod tool_pod;
 #[cfg(test)]
 pub(crate) mod world;

@@ -47,6 +47,11 @@ impl Need {
     pub fn writes(&self) -> bool {
         let reading = ["get", "list", "watch"];
         match self {
+            // Reviews are created, and stored nowhere.
+            Self::Resource {
+                group: "authorization.k8s.io",
+                ..
+            } => false,
             Self::Resource { verbs, .. } => verbs.iter().any(|verb| !reading.contains(verb)),
             Self::Open(_) => false,
         }
@@ -95,8 +100,12 @@ pub const STORAGE_CLASSES: Needs = &[Need::read("storage.k8s.io", "storageclasse
 pub const KUBELETS: Needs = &[Need::of("", "nodes/proxy", &["get"])];
 /// Sends requests to Pods by way of the API server.
 pub const POD_PROXY: Needs = &[Need::of("", "pods/proxy", &["get"])];
-/// Reads what kubeadm wrote down.
-pub const CONFIG_MAPS: Needs = &[Need::of("", "configmaps", &["get"])];
+/// Asks what somebody else may do.
+pub const ASK_ACCESS: Needs = &[Need::of(
+    "authorization.k8s.io",
+    "subjectaccessreviews",
+    &["create"],
+)];
 /// Asks the API server which version it is of.
 pub const VERSION: Needs = &[Need::Open("/version")];
 /// Asks the API server how it is.
@@ -126,11 +135,11 @@ pub const DELETE_PODS: Needs = &[Need::of("", "pods", &["delete"])];
 pub const POD_LOGS: Needs = &[Need::of("", "pods/log", &["get"])];
 /// Creates PersistentVolumeClaims.
 pub const CREATE_CLAIMS: Needs = &[Need::of("", "persistentvolumeclaims", &["create"])];
-/// Creates NetworkPolicies.
-pub const CREATE_NETWORK_POLICIES: Needs = &[Need::of(
+/// Creates NetworkPolicies, and takes them back.
+pub const OWN_NETWORK_POLICIES: Needs = &[Need::of(
     "networking.k8s.io",
     "networkpolicies",
-    &["create"],
+    &["create", "delete"],
 )];
 
 /// A right to read a kind that only a suite knows: group and plural name.

@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::{ManagementTarget, Target};
-use crate::cluster::{Cache, Kind, View};
+use crate::cluster::{Cache, Handshakes, Kind, View};
 
 /// A kubelet's configuration by its node.
 pub type Configuration = (String, Value);
@@ -19,6 +19,8 @@ pub type Configuration = (String, Value);
 pub struct Shared {
     /// Watches by kind.
     pub cache: Cache,
+    /// The way to the cluster's servers, where there is one beside its API.
+    pub(super) handshakes: Option<Arc<dyn Handshakes>>,
     /// What the kubelets said, once they were asked.
     pub(super) kubelets: OnceCell<Vec<Configuration>>,
     /// That check namespaces may be removed, once it was asked.
@@ -30,6 +32,15 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// For checks that may look at what the cluster's servers show, where there is a way to them.
+    #[must_use]
+    pub fn with(handshakes: Option<Arc<dyn Handshakes>>) -> Self {
+        Self {
+            handshakes,
+            ..Self::default()
+        }
+    }
+
     /// The namespaces that are still to be removed.
     pub(super) fn namespaces(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.namespaces

@@ -123,6 +123,12 @@ pub struct CheckArgs {
     /// Accept the failures in this file, in the form of the SCS tests (okToFail)
     #[arg(long, value_name = "FILE")]
     pub ok_to_fail: Option<PathBuf>,
+    /// Accept the failures in this file, in stackgate's own form (accepted: check, reason, match, expires, versions)
+    #[arg(long, value_name = "FILE")]
+    pub accepted: Option<PathBuf>,
+    /// Judge as of this day instead of today: what ages, such as the version policy and acceptances
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub now: Option<Date>,
     /// What the cluster is called in the reports [default: the context's name]
     #[arg(long, value_name = "NAME")]
     pub subject: Option<String>,

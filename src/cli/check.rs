@@ -1,6 +1,7 @@
 //! `stackgate check`: the checks alone, of a cluster that a kubeconfig names.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::args::CheckArgs;
 use super::conduct::{Conduct, free};
@@ -8,15 +9,13 @@ use super::exit::{Ending, Failure};
 use super::kubeconfig::Given;
 use crate::gate::{self, CheckPlan};
 use crate::record::{NO_DELIVERY, ReleaseRef, RunId, Surroundings, Verdict};
-use crate::stack::OkToFail;
+use crate::stack::{Accepted, OkToFail};
 use crate::suite::{Place, Rights, Suite};
 
 /// Where suites of one's own are, beside those that ship.
 const FOLDER: &str = "suites";
 /// Where the cluster comes from, for suites that ask and for the reports.
 const ENGINE: &str = "existing";
-/// The infrastructure provider, which a kubeconfig does not tell.
-const PROVIDER: &str = "unknown";
 
 /// Checks a cluster, or prints the rights that this takes.
 ///
@@ -32,6 +31,8 @@ pub fn run(args: CheckArgs, command: Vec<String>) -> Result<Ending, Failure> {
     }
     let ok_to_fail = args.ok_to_fail.as_deref().map(OkToFail::read).transpose();
     let ok_to_fail = ok_to_fail.map_err(Failure::input)?.unwrap_or_default();
+    let accepted = args.accepted.as_deref().map(Accepted::read).transpose();
+    let accepted = accepted.map_err(Failure::input)?.unwrap_or_default();
     let given = Given::read(args.kubeconfig.as_deref(), args.context.as_deref())?;
     // A runtime of its own: what is connected in it ends with it.
     let version = super::runtime()?.block_on(given.version())?;
@@ -43,13 +44,13 @@ pub fn run(args: CheckArgs, command: Vec<String>) -> Result<Ending, Failure> {
     let file = file.map_err(Failure::infrastructure)?;
     let plan = CheckPlan {
         suites,
+        accepted,
         ok_to_fail,
+        handshakes: Some(Arc::new(given.network())),
         place: Place {
             engine: ENGINE.to_owned(),
-            surroundings: Surroundings {
-                provider: PROVIDER.to_owned(),
-                ..Surroundings::default()
-            },
+            // They are seen when the cluster is asked.
+            surroundings: Surroundings::default(),
             kubeconfig: file.as_ref().map(|(_, path)| path.clone()),
             read_only: args.read_only,
         },
@@ -71,7 +72,7 @@ pub fn run(args: CheckArgs, command: Vec<String>) -> Result<Ending, Failure> {
         delivery: NO_DELIVERY.to_owned(),
         command,
         history: None,
-        judged_on: None,
+        judged_on: args.now,
         virtual_time: false,
         rehearsal: None,
         open: false,

@@ -12,6 +12,7 @@ use kube::{Client, Config};
 use tempfile::NamedTempFile;
 
 use super::exit::Failure;
+use crate::cluster::Network;
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -90,6 +91,11 @@ impl Given {
         let mut config = config.map_err(|error| wrong(told(&error)))?;
         config.connect_timeout = Some(CONNECT);
         Client::try_from(config).map_err(|error| wrong(without_secrets(&error)))
+    }
+
+    /// The way to its servers.
+    pub fn network(&self) -> Network {
+        Network::of(&self.kubeconfig)
     }
 
     /// Connects, and returns the API server's version.

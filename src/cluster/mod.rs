@@ -7,6 +7,7 @@ pub mod compare;
 mod context;
 #[cfg(test)]
 mod fake;
+mod handshake;
 pub mod kinds;
 mod object;
 mod patience;
@@ -22,6 +23,7 @@ mod watch;
 pub use apply::{Applier, Apply, ApplyError, FIELD_MANAGER};
 pub use cache::Cache;
 pub use context::{Context, Interrupt, Interrupted};
+pub use handshake::{Handshakes, Network, Validity};
 pub use object::{Condition, Object};
 pub use reach::{Reach, is_webhook_away};
 pub use refusal::{refusal, told};

@@ -6,11 +6,12 @@ mod journal;
 pub mod kind;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use kube::Client;
 
-use crate::cluster::{Context, Interrupted, Object};
+use crate::cluster::{Context, Handshakes, Interrupted, Object};
 use crate::record::{Blocker, Finding, Phase};
 
 /// Something that keeps a run from starting, with the way out.
@@ -87,6 +88,9 @@ pub trait Engine: Send + Sync {
     /// Talks to a workload cluster, from its kubeconfig as its Secret gives it, whose address need not
     /// work from here.
     fn connect<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, anyhow::Result<Client>>;
+
+    /// The way to the workload cluster's servers, as far as it goes from here; none while there is no cluster.
+    fn handshakes(&self) -> Option<Arc<dyn Handshakes>>;
 
     /// The run enters a phase. What an engine makes of it must not wait.
     fn entered(&self, _phase: Phase) {}

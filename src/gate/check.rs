@@ -1,5 +1,6 @@
 //! The checks alone, of a cluster that is there: nothing is made, delivered or upgraded.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -9,10 +10,10 @@ use serde_json::Value;
 use super::phases::{Done, Phases};
 use super::run::Ending;
 use super::trouble::Trouble;
-use crate::checks::{Shared, TOOLS_IMAGE, Target};
-use crate::cluster::Context;
+use crate::checks::{self, Shared, TOOLS_IMAGE, Target};
+use crate::cluster::{Context, Handshakes};
 use crate::record::{CheckResult, Counts, Effect, Outcome, Phase, Verdict, What};
-use crate::stack::OkToFail;
+use crate::stack::{Accepted, OkToFail};
 use crate::suite::{self, Acceptance, Memory, Place, Round, Suite};
 
 /// How long the API server may take to say which version it is.
@@ -25,10 +26,14 @@ const CHECKS: Duration = Duration::from_secs(30 * 60);
 pub struct CheckPlan {
     /// The suites.
     pub suites: Vec<Suite>,
-    /// Failures that are accepted.
+    /// Failures that are accepted, by check.
+    pub accepted: Vec<Accepted>,
+    /// Failures that are accepted, by the names of tests.
     pub ok_to_fail: Vec<OkToFail>,
-    /// Where the cluster comes from, and what may be done there.
+    /// Where the cluster comes from, and what may be done there; what kind of cluster it is is looked up.
     pub place: Place,
+    /// The way to the cluster's servers beside its API, where there is one.
+    pub handshakes: Option<Arc<dyn Handshakes>>,
 }
 
 /// Asks the checks, once, and judges by their answers.
@@ -90,16 +95,20 @@ async fn ask(
         tools_image: TOOLS_IMAGE,
         ok_to_fail: &plan.ok_to_fail,
         parameters: &Value::Null,
-        shared: &Shared::default(),
+        shared: &Shared::with(plan.handshakes.clone()),
+    };
+    let place = Place {
+        surroundings: checks::surroundings::see(&target).await,
+        ..plan.place.clone()
     };
     let round = Round {
         suites: &plan.suites,
         accepted: Acceptance {
-            entries: &[],
+            entries: &plan.accepted,
             ok_to_fail: &plan.ok_to_fail,
         },
         phase: Phase::CheckBefore,
-        place: &plan.place,
+        place: &place,
         memory: &Memory::unasked(),
     };
     // It heeds an interruption by itself, and removes what its checks had created.
@@ -212,6 +221,7 @@ mod tests {
             version: "v1".to_owned(),
             status: StandardStatus::Draft,
             url: None,
+            testcase: None,
         });
         assert_eq!(judged(&[draft]).0, Verdict::Open);
     }

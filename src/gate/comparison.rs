@@ -249,6 +249,7 @@ mod tests {
             version: "v1".to_owned(),
             status: StandardStatus::Draft,
             url: None,
+            testcase: None,
         });
         let after = [must("ok", Outcome::Flaky), draft.clone()];
         let before = [must("ok", Outcome::Pass)];

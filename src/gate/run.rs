@@ -225,7 +225,7 @@ impl Run<'_> {
             tools_image: TOOLS_IMAGE,
             ok_to_fail: &self.plan.stack.ok_to_fail,
             parameters: &Value::Null,
-            shared: &Shared::default(),
+            shared: &Shared::with(self.engine.handshakes()),
         };
         let place = Place {
             engine: self.engine.name().to_owned(),

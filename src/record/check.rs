@@ -156,6 +156,9 @@ pub struct Standard {
     /// Where the demand can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The testcase of the SCS certificate scope that asks the same, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub testcase: Option<String>,
 }
 
 impl fmt::Display for Standard {

@@ -1,7 +1,8 @@
 //! The run in the form of the SCS compliance checker's YAML report: each round of checks is an invocation.
 //!
 //! A run is not a certificate scope, so the specification that it names is the run's own: it says which
-//! suites were asked, not that somebody is certified.
+//! suites were asked, not that somebody is certified. A check that asks what a testcase of the scope asks bears the
+//! testcase's id, others their own.
 
 use std::io::Write;
 use std::path::Path;
@@ -96,29 +97,40 @@ fn id(start: &Start, which: u8) -> String {
 #[derive(Default)]
 struct Round {
     results: Vec<(String, i8)>,
-    stdout: Vec<String>,
     stderr: Vec<String>,
     warning: u32,
     error: u32,
+    critical: u32,
 }
 
 impl Round {
-    /// A check that does not apply has no verdict, as one that the checker was not told of.
+    /// A check that does not apply has no verdict, as one that the checker was not told of. As there, what
+    /// cannot be judged is a critical line, and a failure an error.
     fn take(&mut self, answer: &Answer) {
         let result = &answer.result;
-        let (number, word) = match result.outcome {
-            Outcome::Pass | Outcome::Flaky => (1, "PASS"),
-            Outcome::Fail => (-1, "FAIL"),
-            Outcome::Abort => (0, "ABORT"),
+        let number = match result.outcome {
+            Outcome::Pass | Outcome::Flaky => 1,
+            Outcome::Fail => -1,
+            Outcome::Abort => 0,
             Outcome::Skip => return,
         };
-        self.results.push((result.id.clone(), number));
-        self.stdout.push(format!("{}: {word}", result.id));
+        let testcase = result.standard.as_ref();
+        let testcase = testcase.and_then(|standard| standard.testcase.as_deref());
+        let id = testcase.unwrap_or(&result.id);
+        match self.results.iter_mut().find(|(known, _)| known == id) {
+            // Of several checks of one testcase the worst counts: failures go before aborts.
+            Some((_, known)) => *known = number.min(*known),
+            None => self.results.push((id.to_owned(), number)),
+        }
         let told = |level: &str| format!("{level}: {}: {}", result.id, one_line(&result.message));
         match result.outcome {
-            Outcome::Fail | Outcome::Abort => {
+            Outcome::Fail => {
                 self.error += 1;
                 self.stderr.push(told("ERROR"));
+            }
+            Outcome::Abort => {
+                self.critical += 1;
+                self.stderr.push(told("CRITICAL"));
             }
             Outcome::Flaky => {
                 self.warning += 1;
@@ -130,6 +142,14 @@ impl Round {
 
     fn finish(self, overview: &Overview, start: &Start, phase: Phase) -> Invocation {
         let code = overview.end.map_or(-1, |(code, _)| i32::from(code));
+        let word = |number| match number {
+            1 => "PASS",
+            0 => "ABORT",
+            _ => "FAIL",
+        };
+        let results = self.results.iter();
+        let stdout = results.map(|(id, number)| format!("{id}: {}", word(*number)));
+        let stdout = stdout.collect();
         Invocation {
             id: id(start, 2 + phase as u8),
             cmd: if overview.only_checks() {
@@ -139,12 +159,12 @@ impl Round {
             },
             results: Mapping(self.results),
             rc: code,
-            stdout: self.stdout,
+            stdout,
             stderr: self.stderr,
             info: 0,
             warning: self.warning,
             error: self.error,
-            critical: 0,
+            critical: self.critical,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::overview::{Overview, State};
 use super::pairs::{Answer, Pair, Pairs};
 use crate::record::{
     Change, Counts, Event, Finding, Outcome, Phase, Rehearsal, ReleaseRef, Severity, Standard,
-    Usage, Verdict, What,
+    Surroundings, Usage, Verdict, What,
 };
 
 /// How many of the longest waits are told.
@@ -143,6 +143,9 @@ pub struct AnswerSummary {
     pub message: String,
     /// How long it took.
     pub seconds: f64,
+    /// On what kind of cluster it was given, as far as that is known.
+    #[serde(default, skip_serializing_if = "Surroundings::is_unknown")]
+    pub surroundings: Surroundings,
 }
 
 /// One wait.
@@ -285,6 +288,7 @@ impl CheckSummary {
             outcome: answer.result.outcome,
             message: answer.result.message.clone(),
             seconds: answer.result.seconds,
+            surroundings: answer.result.surroundings.clone(),
         };
         Self {
             id: first.id.clone(),

@@ -1,5 +1,6 @@
 //! What is tested: stack files, releases, charts, and the static comparison of N and N+1.
 
+mod accepted;
 pub mod archive;
 pub mod chart;
 mod load;

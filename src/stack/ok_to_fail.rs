@@ -12,6 +12,8 @@ use super::yaml::Source;
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
+    // As in the SCS tests, a file that accepts nothing need not say so.
+    #[serde(default)]
     ok_to_fail: Vec<Entry>,
 }
 
@@ -48,7 +50,12 @@ pub(super) fn read(path: &Path) -> Result<Vec<OkToFail>, Problems> {
     let mut problems = Problems::default();
     let mut entries = Vec::new();
     for (index, entry) in file.ok_to_fail.into_iter().enumerate() {
-        if entry.reason.is_empty() {
+        if entry.regex.to_string().trim().is_empty() {
+            let at = ["okToFail", &index.to_string(), "regex"];
+            let problem = source.problem(&at, "the pattern is empty");
+            problems.push(problem.expected("a regular expression for names of tests"));
+        }
+        if entry.reason.trim().is_empty() {
             let at = ["okToFail", &index.to_string(), "reason"];
             let problem = source.problem(&at, "the reason is empty");
             problems.push(problem.expected("why a failure is accepted"));
@@ -86,11 +93,25 @@ mod tests {
     }
 
     #[test]
+    fn a_file_may_accept_nothing() {
+        assert!(read_text("okToFail: []\n").unwrap().is_empty());
+        assert!(read_text("{}\n").unwrap().is_empty());
+    }
+
+    #[test]
     fn anything_else_is_refused_with_its_line() {
         for (text, told) in [
             (
                 "okToFail:\n- regex: a\n  reason: ''\n",
                 "ok.yaml:3:11: the reason is empty",
+            ),
+            (
+                "okToFail:\n- regex: a\n  reason: ' '\n",
+                "ok.yaml:3:11: the reason is empty",
+            ),
+            (
+                "okToFail:\n- regex: ' '\n  reason: x\n",
+                "ok.yaml:2:10: the pattern is empty",
             ),
             ("okToFail:\n- regex: '['\n  reason: x\n", "ok.yaml:2:10: "),
             ("okToFail:\n- regex: ''\n  reason: x\n", "ok.yaml:2:10: "),

@@ -241,34 +241,7 @@ impl Findings<'_> {
     }
 
     fn accepted(&mut self, accepted: &[Accepted]) {
-        let mut seen = BTreeSet::new();
-        for (index, accepted) in accepted.iter().enumerate() {
-            let index = index.to_string();
-            if accepted.check.trim().is_empty() {
-                self.add(
-                    &["spec", "accepted", &index, "check"],
-                    "the check is empty",
-                    "the id of a check",
-                );
-            }
-            let meant = [
-                accepted.matches.as_ref().map(ToString::to_string),
-                accepted.versions.as_ref().map(ToString::to_string),
-            ];
-            if !seen.insert((&accepted.check, meant)) {
-                self.add(
-                    &["spec", "accepted", &index, "check"],
-                    format!("check `{}` is accepted twice", accepted.check),
-                    "each check once",
-                );
-            }
-            if accepted.reason.trim().is_empty() {
-                self.add(
-                    &["spec", "accepted", &index, "reason"],
-                    "the reason is empty",
-                    "why this failure does not close the gate",
-                );
-            }
-        }
+        let at = ["spec", "accepted"];
+        super::accepted::find(self.source, &at, accepted, &mut self.problems);
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Now<'a> {
     /// The version before the upgrade, after it.
     pub(super) from: Option<&'a str>,
     pub(super) phase: Phase,
+    /// No other round follows or went before: the cluster is not upgraded.
+    pub(super) alone: bool,
 }
 
 /// What a stack accepts: entries of its own file, and those of a file in the form of the SCS tests.
@@ -96,21 +98,25 @@ fn names(one: &OkToFail, result: &CheckResult) -> bool {
     one.regex.is_match(&result.id) || one.regex.is_match(&result.title)
 }
 
-/// An entry that is meant for neither version of the run.
+/// An entry that is meant for no version of the run. Before an upgrade it is too early to say: it may be
+/// meant for the version after it.
 fn elsewhere(entry: &Accepted, now: Now<'_>) -> Option<String> {
-    let from = now.from?;
-    let range = entry.versions.as_ref().filter(|_| !is_for(entry, from))?;
-    let Accepted { check, reason, .. } = entry;
+    let is = now.kubernetes;
+    let is = match now.from {
+        Some(from) if !is_for(entry, from) => format!("neither {from} nor {is}"),
+        None if now.alone => is.to_owned(),
+        _ => return None,
+    };
+    let (range, Accepted { check, reason, .. }) = (entry.versions.as_ref()?, entry);
     Some(format!(
-        "a failure of `{check}` is accepted ({reason}) for Kubernetes {range}, and this is neither {from} nor {}: the entry has no effect",
-        now.kubernetes
+        "a failure of `{check}` is accepted ({reason}) for Kubernetes {range}, and this is {is}: the entry has no effect"
     ))
 }
 
 /// What to do about an entry whose check passes. Before the upgrade it is too early to say: the check
 /// may fail after it.
 fn passes(now: Now<'_>) -> &'static str {
-    if now.phase < Phase::Upgrade {
+    if now.phase < Phase::Upgrade && !now.alone {
         "passes here"
     } else {
         "passes: remove the entry"
@@ -221,6 +227,16 @@ mod tests {
         ok_to_fail: &[OkToFail],
         outcome: Outcome,
     ) -> String {
+        told_of(phase, false, entries, ok_to_fail, outcome)
+    }
+
+    fn told_of(
+        phase: Phase,
+        alone: bool,
+        entries: &[Accepted],
+        ok_to_fail: &[OkToFail],
+        outcome: Outcome,
+    ) -> String {
         let acceptance = Acceptance {
             entries,
             ok_to_fail,
@@ -230,6 +246,7 @@ mod tests {
             kubernetes: "v1.35.0",
             from: (phase == Phase::CheckAfter).then_some("v1.34.3"),
             phase,
+            alone,
         };
         acceptance
             .notes(&[result(outcome)], now, &["a case".to_owned()])
@@ -260,6 +277,35 @@ mod tests {
         assert_eq!(told(&[ranged("<1.35")], &[], Outcome::Pass), "");
         let skipped = told(&[entry("a", None)], &[], Outcome::Skip);
         assert!(skipped.contains("but it is skipped"), "{skipped}");
+    }
+
+    #[test]
+    fn of_a_cluster_that_is_not_upgraded_every_entry_without_effect_is_told_at_once() {
+        let told = |entries: &[Accepted], patterns: &[OkToFail], outcome| {
+            told_of(Phase::CheckBefore, true, entries, patterns, outcome)
+        };
+        let ranged = |range: &str| Accepted {
+            versions: Some(range.parse().unwrap()),
+            ..entry("a", None)
+        };
+        let elsewhere = told(&[ranged("<1.35")], &[], Outcome::Fail);
+        assert!(
+            elsewhere.contains("for Kubernetes <1.35, and this is v1.35.0"),
+            "{elsewhere}"
+        );
+        assert_eq!(told(&[ranged(">=1.35")], &[], Outcome::Fail), "");
+        // Of a run it may be meant for the version after the upgrade.
+        assert_eq!(
+            told_in(Phase::CheckBefore, &[ranged("<1.35")], &[], Outcome::Fail),
+            ""
+        );
+        assert!(
+            told(&[entry("a", None)], &[], Outcome::Pass).ends_with("passes: remove the entry")
+        );
+        assert!(told(&[], &[pattern("^a$")], Outcome::Pass).ends_with("passes: remove the entry"));
+        let expired = entry("a", Some(date(2026, 4, 30)));
+        assert!(told(&[expired], &[], Outcome::Fail).contains("expired on 2026-04-30"));
+        assert!(told(&[entry("b", None)], &[], Outcome::Fail).contains("no suite of this run"));
     }
 
     #[test]

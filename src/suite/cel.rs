@@ -34,6 +34,11 @@ impl Memory {
         }
     }
 
+    /// Whether no other round comes or came.
+    pub(super) const fn is_unasked(&self) -> bool {
+        self.unasked
+    }
+
     fn keep(&self, check: &str, objects: Value) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(check.to_owned(), objects);
@@ -213,6 +218,14 @@ impl Round<'_> {
                 self.check.at_least
             );
             return Ok(Judgement::Fail(vec![self.about("(all)", told)]));
+        }
+        let nothing = self
+            .old
+            .is_some_and(|old| old.as_array().is_some_and(Vec::is_empty));
+        if nothing && self.rules.iter().all(|rule| rule.compares) {
+            return Ok(Judgement::Skip(format!(
+                "no {kind} was there before the upgrade: there is nothing to compare"
+            )));
         }
         let all = json!(objects);
         let mut problems = Vec::new();

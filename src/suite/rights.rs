@@ -11,7 +11,7 @@ use kube::core::GroupVersion;
 use super::Suite;
 use super::cel::only_compares;
 use super::file::{CelCheck, WhichCluster};
-use crate::checks::{self, Native, Need};
+use crate::checks::{self, Need};
 
 /// What reading a kind takes.
 const READ: [&str; 2] = ["list", "watch"];
@@ -36,12 +36,20 @@ impl Rights {
     #[must_use]
     pub fn of(suites: &[Suite], read_only: bool) -> Self {
         let mut rights = Self::default();
+        // Every answer tells on what kind of cluster it was given.
+        rights.add_needs(
+            checks::surroundings::NEEDS
+                .iter()
+                .copied()
+                .flatten()
+                .copied(),
+        );
         for check in suites.iter().flat_map(|suite| &suite.checks) {
             let native = checks::all()
                 .iter()
                 .find(|native| Some(native.name) == check.native.as_deref());
             if let Some(native) = native.filter(|one| !(read_only && one.creates().is_some())) {
-                rights.add_native(native);
+                rights.add_needs(native.needs());
             }
             if let Some(cel) = &check.cel {
                 rights.add_cel(cel);
@@ -53,8 +61,8 @@ impl Rights {
         rights
     }
 
-    fn add_native(&mut self, native: &Native) {
-        for need in native.needs() {
+    fn add_needs(&mut self, needs: impl Iterator<Item = Need>) {
+        for need in needs {
             match need {
                 Need::Resource {
                     group,
@@ -216,6 +224,7 @@ mod tests {
                 "/namespaces: create,delete",
                 "/pods: create,list,watch",
                 "/nodes: list,watch",
+                "apps/daemonsets: list,watch",
                 "networking.k8s.io/networkpolicies: list,watch",
             ]
         );
@@ -226,6 +235,7 @@ mod tests {
             told(&reading),
             [
                 "/nodes,pods: list,watch",
+                "apps/daemonsets: list,watch",
                 "networking.k8s.io/networkpolicies: list,watch"
             ]
         );

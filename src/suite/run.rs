@@ -159,6 +159,7 @@ impl Runner<'_> {
             kubernetes: self.target.kubernetes,
             from: self.target.upgraded_from,
             phase: self.round.phase,
+            alone: self.round.memory.is_unasked(),
         };
         for note in self.round.accepted.notes(&results, now, &cases) {
             self.target.context.note(note);

@@ -1,13 +1,14 @@
 //! Asking a check of the cluster that a kubeconfig file names.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde_json::Value;
 use stackgate::checks::{Shared, TOOLS_IMAGE, Target};
-use stackgate::cluster::{Context, Interrupt};
+use stackgate::cluster::{Context, Interrupt, Network};
 use stackgate::record::{CheckResult, Clock, Phase, Recorder, RunId};
 use stackgate::suite::{self, Acceptance, Memory, Place, Round, Suite};
 
@@ -17,6 +18,7 @@ use stackgate::suite::{self, Acceptance, Memory, Place, Round, Suite};
 /// When the file cannot be read, or the API server does not tell its version.
 pub async fn ask(suite: &Suite, check: &str, path: PathBuf) -> anyhow::Result<CheckResult> {
     let kubeconfig = Kubeconfig::read_from(&path)?;
+    let network = Network::of(&kubeconfig);
     let options = KubeConfigOptions::default();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
     let client = Client::try_from(config)?;
@@ -41,7 +43,7 @@ pub async fn ask(suite: &Suite, check: &str, path: PathBuf) -> anyhow::Result<Ch
         dropped: &[],
         tools_image: TOOLS_IMAGE,
         ok_to_fail: &[],
-        shared: &Shared::default(),
+        shared: &Shared::with(Some(Arc::new(network))),
         parameters: &Value::Null,
     };
     let round = Round {

@@ -16,6 +16,7 @@ use kubesim::{Cluster, Options, Simulation, User, controllers};
 use serde_json::{Value, json};
 use stackgate::checks::TOOLS_IMAGE;
 use stackgate::cluster::{Context, Interrupt};
+use stackgate::engine::embedded::Simulated;
 use stackgate::gate::{self, CheckPlan, Ending};
 use stackgate::record::{CheckResult, Clock, Recorder, RunId, Surroundings, What, read};
 use stackgate::suite::{Place, Suite};
@@ -53,7 +54,14 @@ impl Lab {
             node.images.insert(TOOLS_IMAGE.to_owned());
             node
         };
-        let first = node("control-1", Role::ControlPlane, "a");
+        let mut first = node("control-1", Role::ControlPlane, "a");
+        // Its methods of authorization are in a file, so that they have to be asked for.
+        let flags = first
+            .extra_args
+            .entry("kube-apiserver".to_owned())
+            .or_default();
+        let (flag, file) = ("authorization-config", "/etc/kubernetes/authorization.yaml");
+        flags.insert(flag.to_owned(), file.to_owned());
         kubeadm::init(&cluster, &Init::new(first)).expect("the first node");
         for joining in [
             node("control-2", Role::ControlPlane, "b"),
@@ -114,7 +122,9 @@ impl Lab {
             .map(|name| Suite::load(name, Path::new("/nowhere")).expect("a suite that ships"));
         let plan = CheckPlan {
             suites: suites.collect(),
+            accepted: vec![],
             ok_to_fail: vec![],
+            handshakes: Some(Arc::new(Simulated(self.cluster.clone()))),
             place: Place {
                 engine: "existing".to_owned(),
                 surroundings: Surroundings::default(),

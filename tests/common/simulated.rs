@@ -1,6 +1,7 @@
 //! Simulated clusters for checks: one that passes every check, and ways to spoil it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::Date;
@@ -11,6 +12,7 @@ use kubesim::{Cluster, GroupResource, Options, Simulation, controllers};
 use serde_json::{Value, json};
 use stackgate::checks::{ManagementTarget, Shared, TOOLS_IMAGE, Target};
 use stackgate::cluster::{Context, Interrupt};
+use stackgate::engine::embedded::Simulated;
 use stackgate::record::{CheckResult, Clock, Phase, Recorder, RunId};
 use stackgate::suite::{self, Acceptance, Memory, Place, Round, Suite};
 use tempfile::TempDir;
@@ -228,7 +230,7 @@ impl World {
             dropped: &[],
             tools_image: TOOLS_IMAGE,
             ok_to_fail: &[],
-            shared: &Shared::default(),
+            shared: &Shared::with(Some(Arc::new(Simulated(self.cluster.clone())))),
             parameters: &Value::Null,
         };
         let round = Round {

@@ -13,9 +13,13 @@ mod simulated;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use kubesim::capi;
-use proofs::{PROOFS, Proof};
+use kubesim::admission::{Admission, AdmissionRequest, Operation};
+use kubesim::resource::builtin::NETWORK_POLICIES;
+use kubesim::{ApiError, GroupResource, capi};
+use proofs::{MORE, PROOFS, Proof};
+use serde_json::json;
 use simulated::{Shape, Side, World, pass};
 use stackgate::record::{CheckResult, Effect, Outcome, Phase};
 use stackgate::suite::{self, Check, Suite};
@@ -71,9 +75,9 @@ async fn answer(proof: &Proof, with_fault: bool) -> CheckResult {
 }
 
 /// Everything that does not come out as it should, told at once.
-fn prove(with_fault: bool, as_it_should: impl Fn(&Proof, &CheckResult) -> bool) {
+fn prove(proofs: &[Proof], with_fault: bool, as_it_should: impl Fn(&Proof, &CheckResult) -> bool) {
     let mut wrong = String::new();
-    for proof in PROOFS {
+    for proof in proofs {
         let result = simulated::virtual_time().block_on(answer(proof, with_fault));
         if !as_it_should(proof, &result) {
             let CheckResult {
@@ -93,15 +97,92 @@ fn prove(with_fault: bool, as_it_should: impl Fn(&Proof, &CheckResult) -> bool) 
 
 #[test]
 fn every_check_passes_on_a_cluster_that_is_as_it_should_be() {
-    prove(false, |_, result| result.outcome == Outcome::Pass);
+    prove(PROOFS, false, |_, result| result.outcome == Outcome::Pass);
 }
 
 #[test]
 fn every_check_fails_with_the_fault_that_it_is_there_for_and_says_so() {
-    prove(true, |proof, result| {
-        let told = format!("{}\n{}", result.message, result.evidence.join("\n"));
-        result.outcome == Outcome::Fail && told.contains(proof.says)
+    prove(PROOFS, true, fails_as_told);
+}
+
+#[test]
+fn other_faults_are_seen_as_well() {
+    prove(MORE, true, fails_as_told);
+}
+
+fn fails_as_told(proof: &Proof, result: &CheckResult) -> bool {
+    let told = format!("{}\n{}", result.message, result.evidence.join("\n"));
+    result.outcome == Outcome::Fail && told.contains(proof.says)
+}
+
+#[test]
+fn a_claim_that_was_never_there_is_not_kept() {
+    let result = simulated::virtual_time().block_on(async {
+        let world = World::of(&Shape::exemplary()).await;
+        let suite = find("claims-kept");
+        world.ask(&suite, "claims-kept", Phase::CheckBefore).await;
+        world.ask(&suite, "claims-kept", Phase::CheckAfter).await
     });
+    assert_eq!(result.outcome, Outcome::Skip);
+    assert_eq!(
+        result.message,
+        "no PersistentVolumeClaim was there before the upgrade: there is nothing to compare"
+    );
+}
+
+#[test]
+fn methods_of_authorization_that_a_file_has_are_seen_to_decide() {
+    let check = "scs-0217-authorization-methods";
+    let mut shape = Shape::exemplary();
+    shape.flag(
+        "kube-apiserver",
+        "authorization-config",
+        "/etc/kubernetes/authorization.yaml",
+    );
+    let result = simulated::virtual_time().block_on(async {
+        let world = World::of(&shape).await;
+        world.ask(&find(check), check, Phase::CheckAfter).await
+    });
+    assert_eq!(result.outcome, Outcome::Pass, "{:?}", result.evidence);
+    assert!(
+        result.message.contains("Node and RBAC were seen to decide"),
+        "{}",
+        result.message
+    );
+}
+
+/// Policies that somebody holds on to: a deletion is taken, and they stay in force.
+struct Lasting;
+
+impl Admission for Lasting {
+    fn name(&self) -> &str {
+        "lasting"
+    }
+
+    fn wants(&self, operation: Operation, resource: &GroupResource, _: &str) -> bool {
+        operation == Operation::Create && *resource == NETWORK_POLICIES
+    }
+
+    fn admit(&self, request: &mut AdmissionRequest<'_>) -> Result<Vec<String>, ApiError> {
+        request.object["metadata"]["finalizers"] = json!(["example.org/lasting"]);
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn policies_that_are_gone_and_still_deny_show_nothing_of_themselves() {
+    let check = "scs-0219-network-policy";
+    let result = simulated::virtual_time().block_on(async {
+        let world = World::of(&Shape::exemplary()).await;
+        world.cluster.admission(Arc::new(Lasting));
+        world.ask(&find(check), check, Phase::CheckAfter).await
+    });
+    assert_eq!(result.outcome, Outcome::Fail, "{}", result.message);
+    assert!(
+        result.message.contains("the policies are gone"),
+        "{}",
+        result.message
+    );
 }
 
 #[tokio::test(start_paused = true)]

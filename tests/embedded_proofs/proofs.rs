@@ -356,15 +356,12 @@ pub const PROOFS: &[Proof] = &[
     },
     Proof {
         check: "scs-0215-certificate-validity",
-        fault: "kubeadm issues certificates for ten years",
+        fault: "the control plane's certificates are good for ten years",
         act: |world| {
-            world.change(&CONFIG_MAPS, "kube-system", "kubeadm-config", |map| {
-                let text = map["data"]["ClusterConfiguration"].as_str().unwrap();
-                let longer = text.replace("\"8760h", "\"87600h");
-                map["data"]["ClusterConfiguration"] = json!(longer);
-            });
+            let years = Duration::from_secs(10 * 365 * 24 * 3600);
+            world.cluster.server().set_certificate_period(years);
         },
-        says: "certificateValidityPeriod is 87600h0m0s, longer than a year",
+        says: "a certificate that is good for 3650 days",
         ..PLAIN
     },
     Proof {
@@ -468,7 +465,7 @@ pub const PROOFS: &[Proof] = &[
             let (flag, url) = ("etcd-servers", "https://127.0.0.1:2379");
             shape.flag("kube-apiserver", flag, url);
         },
-        says: "etcd runs on the same machine as the API server",
+        says: "runs on the same machine as an API server",
         ..PLAIN
     },
     Proof {
@@ -504,6 +501,54 @@ pub const PROOFS: &[Proof] = &[
         fault: "one case about NetworkPolicies fails",
         act: |world| a_case_fails(world, "hold in case 7 "),
         says: "1 failed, 49 passed, 0 failed as accepted: Case [sig-network] Netpol",
+        ..PLAIN
+    },
+];
+
+/// More faults of checks that have one above: each is seen, too.
+pub const MORE: &[Proof] = &[
+    Proof {
+        check: "scs-0211-default-storage-class",
+        fault: "a second default class, by the annotation's beta form",
+        act: |world| {
+            let beta = "storageclass.beta.kubernetes.io/is-default-class";
+            world.create(json!({
+                "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "csi.example.org",
+                "metadata": {"name": "old", "annotations": {beta: "true"}},
+            }));
+        },
+        says: "old, standard are default at once",
+        ..PLAIN
+    },
+    Proof {
+        check: "scs-0215-certificate-validity",
+        fault: "the certificates were not renewed",
+        build: |shape| shape.judged_on = Some(date(2027, 1, 20)),
+        says: "a certificate that ended on 2027-01-01",
+        ..PLAIN
+    },
+    Proof {
+        check: "scs-0215-etcd-compaction",
+        fault: "no retention",
+        build: |shape| shape.flag("etcd", "auto-compaction-retention", ""),
+        says: "--auto-compaction-retention is not set",
+        ..PLAIN
+    },
+    Proof {
+        check: "scs-0217-control-plane-ports",
+        fault: "etcd takes clients in plain text",
+        build: |shape| shape.flag("etcd", "listen-client-urls", "http://0.0.0.0:2379"),
+        says: "--listen-client-urls names http://0.0.0.0:2379",
+        ..PLAIN
+    },
+    Proof {
+        check: "scs-0217-etcd-isolation",
+        fault: "etcd at the name of an API server's machine",
+        build: |shape| {
+            let (flag, url) = ("etcd-servers", "https://cp-2:2379");
+            shape.flag("kube-apiserver", flag, url);
+        },
+        says: "etcd at https://cp-2:2379 runs on the same machine as an API server",
         ..PLAIN
     },
 ];

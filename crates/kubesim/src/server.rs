@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::time::Duration;
 
 #[cfg(feature = "openapi")]
 use bytes::Bytes;
@@ -16,6 +17,9 @@ use crate::store::lock;
 /// The version that a cluster has when nobody says otherwise.
 pub const VERSION: &str = "v1.35.0";
 
+/// How long kubeadm's certificates are good.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 #[derive(Debug)]
 struct State {
     version: String,
@@ -24,6 +28,7 @@ struct State {
     kubelet: Value,
     kubelets: BTreeMap<String, Value>,
     tokens: BTreeMap<String, User>,
+    certificates: Duration,
 }
 
 /// An API server beside its objects.
@@ -45,6 +50,7 @@ impl Server {
                 kubelet: kubelet_configuration(),
                 kubelets: BTreeMap::new(),
                 tokens: BTreeMap::new(),
+                certificates: YEAR,
             }),
             random: Mutex::new(random.fork("api-server")),
             logs: Logs::default(),
@@ -94,6 +100,17 @@ impl Server {
             Some(node) => drop(state.kubelets.insert(node.to_owned(), configuration)),
             None => state.kubelet = configuration,
         }
+    }
+
+    /// From their issue on the certificates that its servers show are good for so long.
+    #[must_use]
+    pub fn certificate_period(&self) -> Duration {
+        lock(&self.state).certificates
+    }
+
+    /// Sets for how long these certificates are good.
+    pub fn set_certificate_period(&self, period: Duration) {
+        lock(&self.state).certificates = period;
     }
 
     /// From now on who bears this token is this user.

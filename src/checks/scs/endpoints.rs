@@ -32,7 +32,7 @@ pub const CHECK: Native = Native {
 /// API server, controller manager, scheduler, kubelet, etcd.
 const PORTS: [i32; 6] = [6443, 10257, 10259, 10250, 2379, 2380];
 /// How long one of them may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 
 /// An endpoint to be asked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +45,7 @@ struct Endpoint {
 
 /// What an endpoint was found to speak.
 #[derive(Debug, PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     Tls,
     Plain,
     /// It did not answer, with why.
@@ -112,7 +112,8 @@ fn at<'p>(pods: &'p [Pod], address: &str) -> Option<(&'p str, &'p str)> {
     ))
 }
 
-async fn ask(
+/// Sends a plain HTTP request to a port of a pod.
+pub(super) async fn ask(
     client: &Client,
     namespace: &str,
     pod: &str,
@@ -135,6 +136,10 @@ async fn ask(
             {
                 return Err(kube::Error::Api(status))
                     .with_context(|| format!("failed to get {path}"));
+            }
+            // In the API server's own words: what is proxied has no reason.
+            if status.reason == "NotFound" {
+                return Ok(Found::Silent(status.message.clone()));
             }
             Ok(heard(&status.message))
         }

@@ -1,9 +1,9 @@
-//! scs-0217-v1 (draft): what the control plane's flags say about admission, authorization,
-//! authentication and the connection to etcd.
+//! scs-0217-v1 (draft): what the control plane's flags say about admission, authentication and the
+//! connection to etcd.
 
 use std::time::Duration;
 
-use super::components::{Component, Rule, judge_each};
+use super::components::{Component, judge_each};
 use crate::checks::{Native, Parameters, needs};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -15,16 +15,7 @@ pub const NODE_RESTRICTION: Native = Native {
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
     needs: &[needs::PODS],
-    run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(node_restriction))),
-};
-
-/// Node authorization and one more.
-pub const AUTHORIZATION_METHODS: Native = Native {
-    name: "scs-0217-authorization-methods",
-    timeout: TIMEOUT,
-    parameters: Parameters::NONE,
-    needs: &[needs::PODS],
-    run: |target| Box::pin(judge_each(target, API_SERVER, MODES)),
+    run: |target| Box::pin(judge_each(target, API_SERVER, node_restriction)),
 };
 
 /// Service account tokens and one more way to say who one is.
@@ -33,7 +24,7 @@ pub const AUTHENTICATION_METHODS: Native = Native {
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
     needs: &[needs::PODS],
-    run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(authentication))),
+    run: |target| Box::pin(judge_each(target, API_SERVER, authentication)),
 };
 
 /// The API server talks to etcd by TLS, with a certificate of its own.
@@ -42,7 +33,7 @@ pub const ETCD_CLIENT_TLS: Native = Native {
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
     needs: &[needs::PODS],
-    run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(etcd_client))),
+    run: |target| Box::pin(judge_each(target, API_SERVER, etcd_client)),
 };
 
 /// etcd demands certificates of its clients and of its peers.
@@ -51,16 +42,7 @@ pub const ETCD_TLS: Native = Native {
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
     needs: &[needs::PODS],
-    run: |target| Box::pin(judge_each(target, "etcd", Rule::of(etcd_server))),
-};
-
-/// etcd runs apart from the API server.
-pub const ETCD_ISOLATION: Native = Native {
-    name: "scs-0217-etcd-isolation",
-    timeout: TIMEOUT,
-    parameters: Parameters::NONE,
-    needs: &[needs::PODS],
-    run: |target| Box::pin(judge_each(target, API_SERVER, Rule::of(etcd_apart))),
+    run: |target| Box::pin(judge_each(target, "etcd", etcd_server)),
 };
 
 fn node_restriction(server: &Component) -> Vec<String> {
@@ -71,43 +53,6 @@ fn node_restriction(server: &Component) -> Vec<String> {
     }
     if named("disable-admission-plugins") {
         wrong.push("--disable-admission-plugins names NodeRestriction".to_owned());
-    }
-    wrong
-}
-
-/// The modes are judged where flags name them.
-const MODES: Rule = Rule {
-    wrong: authorization,
-    unseen: |server| {
-        let file = server.flag("authorization-config");
-        (!file.is_empty()).then(|| {
-            format!(
-                "the API server reads its modes from {file}, whose content the API does not show"
-            )
-        })
-    },
-};
-
-fn authorization(server: &Component) -> Vec<String> {
-    let modes = server.list("authorization-mode");
-    let mut wrong = Vec::new();
-    if !modes.contains(&"Node") {
-        wrong.push(format!(
-            "--authorization-mode is '{}', without Node",
-            modes.join(",")
-        ));
-    }
-    if !modes
-        .iter()
-        .any(|mode| ["ABAC", "RBAC", "Webhook"].contains(mode))
-    {
-        wrong.push(format!(
-            "--authorization-mode is '{}', without RBAC, ABAC or Webhook",
-            modes.join(",")
-        ));
-    }
-    if modes.contains(&"AlwaysAllow") {
-        wrong.push("--authorization-mode names AlwaysAllow".to_owned());
     }
     wrong
 }
@@ -171,26 +116,10 @@ fn etcd_server(etcd: &Component) -> Vec<String> {
     wrong
 }
 
-fn etcd_apart(server: &Component) -> Vec<String> {
-    let servers = server.list("etcd-servers");
-    let here = |url: &&str| {
-        url.contains("//127.0.0.1") || url.contains("//localhost") || url.contains("//[::1]")
-    };
-    if servers.is_empty() || servers.iter().any(here) {
-        return vec![
-            "etcd runs on the same machine as the API server; separate machines are recommended"
-                .to_owned(),
-        ];
-    }
-    vec![]
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::components;
-    use super::super::components::tests::{replica, told};
+    use super::super::components::tests::told;
     use super::*;
-    use crate::checks::judgement::Judgement;
 
     #[test]
     fn node_restriction_counts_wherever_it_stands_in_the_list() {
@@ -207,20 +136,6 @@ mod tests {
             ])
             .contains("disable")
         );
-    }
-
-    #[test]
-    fn two_methods_of_authorization_are_wanted() {
-        let judge = |flags: &[&str]| told(API_SERVER, flags, authorization);
-        assert_eq!(judge(&["--authorization-mode=Node,RBAC"]), "");
-        assert!(judge(&["--authorization-mode=RBAC"]).contains("without Node"));
-        assert!(judge(&["--authorization-mode=Node"]).contains("without RBAC"));
-        assert!(judge(&["--authorization-mode=Node,RBAC,AlwaysAllow"]).contains("AlwaysAllow"));
-        let file = replica(API_SERVER, &["--authorization-config=/a.yaml"]);
-        assert!(matches!(
-            components::judge(API_SERVER, &[file], MODES),
-            Judgement::Skip(_)
-        ));
     }
 
     #[test]
@@ -265,25 +180,5 @@ mod tests {
         assert!(told("etcd", &server[1..], etcd_server).contains("--client-cert-auth"));
         let plain = [&server[..], &["--listen-client-urls=https://a,http://b"]].concat();
         assert!(told("etcd", &plain, etcd_server).contains("http://b"));
-    }
-
-    #[test]
-    fn etcd_beside_the_api_server_is_told() {
-        assert_eq!(
-            told(
-                API_SERVER,
-                &["--etcd-servers=https://10.0.0.5:2379"],
-                etcd_apart
-            ),
-            ""
-        );
-        assert!(
-            told(
-                API_SERVER,
-                &["--etcd-servers=https://127.0.0.1:2379"],
-                etcd_apart
-            )
-            .contains("same machine")
-        );
     }
 }

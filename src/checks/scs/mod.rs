@@ -1,9 +1,11 @@
 //! The SCS standards for Kubernetes as a service, one folder or file each.
 
+mod authorization;
 mod certificates;
 mod components;
 pub mod conformance;
 mod endpoints;
+mod etcd_isolation;
 mod hardening;
 mod kubelet;
 mod network_policy;
@@ -36,11 +38,11 @@ pub const ALL: &[Native] = &[
     kubelet::ANONYMOUS,
     kubelet::WEBHOOK,
     hardening::NODE_RESTRICTION,
-    hardening::AUTHORIZATION_METHODS,
+    authorization::CHECK,
     hardening::AUTHENTICATION_METHODS,
     hardening::ETCD_CLIENT_TLS,
     hardening::ETCD_TLS,
-    hardening::ETCD_ISOLATION,
+    etcd_isolation::CHECK,
     pod_security::CHECK,
     network_policy::CHECK,
     conformance::CONFORMANCE,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::Client;
 use kube::api::{Api, PostParams};
@@ -15,6 +15,10 @@ use crate::checks::{Answer, Native, Parameters, Target, needs};
 
 const NAME: &str = "scs-0217-pod-security";
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+/// How Pod Security admission says no (`k8s.io/pod-security-admission/admission`).
+const OWN_WORDS: &str = "violates PodSecurity \"baseline:";
+/// How the API server begins to tell that a webhook says no.
+const WEBHOOK: &str = "admission webhook \"";
 
 /// The check.
 pub const CHECK: Native = Native {
@@ -40,9 +44,9 @@ async fn ask(client: &Client, namespace: &str) -> Result<Answer> {
     labelled.with_context(|| format!("failed to label the namespace {namespace}"))?;
     let plain = dry_run(client, namespace, false).await?;
     if let Some(refusal) = plain {
-        anyhow::bail!("an ordinary pod is refused, so that a refusal shows nothing: {refusal}");
+        bail!("an ordinary pod is refused, so that a refusal shows nothing: {refusal}");
     }
-    Ok(judge(dry_run(client, namespace, true).await?).into())
+    Ok(judge(dry_run(client, namespace, true).await?)?.into())
 }
 
 /// What the API server says against a pod; none when it would take it.
@@ -68,21 +72,25 @@ async fn dry_run(client: &Client, namespace: &str, privileged: bool) -> Result<O
     }
 }
 
-fn judge(refusal: Option<String>) -> Judgement {
+/// A refusal counts in Pod Security admission's own words alone: who else refuses answers before it is
+/// asked, or in its place.
+fn judge(refusal: Option<String>) -> Result<Judgement> {
     match refusal {
-        Some(refusal) if refusal.contains("PodSecurity") => Judgement::Pass(format!(
-            "a privileged pod is refused in a namespace with {ENFORCE}: baseline"
-        )),
-        Some(refusal) => Judgement::Pass(format!(
-            "a privileged pod is refused, though not by Pod Security admission: {refusal}"
-        )),
-        None => Judgement::Fail(vec![problem(
+        Some(refusal) if refusal.contains(OWN_WORDS) && !refusal.contains(WEBHOOK) => {
+            Ok(Judgement::Pass(format!(
+                "a privileged pod is refused in a namespace with {ENFORCE}: baseline"
+            )))
+        }
+        Some(refusal) => bail!(
+            "a privileged pod is refused, but not by Pod Security admission, of which nothing is shown: {refusal}"
+        ),
+        None => Ok(Judgement::Fail(vec![problem(
             "workload",
             "API server",
             "",
             "Pod Security admission",
             format!("takes a privileged pod in a namespace with {ENFORCE}: baseline"),
-        )]),
+        )])),
     }
 }
 
@@ -123,10 +131,26 @@ mod tests {
             error.to_string().contains("an ordinary pod is refused"),
             "{error:#}"
         );
-        let passed = judge(Some(
-            "violates PodSecurity \"baseline:latest\": privileged".to_owned(),
+    }
+
+    #[test]
+    fn a_refusal_counts_in_the_plugins_own_words_alone() {
+        let own = "pods \"asked-for\" is forbidden: violates PodSecurity \"baseline:latest\": privileged (container \"main\" must not set securityContext.privileged=true)";
+        assert!(matches!(
+            judge(Some(own.to_owned())),
+            Ok(Judgement::Pass(_))
         ));
-        assert!(matches!(passed, Judgement::Pass(_)));
+        for other in [
+            "admission webhook \"policy.example.org\" denied the request: no privileged pods",
+            "admission webhook \"ps.example.org\" denied the request: violates PodSecurity \"baseline:latest\"",
+            "pods \"asked-for\" is forbidden: exceeded quota",
+        ] {
+            let told = judge(Some(other.to_owned())).unwrap_err().to_string();
+            assert!(
+                told.contains("not by Pod Security admission") && told.ends_with(other),
+                "{told}"
+            );
+        }
     }
 
     #[tokio::test]

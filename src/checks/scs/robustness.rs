@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::components::{Component, Rule, judge_each};
+use super::components::{Component, judge_each};
 use crate::checks::{Native, Parameters, needs};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -13,13 +13,7 @@ pub const REQUEST_LIMITS: Native = Native {
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
     needs: &[needs::PODS],
-    run: |target| {
-        Box::pin(judge_each(
-            target,
-            "kube-apiserver",
-            Rule::of(request_limits),
-        ))
-    },
+    run: |target| Box::pin(judge_each(target, "kube-apiserver", request_limits)),
 };
 
 /// The admission plugin EventRateLimit is on and configured.
@@ -28,13 +22,7 @@ pub const EVENT_RATE_LIMIT: Native = Native {
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
     needs: &[needs::PODS],
-    run: |target| {
-        Box::pin(judge_each(
-            target,
-            "kube-apiserver",
-            Rule::of(event_rate_limit),
-        ))
-    },
+    run: |target| Box::pin(judge_each(target, "kube-apiserver", event_rate_limit)),
 };
 
 /// etcd is compacted periodically.
@@ -43,7 +31,7 @@ pub const ETCD_COMPACTION: Native = Native {
     timeout: TIMEOUT,
     parameters: Parameters::NONE,
     needs: &[needs::PODS],
-    run: |target| Box::pin(judge_each(target, "etcd", Rule::of(etcd_compaction))),
+    run: |target| Box::pin(judge_each(target, "etcd", etcd_compaction)),
 };
 
 /// The standard leaves the values to the operator, so only that they are chosen is judged.

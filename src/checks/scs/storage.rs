@@ -14,7 +14,7 @@ use crate::checks::sandbox::{self, Sandbox};
 use crate::checks::tool_pod::ToolPod;
 use crate::checks::{Answer, Native, Parameters, Target, needs};
 use crate::cluster::Kind;
-use crate::record::Blocker;
+use crate::record::{Blocker, Outcome};
 
 const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 const BETA: &str = "storageclass.beta.kubernetes.io/is-default-class";
@@ -39,7 +39,7 @@ pub const DEFAULT_CLASS: Native = Native {
     timeout: Duration::from_secs(30),
     parameters: Parameters::NONE,
     needs: &[needs::STORAGE_CLASSES],
-    run: |target| Box::pin(async move { Ok(default_class(&classes(target).await?).into()) }),
+    run: |target| Box::pin(async move { Ok(default_class(&classes(target).await?)) }),
 };
 
 /// A volume of it keeps what a pod wrote for the next pod.
@@ -98,21 +98,22 @@ fn about(class: &str, condition: String) -> Blocker {
     problem("workload", "StorageClass", "", class, condition)
 }
 
-/// The default class, or what is wrong with them.
+/// The default class, or what is wrong with them. Kubernetes still heeds the annotation's beta form
+/// (`pkg/volume/util/storageclass.go`), so a class that bears it is one of the defaults.
 fn the_default(classes: &[StorageClass]) -> Result<&StorageClass, Vec<Blocker>> {
     let defaults: Vec<_> = classes
         .iter()
-        .filter(|class| says(class, DEFAULT))
+        .filter(|class| says(class, DEFAULT) || says(class, BETA))
         .collect();
     match defaults.as_slice() {
         [one] => Ok(one),
-        [] => {
-            let beta = classes.iter().find(|class| says(class, BETA));
-            Err(vec![beta.map_or_else(
-                || about("(all)", format!("none of {} has the annotation {DEFAULT}: \"true\"", classes.len())),
-                |class| about(name(class), format!("has only the annotation {BETA}, which Kubernetes has replaced by {DEFAULT}")),
-            )])
-        }
+        [] => Err(vec![about(
+            "(all)",
+            format!(
+                "none of {} has the annotation {DEFAULT}: \"true\"",
+                classes.len()
+            ),
+        )]),
         several => {
             let names: Vec<&str> = several.iter().map(|class| name(class)).collect();
             Err(vec![about(
@@ -123,20 +124,28 @@ fn the_default(classes: &[StorageClass]) -> Result<&StorageClass, Vec<Blocker>> 
     }
 }
 
-fn default_class(classes: &[StorageClass]) -> Judgement {
-    match the_default(classes) {
-        Err(problems) => Judgement::Fail(problems),
-        Ok(class) if class.provisioner == "kubernetes.io/no-provisioner" => {
-            Judgement::Fail(vec![about(
-                name(class),
-                "is the default and makes no volumes (kubernetes.io/no-provisioner)".to_owned(),
-            )])
-        }
-        Ok(class) => Judgement::Pass(format!(
-            "{} of {} is the default",
+fn default_class(classes: &[StorageClass]) -> Answer {
+    let class = match the_default(classes) {
+        Ok(class) => class,
+        Err(problems) => return Judgement::Fail(problems).into(),
+    };
+    if class.provisioner == "kubernetes.io/no-provisioner" {
+        return Judgement::Fail(vec![about(
             name(class),
-            class.provisioner
-        )),
+            "is the default and makes no volumes (kubernetes.io/no-provisioner)".to_owned(),
+        )])
+        .into();
+    }
+    let (own, of) = (name(class), &class.provisioner);
+    if says(class, DEFAULT) {
+        return Judgement::Pass(format!("{own} of {of} is the default")).into();
+    }
+    Answer {
+        outcome: Outcome::Pass,
+        message: format!("{own} of {of} is the default, but by an annotation that is out of use"),
+        evidence: vec![format!(
+            "warning: StorageClass {own} has only the annotation {BETA}, which {DEFAULT} has replaced; the standard asks for the latter"
+        )],
     }
 }
 
@@ -253,16 +262,41 @@ mod tests {
     fn one_class_is_the_default() {
         let good = class("good", "csi.example.org", DEFAULT);
         let other = class("other", "csi.example.org", "x");
-        assert_eq!(problems(&default_class(&[good.clone(), other.clone()])), "");
-        assert!(problems(&default_class(&[other])).contains("none of 1"));
-        assert!(problems(&default_class(&[])).contains("none of 0"));
-        let second = class("second", "csi.example.org", DEFAULT);
-        assert!(
-            problems(&default_class(&[good, second])).contains("good, second are default at once")
+        let told = |classes: &[StorageClass]| {
+            let answer = default_class(classes);
+            format!(
+                "{} {} {}",
+                answer.outcome,
+                answer.message,
+                answer.evidence.join("; ")
+            )
+        };
+        assert_eq!(
+            told(&[good.clone(), other.clone()]),
+            "pass good of csi.example.org is the default "
         );
-        assert!(problems(&default_class(&[class("old", "x", BETA)])).contains("has replaced"));
+        assert!(told(&[other]).contains("none of 1"));
+        assert!(told(&[]).contains("none of 0"));
+        let second = class("second", "csi.example.org", DEFAULT);
+        let both = told(&[good.clone(), second]);
+        assert!(
+            both.starts_with("FAIL") && both.contains("good, second are default at once"),
+            "{both}"
+        );
         let none = class("none", "kubernetes.io/no-provisioner", DEFAULT);
-        assert!(problems(&default_class(&[none])).contains("makes no volumes"));
+        assert!(told(&[none]).contains("makes no volumes"));
+        // The beta form makes a default, too: alone it warns, beside another one there are two.
+        let old = class("old", "csi.example.org", BETA);
+        let alone = told(std::slice::from_ref(&old));
+        assert!(
+            alone.starts_with("pass") && alone.contains("warning: StorageClass old has only"),
+            "{alone}"
+        );
+        let both = told(&[good, old]);
+        assert!(
+            both.starts_with("FAIL") && both.contains("good, old are default at once"),
+            "{both}"
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `stackgate scs-check`: takes the command line of the SCS compliance checker, runs what it would
 //! run, and gives its answers.
 
+mod call;
 mod console;
 mod natives;
 mod report;
@@ -17,6 +18,7 @@ use jiff::tz::TimeZone;
 use regex::Regex;
 
 use super::exit::{Ending, Exit, Failure};
+use crate::cluster::Interrupt;
 use crate::record::Clock;
 use crate::stack::Timeout;
 use crate::suite::scs::{Choice, Form, Invocation, Means, Order, Scope, Word};
@@ -240,14 +242,31 @@ async fn check(args: &ScsCheckArgs, argv: Vec<String>) -> Result<u8, Failure> {
         } else {
             natives::NATIVES
         },
+        interrupt: Interrupt::default(),
     };
     let mut console = console::Console::new(args, &scope);
     let mut invocations = Vec::new();
     for job in &order.jobs {
         log.debug(&format!("running '{}'...", job.command()));
+        let native = job.is_native(&means);
+        if native {
+            log.debug(".. by a check of our own; --no-native runs the script");
+        }
+        let running = job.run(&means);
+        tokio::pin!(running);
         let invocation = tokio::select! {
-            invocation = job.run(&means) => invocation,
-            () = interrupted() => return Ok(Exit::Interrupted.code()),
+            invocation = &mut running => invocation,
+            () = interrupted() => {
+                if native {
+                    // What it has created goes with it; who cannot wait says so once more.
+                    means.interrupt.raise();
+                    tokio::select! {
+                        _ = &mut running => {}
+                        () = interrupted() => {}
+                    }
+                }
+                return Ok(Exit::Interrupted.code());
+            }
         };
         for stranger in &invocation.strangers {
             log.warning(&format!("ignoring invalid result id: {stranger}"));

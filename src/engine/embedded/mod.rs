@@ -2,6 +2,7 @@
 //! same seed. A run on them is a rehearsal, not a gate on real clusters.
 
 pub mod faults;
+mod handshakes;
 mod operator;
 mod patches;
 mod scenarios;
@@ -23,10 +24,11 @@ use kubesim::{ApiError, Cluster, Options, Simulation, capi, controllers};
 use serde_json::json;
 
 use super::{Engine, EngineError, Kept, Management, Problem, journal};
-use crate::cluster::{Context, Object};
+use crate::cluster::{Context, Handshakes, Object};
 use crate::record::{Blocker, Finding, Phase, RunId};
 use crate::stack::Release;
 use faults::{Act, AddonFault, Injected, OperatorFault};
+pub use handshakes::Simulated;
 use wire::Addons;
 
 /// The management cluster's name in the simulation.
@@ -327,6 +329,11 @@ impl Engine for EmbeddedEngine {
 
     fn connect<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, Result<Client>> {
         Box::pin(async { self.client_of(kubeconfig) })
+    }
+
+    fn handshakes(&self) -> Option<Arc<dyn Handshakes>> {
+        let cluster = self.simulation()?.cluster(&self.workload())?;
+        Some(Arc::new(Simulated(cluster)))
     }
 
     fn entered(&self, phase: Phase) {

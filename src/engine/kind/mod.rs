@@ -26,6 +26,7 @@ use anyhow::{Context as _, Result, bail};
 use bollard::Docker;
 use futures::future::BoxFuture;
 use kube::Client;
+use kube::config::Kubeconfig;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -34,7 +35,7 @@ pub use names::kept_name_problem;
 
 use super::config::Config;
 use super::{Engine, EngineError, Kept, Management, Problem};
-use crate::cluster::{Context, Interrupted, Object};
+use crate::cluster::{Context, Handshakes, Interrupted, Network, Object};
 use crate::record::{Blocker, Finding, RunId};
 use private::{PrivateFolder, RunRecord};
 
@@ -317,6 +318,11 @@ impl Engine for KindEngine {
     fn workload_kubeconfig(&self) -> Option<PathBuf> {
         let file = self.folder.file(WORKLOAD_KUBECONFIG);
         file.is_file().then_some(file)
+    }
+
+    fn handshakes(&self) -> Option<Arc<dyn Handshakes>> {
+        let kubeconfig = Kubeconfig::read_from(self.workload_kubeconfig()?).ok()?;
+        Some(Arc::new(Network::of(&kubeconfig)))
     }
 
     fn properties(&self) -> BoxFuture<'_, Vec<(String, String)>> {

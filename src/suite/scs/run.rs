@@ -5,15 +5,16 @@ use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use jiff::civil::Date;
 use nix::errno::Errno;
 use regex::Regex;
 use tokio::process::Command;
 
+use super::native::{Call, Said, Substitute};
 use super::protocol::{Levels, Word, lines, verdicts};
 use super::scope::{Form, Scope, Script, Version};
 use super::words::{FillError, SplitError, fill, split};
+use crate::cluster::Interrupt;
 use crate::suite::process::{self, End, Ended, Limits};
 
 /// The code of a script that could not be run, as the SCS checker reports it.
@@ -91,7 +92,6 @@ pub struct Job {
     /// What it is asked to judge, sorted.
     pub testcases: Vec<String>,
     folder: PathBuf,
-    values: BTreeMap<String, String>,
 }
 
 /// What came of one invocation.
@@ -118,7 +118,7 @@ pub struct Invocation {
 }
 
 /// How scripts are run.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Means {
     /// What runs `.py` files.
     pub python: OsString,
@@ -126,21 +126,8 @@ pub struct Means {
     pub time: Option<Duration>,
     /// Checks that take a script's place, by the testcases that they judge.
     pub natives: &'static [Substitute],
-}
-
-/// Judges with the values of the variables, and prints what a script would.
-pub type Judge = for<'a> fn(&'a BTreeMap<String, String>) -> Said<'a>;
-
-/// The lines that are printed.
-pub type Said<'a> = BoxFuture<'a, anyhow::Result<Vec<String>>>;
-
-/// A check of our own that gives the verdicts of a script.
-#[derive(Clone, Copy, Debug)]
-pub struct Substitute {
-    /// The testcase that it judges.
-    pub testcase: &'static str,
-    /// Judges it.
-    pub run: Judge,
+    /// The wish to stop, for checks that take a script's place.
+    pub interrupt: Interrupt,
 }
 
 impl Invocation {
@@ -273,7 +260,6 @@ impl Job {
             args,
             testcases,
             folder: scope.folder.clone(),
-            values: values.clone(),
             executable,
         })
     }
@@ -290,17 +276,33 @@ impl Job {
         command.trim().to_owned()
     }
 
-    /// Runs the script, or our own checks where there is one for each of its testcases. That it
-    /// cannot be run is part of the answer.
+    /// Our own checks where there is one for each of its testcases, and all understand how the script
+    /// would be called, with what stops them.
+    fn natives(&self, means: &Means) -> Option<(Interrupt, Vec<(&'static Substitute, Said)>)> {
+        let call = Call {
+            words: split(&self.args).ok()?,
+            env: self.env.clone(),
+            folder: self.folder.clone(),
+            interrupt: Interrupt::default(),
+        };
+        let native = |id: &String| {
+            let native = means.natives.iter().find(|one| one.testcase == id)?;
+            Some((native, (native.run)(&call)?))
+        };
+        let natives = self.testcases.iter().map(native).collect::<Option<_>>()?;
+        Some((call.interrupt, natives))
+    }
+
+    /// Whether our own checks take the script's place.
+    #[must_use]
+    pub fn is_native(&self, means: &Means) -> bool {
+        self.natives(means).is_some()
+    }
+
+    /// Runs the script, or our own checks in its place. That it cannot be run is part of the answer.
     pub async fn run(&self, means: &Means) -> Invocation {
-        let native = |id: &String| means.natives.iter().find(|native| native.testcase == id);
-        if let Some(natives) = self
-            .testcases
-            .iter()
-            .map(native)
-            .collect::<Option<Vec<_>>>()
-        {
-            return self.run_natively(&natives, means).await;
+        if let Some((interrupt, natives)) = self.natives(means) {
+            return self.run_natively(&interrupt, natives, means).await;
         }
         let ended = match self.prepare(means) {
             Ok(command) => {
@@ -321,36 +323,21 @@ impl Job {
         self.told(code, lines(&stdout), lines(&stderr))
     }
 
-    async fn run_natively(&self, natives: &[&Substitute], means: &Means) -> Invocation {
-        let mut values = self.values.clone();
-        // As for scripts, which run in the folder of the scope.
-        if let Some(path) = values.get_mut("kubeconfig") {
-            *path = self.folder.join(&*path).to_string_lossy().into_owned();
+    async fn run_natively(
+        &self,
+        interrupt: &Interrupt,
+        natives: Vec<(&'static Substitute, Said)>,
+        means: &Means,
+    ) -> Invocation {
+        let (mut stdout, mut stderr, mut code) = (Vec::new(), Vec::new(), 0);
+        for (native, judging) in natives {
+            let spoken = native.spoken(judging, means.time, interrupt, &means.interrupt);
+            let spoken = spoken.await;
+            stdout.extend(spoken.stdout);
+            stderr.extend(spoken.stderr);
+            code = code.max(spoken.code);
         }
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        for native in natives {
-            let judged = (native.run)(&values);
-            let judged = match means.time {
-                Some(within) => match tokio::time::timeout(within, judged).await {
-                    Ok(judged) => judged,
-                    Err(_) => Err(anyhow::anyhow!("not judged within {within:?}")),
-                },
-                None => judged.await,
-            };
-            let said = judged.unwrap_or_else(|error| {
-                vec![
-                    format!("CRITICAL: {error:#}"),
-                    format!("{}: ABORT", native.testcase),
-                ]
-            });
-            // What keeps a verdict from being given is told without being asked for.
-            let grave = |line: &String| line.starts_with("CRITICAL");
-            let (grave, said): (Vec<String>, Vec<String>) = said.into_iter().partition(grave);
-            stderr.extend(grave.iter().flat_map(|line| lines(line)));
-            stdout.extend(said);
-        }
-        // As the script ends: 1 where there is no verdict.
-        self.told(Ok(i32::from(!stderr.is_empty())), stdout, stderr)
+        self.told(Ok(code), stdout, stderr)
     }
 
     fn told(&self, code: Result<i32, ()>, stdout: Vec<String>, stderr: Vec<String>) -> Invocation {

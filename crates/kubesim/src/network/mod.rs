@@ -18,6 +18,7 @@ use crate::object::{is_over, list, name, text, truth};
 use crate::random::Random;
 use crate::resource::builtin::NODES;
 
+pub use speaks::certificate;
 pub(crate) use speaks::{Speaks, speaks};
 
 /// Why a connection does not come about.

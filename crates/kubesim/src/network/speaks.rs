@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::party;
 use crate::cluster::Cluster;
 use crate::object::{label, list, name, namespace, text, truth};
+use crate::resource::builtin::NODES;
 
 /// The kubelet's own port.
 const KUBELET: u16 = 10250;
+
+/// How far back kubeadm has certificates begin.
+const BACKDATED: SignedDuration = SignedDuration::from_mins(5);
 
 /// What a server speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +53,21 @@ pub(crate) fn speaks(cluster: &Cluster, address: &str, port: u16) -> Option<Spea
     }
     let machine = state.machines.get(&party.node)?;
     (party.pod.is_none() && port == KUBELET && machine.running).then_some(Speaks::Tls)
+}
+
+/// From when to when the certificate is good that is shown at an address and port; none where nobody speaks
+/// TLS. All of a node's were issued when it began, five minutes back as kubeadm does.
+#[must_use]
+pub fn certificate(cluster: &Cluster, address: &str, port: u16) -> Option<(Timestamp, Timestamp)> {
+    if speaks(cluster, address, port)? == Speaks::Plain {
+        return None;
+    }
+    let node = cluster
+        .api()
+        .get(&NODES, "", &party(cluster, address)?.node)?;
+    let issued: Timestamp = text(&node, "/metadata/creationTimestamp").parse().ok()?;
+    let period = SignedDuration::try_from(cluster.server().certificate_period()).ok()?;
+    Some((issued - BACKDATED, issued + period))
 }
 
 fn flags(pod: &Value) -> impl Iterator<Item = &str> {

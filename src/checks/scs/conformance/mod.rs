@@ -24,6 +24,7 @@ use crate::cluster::{Progress, View, WaitError, kinds, wait};
 use judge::{Exit, Ran};
 use junit::Report;
 use pod::{POD, RESULTS, Stage, TESTS, Tally};
+pub use settings::cases;
 use settings::{Asked, Mode, Settings};
 
 /// Under which name the run keeps the patterns of `okToFail` that name cases.

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use super::super::native::Judge;
 use super::*;
 
 const SCOPE: &str = "\
@@ -66,6 +67,7 @@ fn means() -> Means {
         python: "python3".into(),
         time: Some(Duration::from_secs(60)),
         natives: &[],
+        interrupt: Interrupt::default(),
     }
 }
 
@@ -171,33 +173,100 @@ async fn a_script_that_is_not_there_is_told_as_python_tells_it() {
     assert_eq!(said.stderr, [told]);
 }
 
+/// Tells how the script would have been called.
+const SAYS: Judge = |call| {
+    let told = format!("a: {}", call.words.join("").replace("--", ""));
+    Some(Box::pin(async move { Ok(vec![told]) }))
+};
+
 #[tokio::test]
 async fn a_check_of_our_own_takes_a_scripts_place_when_it_judges_all_of_it() {
-    const SAYS: Judge =
-        |values| Box::pin(async move { Ok(vec![format!("a: {}", values["verdict"])]) });
-    const FAILS: Judge = |_| Box::pin(async { Err(anyhow::anyhow!("no cluster")) });
-    const BOTH: &[Substitute] = &[
+    const FAILS: Judge = |_| Some(Box::pin(async { Err(anyhow::anyhow!("no cluster")) }));
+    const LEAVES: Judge = |_| None;
+    const fn native(testcase: &'static str, run: Judge) -> Substitute {
+        Substitute {
+            testcase,
+            run,
+            fail: 3,
+            abort: 112,
+        }
+    }
+    const BOTH: &[Substitute] = &[native("a", SAYS), native("b", FAILS)];
+    const LEFT: &[Substitute] = &[native("a", SAYS), native("b", LEAVES)];
+    const ONE: &[Substitute] = &[native("a", |_| {
+        Some(Box::pin(async { Ok(vec!["a: FAIL".to_owned()]) }))
+    })];
+    let folder = tempfile::tempdir().unwrap();
+    let scope = scope(folder.path());
+    let order = Order::new(&scope, &choice()).unwrap();
+    let natives = |natives| Means { natives, ..means() };
+    let job = &order.jobs[0];
+    let said = job.run(&natives(BOTH)).await;
+    assert_eq!(
+        (said.results.last().unwrap(), said.code),
+        (&("b".to_owned(), Word::Abort), 112)
+    );
+    assert_eq!(said.stderr, ["CRITICAL: no cluster"]);
+    for left in [LEFT, &BOTH[..1]] {
+        assert!(!job.is_native(&natives(left)));
+        let said = job.run(&natives(left)).await;
+        assert!(said.not_run, "b needs the script, which is not there");
+    }
+    let mut only = job.clone();
+    only.testcases = vec!["a".to_owned()];
+    let said = only.run(&natives(ONE)).await;
+    assert_eq!(
+        (said.results, said.code),
+        (vec![("a".to_owned(), Word::Fail)], 3)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_is_stopped_or_late_comes_to_its_own_end() {
+    /// Cleans up when it is asked to stop.
+    const SLOW: Judge = |call| {
+        let (interrupt, folder) = (call.interrupt.clone(), call.folder.clone());
+        Some(Box::pin(async move {
+            interrupt.raised().await;
+            std::fs::write(folder.join("removed"), "").unwrap();
+            Err(anyhow::anyhow!("interrupted"))
+        }))
+    };
+    const NATIVES: &[Substitute] = &[
         Substitute {
             testcase: "a",
-            run: SAYS,
+            run: SLOW,
+            fail: 3,
+            abort: 112,
         },
         Substitute {
             testcase: "b",
-            run: FAILS,
+            run: SLOW,
+            fail: 3,
+            abort: 112,
         },
     ];
     let folder = tempfile::tempdir().unwrap();
     let scope = scope(folder.path());
-    let mut choice = choice();
-    choice
-        .assignment
-        .push(("verdict".to_owned(), "FAIL".to_owned()));
-    let order = Order::new(&scope, &choice).unwrap();
-    let natives = |natives| Means { natives, ..means() };
-    let said = order.jobs[0].run(&natives(BOTH)).await;
-    let results = [("a".to_owned(), Word::Fail), ("b".to_owned(), Word::Abort)];
-    assert_eq!((said.results.as_slice(), said.code), (&results[..], 1));
-    assert_eq!(said.stderr, ["CRITICAL: no cluster"]);
-    let said = order.jobs[0].run(&natives(&BOTH[..1])).await;
-    assert!(said.not_run, "b needs the script, which is not there");
+    let order = Order::new(&scope, &choice()).unwrap();
+    let removed = || std::fs::remove_file(folder.path().join("removed")).is_ok();
+    let late = Means {
+        natives: NATIVES,
+        ..means()
+    };
+    let said = order.jobs[0].run(&late).await;
+    assert_eq!(said.stderr[0], "CRITICAL: not judged within 60s");
+    assert!(removed());
+    let stopped = Means {
+        natives: NATIVES,
+        time: None,
+        ..means()
+    };
+    stopped.interrupt.raise();
+    let said = order.jobs[0].run(&stopped).await;
+    assert_eq!(
+        (said.stderr[0].as_str(), said.code),
+        ("CRITICAL: interrupted", 112)
+    );
+    assert!(removed());
 }
