@@ -214,6 +214,93 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
     bench.engine.teardown(&bench.context, false).await.unwrap();
 }
 
+async fn a_management_cluster_without_nodes_comes_with_answering_providers_and_goes_without_a_trace()
+ {
+    let bench = bench(|options| options.management = ManagementMode::Light).await;
+    let before = left_in_docker(&bench.run);
+    let networks = || docker(&["network", "ls", "--format", "{{.Name}}"]).unwrap();
+    let networks_before = networks();
+    assert_eq!(bench.problems().await, []);
+    assert_eq!(left_in_docker(&bench.run), before);
+
+    let started = Instant::now();
+    let management = bench.engine.management(&bench.context).await.unwrap();
+    eprintln!(
+        "providers answer after {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
+    // A provider has the rights of its own roles and no more.
+    let own = format!("stackgate-{}-capi-controller-manager", bench.run);
+    let privileged = docker(&["inspect", "--format", "{{.HostConfig.Privileged}}", &own]);
+    assert_eq!(privileged.unwrap(), ["false"]);
+    let properties = bench.engine.properties().await;
+    assert!(
+        properties
+            .iter()
+            .any(|(key, value)| key == "management" && value == "light"),
+        "{properties:?}"
+    );
+    for (key, value) in &properties {
+        if key.starts_with("usage.") {
+            eprintln!("{key} {value}");
+        }
+    }
+    let evidence = bench.folder.path().join("nodes");
+    bench.engine.collect(&evidence).await.unwrap();
+    let log = std::fs::read_to_string(evidence.join(&own).join("container.log")).unwrap();
+    assert!(log.contains("Starting"), "{log}");
+    drop(management);
+
+    bench.engine.teardown(&bench.context, false).await.unwrap();
+    assert_eq!(
+        bench.engine.leftovers().await.unwrap(),
+        Vec::<String>::new()
+    );
+    assert_eq!(left_in_docker(&bench.run), before);
+    assert_eq!(networks(), networks_before);
+    assert!(!private_folder(&bench.run).exists());
+}
+
+async fn a_manager_that_crashes_is_named_with_its_last_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().to_owned();
+    let bench = bench(|options| {
+        options.management = ManagementMode::Light;
+        let components = options.config.components.as_mut().unwrap();
+        for file in std::fs::read_dir(&components.directory).unwrap() {
+            let file = file.unwrap();
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            let text = match file.file_name().to_str() {
+                Some("infrastructure-docker.yaml") => {
+                    text.replace("- --leader-elect", "- --no-such-flag")
+                }
+                _ => text,
+            };
+            std::fs::write(broken.join(file.file_name()), text).unwrap();
+        }
+        components.directory = broken;
+    })
+    .await;
+    let error = match bench.engine.management(&bench.context).await {
+        Err(EngineError::Cause(finding)) => finding,
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("a manager took a flag that it does not know"),
+    };
+    assert!(
+        error
+            .message
+            .starts_with("capd-controller-manager of the management cluster has ended"),
+        "{error:?}"
+    );
+    let said = error.evidence.join(" ");
+    assert!(said.contains("no-such-flag"), "{error:?}");
+    bench.engine.teardown(&bench.context, false).await.unwrap();
+    assert_eq!(
+        bench.engine.leftovers().await.unwrap(),
+        Vec::<String>::new()
+    );
+}
+
 async fn an_interruption_ends_kind_and_the_teardown_finds_what_it_had_made() {
     let bench = bench(|_| ()).await;
     let before = left_in_docker(&bench.run);
@@ -581,6 +668,20 @@ fn main() -> ExitCode {
                     a_management_cluster_comes_with_answering_providers_and_goes_without_a_trace(),
                 )
             },
+        ),
+        (
+            "real_engine_a_management_cluster_without_nodes_comes_with_answering_providers_and_goes_without_a_trace",
+            false,
+            || {
+                on_a_runtime(
+                    a_management_cluster_without_nodes_comes_with_answering_providers_and_goes_without_a_trace(),
+                )
+            },
+        ),
+        (
+            "real_engine_a_manager_that_crashes_is_named_with_its_last_lines",
+            false,
+            || on_a_runtime(a_manager_that_crashes_is_named_with_its_last_lines()),
         ),
         (
             "real_engine_an_interruption_ends_kind_and_the_teardown_finds_what_it_had_made",

@@ -78,8 +78,9 @@ pub struct RunArgs {
     /// How releases reach the clusters [default: as stack.yaml says]
     #[arg(long, value_enum)]
     pub delivery: Option<DeliveryKind>,
-    /// The management cluster: `fresh` is made and removed, `keep NAME` is made and stays,
-    /// `reuse NAME` stayed from an earlier run
+    /// The management cluster: `kind` is made by kind and removed, `light` is made without nodes and
+    /// removed, `keep NAME` is made by kind and stays, `reuse NAME` stayed from an earlier run
+    /// [default: as stack.yaml says]
     #[arg(long, num_args = 1..=2, value_names = ["MODE", "NAME"])]
     pub management: Vec<String>,
     /// Whether to keep the clusters at the end
@@ -211,10 +212,22 @@ pub struct DoctorArgs {
     /// Also ask for what this stack needs, such as its images
     #[arg(value_name = "STACK")]
     pub stack: Option<PathBuf>,
+    /// The management cluster: `kind` or `light` [default: as the stack says]
+    #[arg(long, value_enum)]
+    pub management: Option<ManagementKind>,
     #[command(flatten)]
     pub engine: EngineArgs,
     #[command(flatten)]
     pub stacks: StacksArgs,
+}
+
+/// What a management cluster is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ManagementKind {
+    /// A node made by kind
+    Kind,
+    /// Containers of its programs, without nodes
+    Light,
 }
 
 #[derive(Debug, Args)]

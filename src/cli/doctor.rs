@@ -4,13 +4,14 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use super::args::DoctorArgs;
+use super::args::{self, DoctorArgs};
 use super::engine::Wanted;
 use super::exit::Failure;
 use super::run::Management;
 use super::stacks;
 use crate::engine::Problem;
 use crate::record::RunId;
+use crate::stack::ManagementKind;
 
 /// The stack whose needs are looked at when none is named.
 const DEMO: &str = "docker-demo";
@@ -23,13 +24,17 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let stack = args.stack.as_deref().unwrap_or(Path::new(DEMO));
     let folder = stacks::find(stack, args.stacks.stacks.as_deref())?;
     let stack = stacks::read(&folder, args.stacks.stacks.as_deref())?;
+    let management = match (args.management, stack.spec.management.mode) {
+        (Some(args::ManagementKind::Light), _) | (None, ManagementKind::Light) => Management::Light,
+        (Some(args::ManagementKind::Kind), _) | (None, ManagementKind::Kind) => Management::Fresh,
+    };
     let run = RunId::random();
     let cluster = format!("{}-{run}", stack.name);
     let wanted = Wanted {
         stack: &stack,
         run: &run,
         cluster: &cluster,
-        management: &Management::Fresh,
+        management: &management,
         seed: 0,
         faults: &[],
         releases: &[],

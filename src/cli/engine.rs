@@ -78,6 +78,7 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
                 images,
                 management: match management {
                     Management::Fresh => ManagementMode::Fresh,
+                    Management::Light => ManagementMode::Light,
                     Management::Keep(name) => ManagementMode::Keep(name.clone()),
                     Management::Reuse(name) => ManagementMode::Reuse(name.clone()),
                 },

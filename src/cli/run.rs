@@ -16,7 +16,7 @@ use crate::engine::kind::kept_name_problem;
 use crate::gate::{self, Keep, Plan};
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
 use crate::simulate::{self, Scenario};
-use crate::stack::{Delivery, Pair, Release, Stack};
+use crate::stack::{Delivery, ManagementKind, Pair, Release, Stack};
 use crate::suite::Suite;
 
 /// What is to be run, with nothing left to interpret.
@@ -36,8 +36,8 @@ pub struct Run {
     pub rehearsal: RehearsalArgs,
     /// Where the stack was written that was made from the seed; it goes with this.
     pub made: Option<TempDir>,
-    /// Where the management cluster comes from, and whether it stays.
-    pub management: Management,
+    /// Where the management cluster comes from, and whether it stays, where stack.yaml is not to say.
+    pub management: Option<Management>,
     /// Whether clusters stay after the run.
     pub keep: Keep,
     /// Multiplies every deadline.
@@ -55,6 +55,8 @@ pub struct Run {
 /// Where the management cluster comes from, and whether it stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Management {
+    /// It is made without nodes, and removed with the run.
+    Light,
     /// It is made for this run and removed with it.
     Fresh,
     /// It is made, and stays under this name.
@@ -86,11 +88,12 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
     } = input;
     let plan = Plan::new(stack, pair, suites, run.keep, &id).map_err(Failure::input)?;
     let faults = &run.rehearsal.faults;
+    let management = run.management_of(&plan.stack);
     let wanted = Wanted {
         stack: &plan.stack,
         run: &id,
         cluster: &plan.cluster,
-        management: &run.management,
+        management: &management,
         seed,
         faults,
         releases: &[plan.pair.from.clone(), plan.pair.to.clone()],
@@ -192,7 +195,7 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
         stack,
         run: &id,
         cluster: &format!("{}-{id}", stack.name),
-        management: &run.management,
+        management: &run.management_of(stack),
         seed: 0,
         faults: &[],
         releases: &[],
@@ -277,8 +280,11 @@ impl Run {
             (Some(stack), None) => stack,
             (None, Some(stack)) => PathBuf::from(stack),
             (Some(_), Some(name)) => {
-                let error = anyhow!("failed to understand --management fresh {name}");
-                return Err(Failure::input(error).hint("fresh takes no name; keep and reuse do"));
+                let error = anyhow!(
+                    "failed to understand --management {} {name}",
+                    args.management[0]
+                );
+                return Err(Failure::input(error).hint("only keep and reuse take a name"));
             }
             (None, None) => {
                 let error = anyhow!("failed to start: no STACK was given");
@@ -292,13 +298,13 @@ impl Run {
                 );
                 return Err(Failure::input(error).hint("leave out --engine kind, or these"));
             }
-            (Some(EngineKind::Embedded), Management::Keep(_) | Management::Reuse(_)) => {
+            (Some(EngineKind::Embedded), Some(management)) if *management != Management::Fresh => {
                 let error = anyhow!("failed to start: simulated clusters end with their run");
                 return Err(Failure::input(error).hint("leave out --management"));
             }
-            // A management cluster that stays is a real one.
-            (None, Management::Keep(_) | Management::Reuse(_)) => Some(EngineKind::Kind),
-            (None, Management::Fresh) if args.rehearsal.is_any() => Some(EngineKind::Embedded),
+            // One that stays, or that is made of containers, is a real one.
+            (None, Some(management)) if *management != Management::Fresh => Some(EngineKind::Kind),
+            (None, _) if args.rehearsal.is_any() => Some(EngineKind::Embedded),
             (engine, _) => engine,
         };
         Ok(Self {
@@ -320,20 +326,37 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Where the management cluster comes from: as the command line says, else as the stack does.
+    fn management_of(&self, stack: &Stack) -> Management {
+        let by_stack = match stack.spec.management.mode {
+            ManagementKind::Kind => Management::Fresh,
+            ManagementKind::Light => Management::Light,
+        };
+        self.management.clone().unwrap_or(by_stack)
+    }
+}
+
 impl Management {
     /// The mode, and a value that it did not use.
-    fn resolve(values: &[String]) -> Result<(Self, Option<String>), Failure> {
-        match values {
-            [] => Ok((Self::Fresh, None)),
-            [mode, rest @ ..] if mode == "fresh" => Ok((Self::Fresh, rest.first().cloned())),
-            [mode, name] if mode == "keep" => Ok((Self::Keep(cluster_name(name)?), None)),
-            [mode, name] if mode == "reuse" => Ok((Self::Reuse(cluster_name(name)?), None)),
+    fn resolve(values: &[String]) -> Result<(Option<Self>, Option<String>), Failure> {
+        let (mode, surplus) = match values {
+            [] => return Ok((None, None)),
+            [mode, rest @ ..] if mode == "kind" || mode == "fresh" => {
+                (Self::Fresh, rest.first().cloned())
+            }
+            [mode, rest @ ..] if mode == "light" => (Self::Light, rest.first().cloned()),
+            [mode, name] if mode == "keep" => (Self::Keep(cluster_name(name)?), None),
+            [mode, name] if mode == "reuse" => (Self::Reuse(cluster_name(name)?), None),
             _ => {
                 let given = values.join(" ");
                 let error = anyhow!("failed to understand --management {given}");
-                Err(Failure::input(error).hint("expected fresh, keep NAME or reuse NAME"))
+                return Err(
+                    Failure::input(error).hint("expected kind, light, keep NAME or reuse NAME")
+                );
             }
-        }
+        };
+        Ok((Some(mode), surplus))
     }
 }
 
@@ -372,14 +395,16 @@ mod tests {
     fn a_management_mode_is_resolved_wherever_the_stack_stands() {
         let name = || "warm-1".to_owned();
         for (line, expected) in [
-            ("demo", Management::Fresh),
+            ("demo --management kind", Management::Fresh),
             ("demo --management fresh", Management::Fresh),
             ("--management fresh demo", Management::Fresh),
+            ("--management light demo", Management::Light),
+            ("demo --management light", Management::Light),
             ("--management keep warm-1 demo", Management::Keep(name())),
             ("demo --management reuse warm-1", Management::Reuse(name())),
         ] {
             let run = resolve(line).unwrap_or_else(|failure| panic!("{line}: {failure:?}"));
-            assert_eq!(run.management, expected, "{line}");
+            assert_eq!(run.management, Some(expected), "{line}");
             assert!(run.stack.ends_with("demo"), "{line}");
         }
     }
@@ -389,13 +414,24 @@ mod tests {
         for (line, hint) in [
             (
                 "demo --management keep",
-                "expected fresh, keep NAME or reuse NAME",
+                "expected kind, light, keep NAME or reuse NAME",
             ),
             (
                 "demo --management warm x",
-                "expected fresh, keep NAME or reuse NAME",
+                "expected kind, light, keep NAME or reuse NAME",
             ),
-            ("demo --management fresh x", "fresh takes no name"),
+            (
+                "demo --management fresh x",
+                "only keep and reuse take a name",
+            ),
+            (
+                "demo --management light x",
+                "only keep and reuse take a name",
+            ),
+            (
+                "demo --management light --engine embedded",
+                "leave out --management",
+            ),
             ("--management keep demo", "usage: stackgate run STACK"),
             ("--management fresh", "usage: stackgate run STACK"),
             ("demo --management keep A_b", "lower-case letters"),

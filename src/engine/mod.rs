@@ -14,6 +14,10 @@ use kube::Client;
 use crate::cluster::{Context, Handshakes, Interrupted, Object};
 use crate::record::{Blocker, Finding, Phase};
 
+/// In the place of a cluster's name, of what is the engine's own: what is wrong with it says nothing about
+/// the stack under test.
+pub const ENGINE: &str = "engine";
+
 /// Something that keeps a run from starting, with the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {

@@ -3,7 +3,7 @@
 use super::named;
 use crate::cluster::{ApplyError, Interrupted, WaitError};
 use crate::delivery::DeliveryError;
-use crate::engine::EngineError;
+use crate::engine::{ENGINE, EngineError};
 use crate::record::Finding;
 
 /// Why a phase ended badly.
@@ -69,6 +69,10 @@ impl From<WaitError> for Trouble {
     fn from(error: WaitError) -> Self {
         match error {
             WaitError::Interrupted(_) => Self::Interrupted,
+            // The engine's own trouble says nothing about the stack.
+            WaitError::Cause(finding) if finding.object.cluster == ENGINE => {
+                EngineError::Cause(finding).into()
+            }
             WaitError::Cause(finding) => Self::Stack {
                 message: finding.message.clone(),
                 finding: Some(finding),

@@ -216,11 +216,25 @@ pub struct Worker {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Management {
+    /// What it is made of; `--management` overrides it.
+    #[serde(default)]
+    pub mode: ManagementKind,
     /// File with kind's own Cluster, beside this file or in `kind-configs/`.
     pub kind_config: String,
     /// Node image of the management cluster.
     pub node_image: ImageReference,
     pub components: Components,
+}
+
+/// What a management cluster is made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ManagementKind {
+    /// A node made by kind: the reference, with a network, a kubelet and a scheduler.
+    #[default]
+    Kind,
+    /// Containers of its programs alone, without nodes: quicker, for a developer's loop.
+    Light,
 }
 
 /// What runs on the management cluster.

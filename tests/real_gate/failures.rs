@@ -11,28 +11,39 @@ use crate::gate::Gate;
 use crate::machine::docker;
 use crate::variant::failing;
 
+/// What the management cluster is made of, as `--management` takes it.
+type Management = &'static str;
+
 /// N+1 names an addon image that does not exist.
-pub fn addon_image() -> Result<(), Failed> {
-    let ended = Gate::variant(failing("addon-image")).run()?;
+pub fn addon_image(management: Management) -> Result<(), Failed> {
+    let ended = Gate::variant(failing("addon-image"))
+        .with(&["--management", management])
+        .run()?;
     ended.closed_by("image-not-available", &["v0.8.1-missing", "metrics-server"])
 }
 
 /// N+1's class sets a kubelet flag that does not exist.
-pub fn kubelet_flag() -> Result<(), Failed> {
-    let ended = Gate::variant(failing("kubelet-flag")).run()?;
+pub fn kubelet_flag(management: Management) -> Result<(), Failed> {
+    let ended = Gate::variant(failing("kubelet-flag"))
+        .with(&["--management", management])
+        .run()?;
     ended.closed_by("kubelet-unknown-flag", &["no-such-flag"])
 }
 
 /// N+1's class does not move CoreDNS, whose old image is not on the new nodes: DNS is dead while
 /// every Machine is Ready and the Cluster is Available.
-pub fn coredns() -> Result<(), Failed> {
-    let ended = Gate::variant(failing("coredns")).run()?;
+pub fn coredns(management: Management) -> Result<(), Failed> {
+    let ended = Gate::variant(failing("coredns"))
+        .with(&["--management", management])
+        .run()?;
     ended.closed_by("coredns-image-missing", &["coredns", "dns.imageTag"])
 }
 
 /// A PodDisruptionBudget never lets a pod of a worker be evicted.
-pub fn blocked_drain() -> Result<(), Failed> {
-    let ended = Gate::variant(failing("blocked-drain")).run()?;
+pub fn blocked_drain(management: Management) -> Result<(), Failed> {
+    let ended = Gate::variant(failing("blocked-drain"))
+        .with(&["--management", management])
+        .run()?;
     ended.closed_by(
         "drain-blocked-by-budget",
         &["PodDisruptionBudget kube-system/pinned"],
@@ -40,11 +51,11 @@ pub fn blocked_drain() -> Result<(), Failed> {
 }
 
 /// The kubelet of the new worker is stopped as soon as it runs.
-pub fn stopped_kubelet() -> Result<(), Failed> {
+pub fn stopped_kubelet(management: Management) -> Result<(), Failed> {
     let done = AtomicBool::new(false);
     let ended = std::thread::scope(|scope| {
         scope.spawn(|| stop_kubelet_of_the_second_worker(&done));
-        let ended = Gate::demo().run();
+        let ended = Gate::demo().with(&["--management", management]).run();
         done.store(true, Ordering::Relaxed);
         ended
     })?;

@@ -1,5 +1,8 @@
 //! The gate on real clusters: the open one, and each real failure that must close it.
 //!
+//! Each is judged with a management cluster made by kind and with one without nodes (`real_light_*`): verdict,
+//! failing checks and first cause must not depend on it.
+//!
 //! Needs Docker and the testbed (`testbed/up`). Where it is not up, every test is shown as ignored and
 //! one line says why. The quick set runs with `cargo test`; all of them with
 //! `cargo test --test real_gate -- --include-ignored`.
@@ -27,30 +30,38 @@ use std::process::ExitCode;
 
 use testbed::Real;
 
-const TESTS: [Real; 10] = [
-    ("real_open_gate", true, open::open_gate),
-    (
-        "real_kubelet_flag_unknown_closes",
-        true,
-        failures::kubelet_flag,
-    ),
-    (
-        "real_addon_image_missing_closes",
-        true,
-        failures::addon_image,
-    ),
+const TESTS: [Real; 16] = [
+    ("real_open_gate", true, || open::open_gate("kind")),
+    ("real_light_open_gate", true, || open::open_gate("light")),
+    ("real_kubelet_flag_unknown_closes", true, || {
+        failures::kubelet_flag("kind")
+    }),
+    ("real_addon_image_missing_closes", true, || {
+        failures::addon_image("kind")
+    }),
     ("real_scs_light_is_judged_check_by_check", true, scs::light),
     ("real_coredns_not_moved_closes", false, failures::coredns),
-    (
-        "real_drain_blocked_by_budget_closes",
-        false,
-        failures::blocked_drain,
-    ),
-    (
-        "real_worker_kubelet_stopped_closes",
-        false,
-        failures::stopped_kubelet,
-    ),
+    ("real_drain_blocked_by_budget_closes", false, || {
+        failures::blocked_drain("kind")
+    }),
+    ("real_worker_kubelet_stopped_closes", false, || {
+        failures::stopped_kubelet("kind")
+    }),
+    ("real_light_kubelet_flag_unknown_closes", false, || {
+        failures::kubelet_flag("light")
+    }),
+    ("real_light_addon_image_missing_closes", false, || {
+        failures::addon_image("light")
+    }),
+    ("real_light_coredns_not_moved_closes", false, || {
+        failures::coredns("light")
+    }),
+    ("real_light_drain_blocked_by_budget_closes", false, || {
+        failures::blocked_drain("light")
+    }),
+    ("real_light_worker_kubelet_stopped_closes", false, || {
+        failures::stopped_kubelet("light")
+    }),
     (
         "real_reused_management_is_faster",
         false,

@@ -1,4 +1,4 @@
-//! The gate that opens, on a cluster of its own and on a kept management cluster.
+//! The gate that opens, on management clusters of both kinds and on a kept one.
 
 use libtest_mimic::Failed;
 use stackgate::record::Phase;
@@ -7,9 +7,9 @@ use crate::gate::{Ended, Gate};
 use crate::machine::traces;
 
 /// The demo pair goes through: every check kept, reports readable, nothing left.
-pub fn open_gate() -> Result<(), Failed> {
+pub fn open_gate(management: &str) -> Result<(), Failed> {
     let before = traces();
-    let ended = Gate::demo().run()?;
+    let ended = Gate::demo().with(&["--management", management]).run()?;
     ended.expect(ended.code == 0, "exit code 0")?;
     let kept = ended.summary.counts.kept;
     ended.expect(kept >= 10, "at least ten checks kept")?;

@@ -15,7 +15,7 @@ use super::docker;
 /// Where kubeadm writes the administrator's kubeconfig in a control-plane node.
 const ADMIN: &str = "/etc/kubernetes/admin.conf";
 /// The API server's port in a container.
-const PORT: &str = "6443/tcp";
+const PORT: u16 = 6443;
 /// How long a connection may take: a node that is gone must not hold up a watch for half a minute.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a read may be silent. Longer than the API server's own end of a watch (about 5 min).
@@ -32,7 +32,7 @@ pub(super) async fn kubeconfig(docker: &Docker, node: &str) -> Result<Option<Str
     let Some(container) = docker::inspect(docker, node).await? else {
         return Ok(None);
     };
-    let Some((host, port)) = published(&container) else {
+    let Some((host, port)) = published(&container, PORT) else {
         return Ok(None);
     };
     with_server(&text, &format!("https://{host}:{port}"), None).map(Some)
@@ -74,7 +74,7 @@ pub(super) async fn reachable(docker: &Docker, cluster: &str, kubeconfig: &str) 
     let container = docker::inspect(docker, &balancer).await?;
     let (published_host, published_port) = container
         .as_ref()
-        .and_then(published)
+        .and_then(|container| published(container, PORT))
         .with_context(|| {
             format!("failed to reach {cluster}: {host}:{port} does not answer, and container {balancer} publishes no port {PORT}")
         })?;
@@ -82,10 +82,13 @@ pub(super) async fn reachable(docker: &Docker, cluster: &str, kubeconfig: &str) 
     with_server(kubeconfig, &server, Some(&host))
 }
 
-/// The address under which a container's API server is published on this machine.
-fn published(container: &ContainerInspectResponse) -> Option<(String, String)> {
+/// The address under which a container's port is published on this machine.
+pub(super) fn published(
+    container: &ContainerInspectResponse,
+    port: u16,
+) -> Option<(String, String)> {
     let ports = container.network_settings.as_ref()?.ports.as_ref()?;
-    let binding = ports.get(PORT)?.as_ref()?.first()?;
+    let binding = ports.get(&key(port))?.as_ref()?.first()?;
     let port = binding.host_port.clone().filter(|port| !port.is_empty())?;
     let host = match binding.host_ip.as_deref().unwrap_or_default() {
         "" | "0.0.0.0" => "127.0.0.1".to_owned(),
@@ -94,6 +97,11 @@ fn published(container: &ContainerInspectResponse) -> Option<(String, String)> {
         ip => ip.to_owned(),
     };
     Some((host, port))
+}
+
+/// A port as Docker names it.
+fn key(port: u16) -> String {
+    format!("{port}/tcp")
 }
 
 fn parse(kubeconfig: &str) -> Result<Value> {
@@ -146,7 +154,7 @@ mod tests {
         };
         ContainerInspectResponse {
             network_settings: Some(NetworkSettings {
-                ports: Some([(PORT.to_owned(), Some(vec![binding]))].into()),
+                ports: Some([(key(PORT), Some(vec![binding]))].into()),
                 ..NetworkSettings::default()
             }),
             ..ContainerInspectResponse::default()
@@ -178,11 +186,11 @@ mod tests {
             ("::1", "[::1]"),
             ("10.0.0.7", "10.0.0.7"),
         ] {
-            let found = published(&container(ip, "40001")).unwrap();
+            let found = published(&container(ip, "40001"), PORT).unwrap();
             assert_eq!(found, (expected.to_owned(), "40001".to_owned()));
         }
-        assert_eq!(published(&container("127.0.0.1", "")), None);
-        assert_eq!(published(&ContainerInspectResponse::default()), None);
+        assert_eq!(published(&container("127.0.0.1", ""), PORT), None);
+        assert_eq!(published(&ContainerInspectResponse::default(), PORT), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use futures::future::{join_all, try_join_all};
 
 use super::docker::{self, Node};
 use super::kept::{self, Clusters};
+use super::light;
 use super::names::{Claims, NETWORK, is_kept, kept_cluster, of_run, owns, run_of};
 use super::private::{PrivateFolder, RunRecord};
 use super::process::{self, Process};
@@ -43,17 +44,11 @@ impl Traces {
 
 /// Notes that the run will make the network, unless it is there; returns whether it will.
 pub(super) async fn mark_network(docker: &Docker, folder: &PrivateFolder) -> Result<bool> {
-    let missing = !network_exists(docker).await?;
+    let missing = !light::network_exists(docker, NETWORK).await?;
     if missing {
         folder.write(NETWORK_MARK, b"")?;
     }
     Ok(missing)
-}
-
-async fn network_exists(docker: &Docker) -> Result<bool> {
-    let found = docker::absent(docker.inspect_network(NETWORK, None).await)
-        .context("failed to look for Docker's network kind")?;
-    Ok(found.is_some())
 }
 
 /// Another run whose record says that the management cluster of that name is its own, be it under way
@@ -167,7 +162,9 @@ pub(super) async fn remove_network(docker: &Docker, folder: &PrivateFolder) -> R
         heir.write(NETWORK_MARK, b"")?;
         return Ok(false);
     }
-    if !network_exists(docker).await? || docker::uses_network(docker, NETWORK).await? {
+    if !light::network_exists(docker, NETWORK).await?
+        || docker::uses_network(docker, NETWORK).await?
+    {
         return Ok(false);
     }
     match docker.remove_network(NETWORK).await {
@@ -187,7 +184,7 @@ async fn network_left(docker: &Docker) -> Result<bool> {
         .iter()
         .any(|run| PrivateFolder::of(run).file(NETWORK_MARK).exists());
     Ok(!inherited
-        && network_exists(docker).await?
+        && light::network_exists(docker, NETWORK).await?
         && !docker::uses_network(docker, NETWORK).await?)
 }
 
@@ -224,6 +221,9 @@ pub(super) async fn leftovers(
     }
     if traces.network && network_left(docker).await? {
         left.push(format!("network {NETWORK}"));
+    }
+    if light::network_exists(docker, &of_run(run)).await? {
+        left.push(format!("network {}", of_run(run)));
     }
     left.extend(kept::namespaces_of(docker, run, &traces.clusters()).await?);
     Ok(left)
@@ -350,6 +350,9 @@ async fn clean_one(docker: &Docker, run: &RunId, named: bool) -> Result<Vec<Stri
     let namespaces = kept::release(docker, run, &clusters(folder.load())).await;
     removed.extend(remove_containers(docker, run, &claims).await?);
     removed.extend(namespaces?);
+    if light::remove_network(docker, run).await? {
+        removed.push(format!("network {}", of_run(run)));
+    }
     if remove_network(docker, &folder).await? {
         removed.push(format!("network {NETWORK}"));
     }

@@ -16,7 +16,7 @@ use bollard::query_parameters::{
 use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::io::AsyncWriteExt;
 
-use super::names::CLUSTER_LABEL;
+use super::names::{CLUSTER_LABEL, PART_LABEL};
 
 /// The most that is read of anything a container says, in bytes.
 const OUTPUT_LIMIT: usize = 4 << 20;
@@ -35,6 +35,8 @@ pub(super) struct Node {
     pub(super) name: String,
     /// The cluster, as kind's label says.
     pub(super) cluster: String,
+    /// Which program it is, where it is no node but a part of a management cluster without nodes.
+    pub(super) part: Option<String>,
     /// Whether it runs.
     pub(super) running: bool,
     /// The image that it was made from.
@@ -73,10 +75,12 @@ pub(super) async fn uses_network(docker: &Docker, network: &str) -> Result<bool>
 
 fn node(container: ContainerSummary) -> Option<Node> {
     let name = container.names?.into_iter().next()?;
+    let mut labels = container.labels?;
     Some(Node {
         id: container.id?,
         name: name.trim_start_matches('/').to_owned(),
-        cluster: container.labels?.get(CLUSTER_LABEL)?.clone(),
+        cluster: labels.remove(CLUSTER_LABEL)?,
+        part: labels.remove(PART_LABEL),
         running: container.state.is_some_and(|s| s.to_string() == "running"),
         image: container.image.unwrap_or_default(),
         // Only volumes have a name; what is mounted from the machine has none.

@@ -8,7 +8,7 @@ use futures::future::join_all;
 use tokio::process::Command;
 
 use super::docker::Node;
-use super::{KindOptions, cleanup, docker, host, nodes};
+use super::{KindOptions, ManagementMode, cleanup, docker, host, nodes};
 
 /// Everything that can be told now; what cannot is left out. What nodes use is told as of now.
 pub(super) async fn properties(docker: &Docker, options: &KindOptions) -> Vec<(String, String)> {
@@ -24,7 +24,15 @@ pub(super) async fn properties(docker: &Docker, options: &KindOptions) -> Vec<(S
             facts.push((name.to_owned(), value));
         }
     };
-    add("kind.version", kind_version(options).await);
+    let mode = match &options.management {
+        ManagementMode::Fresh | ManagementMode::Keep(_) => "kind",
+        ManagementMode::Light => "light",
+        ManagementMode::Reuse(_) => "reuse",
+    };
+    add("management", Some(mode.to_owned()));
+    if options.management != ManagementMode::Light {
+        add("kind.version", kind_version(options).await);
+    }
     if let Ok(version) = docker.version().await {
         add("docker.version", version.version);
         add("docker.api", version.api_version);

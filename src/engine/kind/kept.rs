@@ -245,6 +245,7 @@ mod tests {
             id: "1".to_owned(),
             name: node_of(cluster),
             cluster: cluster.to_owned(),
+            part: None,
             running,
             image: String::new(),
             volumes: Vec::new(),

@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use super::create::{self, Creation};
 use super::names::{RUN_LABEL, of_run};
 use super::private::PrivateFolder;
-use super::{KindOptions, ManagementMode, access, docker, images, providers};
+use super::{KindOptions, ManagementMode, access, docker, images, light, providers};
 use crate::cluster::{Applier, Apply, Context, Interrupted, Kind};
-use crate::engine::{EngineError, Management};
+use crate::engine::{ENGINE, EngineError, Management};
 use crate::record::{Blocker, ObjectRef, What};
 
 /// How long kind may take.
@@ -53,6 +53,13 @@ pub(super) async fn prepare(
             let client = fresh(context, docker, options, folder, &cluster, manifests).await?;
             remember(context, &client, options).await?;
             Ok(client)
+        }
+        ManagementMode::Light => {
+            let manifests = match manifests {
+                Some(manifests) => manifests,
+                None => components(options).await?,
+            };
+            light::fresh(context, docker, options, folder, manifests).await
         }
         ManagementMode::Reuse(name) => {
             let client = kept(docker, folder, &cluster, name).await?;
@@ -94,15 +101,7 @@ async fn fresh(
 ) -> Result<Client, EngineError> {
     let components = match (manifests, &options.config.components) {
         (Some(manifests), _) => Some(manifests),
-        (None, Some(components)) => {
-            let directory = components.directory.clone();
-            // Megabytes of YAML: not in the way of what is waiting.
-            let read = tokio::task::spawn_blocking(move || providers::read(&directory));
-            Some(
-                read.await
-                    .context("failed to read Cluster API's manifests")??,
-            )
-        }
+        (None, Some(_)) => Some(components(options).await?),
         (None, None) => None,
     };
     let steps = watch::Sender::new(String::new());
@@ -147,6 +146,18 @@ async fn fresh(
     Ok(client)
 }
 
+/// Cluster API's manifests: those that this machine holds, else those that `clusterctl` fetches.
+async fn components(options: &KindOptions) -> anyhow::Result<Vec<Value>> {
+    let Some(components) = &options.config.components else {
+        return providers::fetch(&options.run, &options.components_version).await;
+    };
+    let directory = components.directory.clone();
+    // Megabytes of YAML: not in the way of what is waiting.
+    let read = tokio::task::spawn_blocking(move || providers::read(&directory));
+    read.await
+        .context("failed to read Cluster API's manifests")?
+}
+
 async fn load(
     context: &Context,
     docker: &Docker,
@@ -165,13 +176,13 @@ async fn load(
     Ok(())
 }
 
-/// Tells kind's steps as what blocks the wait for the cluster.
-async fn told(
+/// Tells the steps of making a cluster as what blocks the wait for it.
+pub(super) async fn told<T, E: Into<EngineError>>(
     context: &Context,
     cluster: &str,
     steps: &watch::Sender<String>,
-    work: impl Future<Output = anyhow::Result<()>>,
-) -> Result<(), EngineError> {
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, EngineError> {
     let phase = context.phase();
     let what = format!("management cluster {cluster}");
     let deadline = context.scaled(CREATE);
@@ -187,10 +198,10 @@ async fn told(
         tokio::select! {
             biased;
             () = context.interrupt.raised() => break Err(Interrupted.into()),
-            done = &mut work => break done.map_err(EngineError::from),
+            done = &mut work => break done.map_err(Into::into),
             () = tokio::time::sleep_until(started + deadline) => {
                 let step = steps.borrow().clone();
-                let late = anyhow!("failed to create {what} within {:.0} s: kind is at the step '{step}'", deadline.as_secs_f64());
+                let late = anyhow!("failed to create {what} within {:.0} s, at the step '{step}'", deadline.as_secs_f64());
                 break Err(late.into());
             }
             Ok(()) = heard.changed() => {
@@ -212,8 +223,8 @@ async fn told(
 fn step_of(cluster: &str, step: String) -> Blocker {
     Blocker {
         object: ObjectRef {
-            cluster: "docker".to_owned(),
-            kind: "kind cluster".to_owned(),
+            cluster: ENGINE.to_owned(),
+            kind: "management cluster".to_owned(),
             namespace: None,
             name: cluster.to_owned(),
         },
@@ -235,12 +246,17 @@ async fn early(docker: &Docker, node: &str) -> Result<Client, EngineError> {
                 return Ok(client);
             }
         }
-        tokio::time::sleep(RETRY).await;
+        soon().await;
     }
 }
 
+/// The pause before something is asked again that cannot be watched, since it is being started.
+pub(super) async fn soon() {
+    tokio::time::sleep(RETRY).await;
+}
+
 /// Whether the API server answers, and lets its client do what an administrator does.
-async fn answers(client: &Client) -> Result<(), kube::Error> {
+pub(super) async fn answers(client: &Client) -> Result<(), kube::Error> {
     let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &NAMESPACE.resource());
     namespaces.get("kube-system").await.map(|_| ())
 }

@@ -11,6 +11,7 @@ mod host;
 mod images;
 mod kept;
 mod kind_config;
+mod light;
 mod management;
 mod names;
 mod nodes;
@@ -47,6 +48,8 @@ const WORKLOAD_KUBECONFIG: &str = "workload.kubeconfig";
 pub enum ManagementMode {
     /// It is made for the run, and goes with it.
     Fresh,
+    /// It is made without nodes, as containers of its programs, and goes with the run.
+    Light,
     /// It is made, and stays under this name.
     Keep(String),
     /// The one that was kept under this name is used.
@@ -78,7 +81,7 @@ impl KindOptions {
     /// The management cluster's name in kind.
     fn management_cluster(&self) -> String {
         match &self.management {
-            ManagementMode::Fresh => names::of_run(&self.run),
+            ManagementMode::Fresh | ManagementMode::Light => names::of_run(&self.run),
             ManagementMode::Keep(name) | ManagementMode::Reuse(name) => names::kept_cluster(name),
         }
     }
@@ -135,7 +138,10 @@ impl KindEngine {
         let mut record = RunRecord {
             process: process::Process::current()?,
             management: self.options.management_cluster(),
-            removes_management: self.options.management == ManagementMode::Fresh,
+            removes_management: matches!(
+                self.options.management,
+                ManagementMode::Fresh | ManagementMode::Light
+            ),
             workload: self.options.workload_cluster.clone(),
         };
         self.folder.save(&record)?;
@@ -215,6 +221,7 @@ impl KindEngine {
             released.and(removed)?;
         }
         cleanup::remove_containers(docker, self.run(), &claims).await?;
+        light::remove_network(docker, self.run()).await?;
         cleanup::remove_network(docker, &self.folder).await?;
         self.folder.remove()
     }
@@ -341,6 +348,11 @@ impl Engine for KindEngine {
     ) -> BoxFuture<'a, Option<Finding>> {
         Box::pin(async {
             let docker = self.docker().await.ok()?;
+            if self.options.management == ManagementMode::Light
+                && let Some(dead) = light::dead(docker, self.run()).await
+            {
+                return Some(dead);
+            }
             let session = lock(&self.session).clone();
             let found = self.causes.find(docker, session.as_ref(), machines).await;
             if let Some((_, context)) = session {

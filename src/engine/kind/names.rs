@@ -6,6 +6,9 @@ use crate::record::RunId;
 
 /// kind's and CAPD's own label on every node container; its value is the cluster's name.
 pub(super) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
+/// The label of a container that is one program of a management cluster without nodes; its value is the
+/// program's name.
+pub(super) const PART_LABEL: &str = "stackgate/part";
 /// The label of everything in a cluster that belongs to a run.
 pub(super) const RUN_LABEL: &str = "stackgate/run";
 /// The network that kind makes and that CAPD insists on (`DefaultNetwork` in its docker manager).

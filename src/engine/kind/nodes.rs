@@ -42,8 +42,9 @@ pub(super) async fn collect(docker: &Docker, nodes: &[Node], folder: &Path) -> R
             &serde_json::to_string_pretty(&state)?,
         )?;
         save(&target, "container.log", &text(written))?;
-        // A load balancer has no journal, and a container that has ended takes no command.
-        if node.running && !node.name.ends_with("-lb") {
+        // Only a machine has a journal, and a container that has ended takes no command.
+        let machine = node.part.is_none();
+        if machine && node.running && !node.name.ends_with("-lb") {
             for unit in UNITS {
                 let journal = journal(docker, &node.name, unit, LINES).await;
                 save(&target, &format!("{unit}.log"), &text(journal))?;

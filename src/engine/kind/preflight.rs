@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use super::management::node_of;
 use super::names::{kept_cluster, kept_name_problem, run_at_end};
-use super::{KindOptions, ManagementMode, docker, host, images, kind_config, providers};
+use super::{KindOptions, ManagementMode, docker, host, images, kind_config, light, providers};
 use crate::engine::Problem;
 
 /// The least Docker that kind and CAPD work with (kind needs private cgroup namespaces: API 1.41).
@@ -44,11 +44,14 @@ pub(super) async fn problems(options: &KindOptions) -> (Vec<Problem>, Option<Vec
             "kind needs Docker's command line: see https://docs.docker.com/engine/install"
         ),
     );
-    problems.extend(kind);
-    problems.extend(client);
+    let nodeless = options.management == ManagementMode::Light;
     problems.extend(names(options));
-    let fresh = !matches!(options.management, ManagementMode::Reuse(_));
-    problems.extend(kind_config::problems(&options.kind_config, fresh));
+    let fresh = !nodeless && !matches!(options.management, ManagementMode::Reuse(_));
+    if !nodeless {
+        problems.extend(kind);
+        problems.extend(client);
+        problems.extend(kind_config::problems(&options.kind_config, fresh));
+    }
     problems.extend(host::problems(fresh));
     match docker {
         Ok(docker) => {
@@ -56,6 +59,9 @@ pub(super) async fn problems(options: &KindOptions) -> (Vec<Problem>, Option<Vec
             if fresh {
                 needed.insert(options.node_image.clone());
                 needed.extend(images::of_objects(manifests.as_deref().unwrap_or_default()));
+            }
+            if nodeless {
+                needed.extend(light::images(manifests.as_deref().unwrap_or_default()));
             }
             problems.extend(daemon(&docker).await);
             problems.extend(missing_images(&docker, &needed).await);
@@ -222,7 +228,7 @@ async fn missing_images(docker: &Docker, needed: &BTreeSet<String>) -> Vec<Probl
 /// A kept cluster is there when it is to be reused, and is not when it is to be made.
 async fn kept(docker: &Docker, mode: &ManagementMode) -> Option<Problem> {
     let (name, wanted) = match mode {
-        ManagementMode::Fresh => return None,
+        ManagementMode::Fresh | ManagementMode::Light => return None,
         ManagementMode::Keep(name) => (name, false),
         ManagementMode::Reuse(name) => (name, true),
     };

@@ -1,6 +1,7 @@
 //! Cluster API in a management cluster: its manifests applied, or `clusterctl` run, and then its
 //! webhooks asked until each answers.
 
+use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub(super) const FILES: [&str; 4] = [
     "infrastructure-docker.yaml",
 ];
 /// How long applying may take, and then again how long the managers may take to answer.
-const DEADLINE: Duration = Duration::from_secs(300);
+pub(super) const DEADLINE: Duration = Duration::from_secs(300);
 /// Restarts of a manager after which it counts as crashing rather than as early.
 const RESTARTS: i64 = 3;
 const SOURCE: &str = "Cluster API's components";
@@ -41,20 +42,60 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Value>> {
     let mut objects = Vec::new();
     for file in FILES {
         let path = folder.join(file);
-        let shown = path.display();
-        let text =
-            std::fs::read_to_string(&path).with_context(|| format!("failed to read {shown}"))?;
-        if let Some(at) = text.lines().position(|line| line.contains("${")) {
-            bail!(
-                "{shown}:{}: holds a variable: expected manifests with all variables filled in",
-                at + 1
-            );
-        }
-        let documents: Vec<Value> = serde_saphyr::from_multiple(&text)
-            .map_err(|error| anyhow::anyhow!("failed to read {shown}: {error}"))?;
-        objects.extend(documents.into_iter().filter(|document| !document.is_null()));
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("failed to read {}", path.display()))?;
+        objects.extend(parse(&text, &path.display())?);
     }
     Ok(objects)
+}
+
+/// Reads a provider's manifests, all variables filled in.
+fn parse(text: &str, shown: &dyn Display) -> Result<Vec<Value>> {
+    if let Some(at) = text.lines().position(|line| line.contains("${")) {
+        bail!(
+            "{shown}:{}: holds a variable: expected manifests with all variables filled in",
+            at + 1
+        );
+    }
+    let documents: Vec<Value> = serde_saphyr::from_multiple(text)
+        .map_err(|error| anyhow::anyhow!("failed to read {shown}: {error}"))?;
+    let documents = documents.into_iter();
+    Ok(documents.filter(|document| !document.is_null()).collect())
+}
+
+/// Lets `clusterctl` fetch the manifests, with all variables filled in.
+pub(super) async fn fetch(run: &RunId, version: &str) -> Result<Vec<Value>> {
+    let providers = arguments(version).map(|(flag, provider)| async move {
+        let mut command = Command::new("clusterctl");
+        command.args(["generate", "provider", flag, &provider]);
+        variables(&mut command);
+        let mut text = String::new();
+        create::run(command, run, |line| {
+            text.push_str(line);
+            text.push('\n');
+        })
+        .await
+        .with_context(|| format!("failed to fetch {provider} with clusterctl"))?;
+        parse(&text, &format!("{provider} of clusterctl"))
+    });
+    Ok(try_join_all(providers).await?.concat())
+}
+
+/// The providers, as `clusterctl` is told of them.
+fn arguments(version: &str) -> [(&'static str, String); 4] {
+    [
+        ("--core", format!("cluster-api:{version}")),
+        ("--bootstrap", format!("kubeadm:{version}")),
+        ("--control-plane", format!("kubeadm:{version}")),
+        ("--infrastructure", format!("docker:{version}")),
+    ]
+}
+
+/// The feature gates that the gate needs.
+fn variables(command: &mut Command) {
+    command
+        .env("CLUSTER_TOPOLOGY", "true")
+        .env("EXP_RUNTIME_SDK", "true");
 }
 
 /// Applies the manifests: everything but the managers at once, these when `images` says that their
@@ -92,16 +133,11 @@ pub(super) async fn install(
 /// Lets `clusterctl` fetch and install the providers.
 pub(super) async fn init(run: &RunId, kubeconfig: &Path, version: &str) -> Result<()> {
     let mut command = Command::new("clusterctl");
-    command
-        .arg("init")
-        .arg("--kubeconfig")
-        .arg(kubeconfig)
-        .args(["--core", &format!("cluster-api:{version}")])
-        .args(["--bootstrap", &format!("kubeadm:{version}")])
-        .args(["--control-plane", &format!("kubeadm:{version}")])
-        .args(["--infrastructure", &format!("docker:{version}")])
-        .env("CLUSTER_TOPOLOGY", "true")
-        .env("EXP_RUNTIME_SDK", "true");
+    command.arg("init").arg("--kubeconfig").arg(kubeconfig);
+    for (flag, provider) in arguments(version) {
+        command.args([flag, &provider]);
+    }
+    variables(&mut command);
     create::run(command, run, |_| ())
         .await
         .with_context(|| format!("failed to install Cluster API {version} with clusterctl"))
@@ -121,6 +157,11 @@ pub(super) async fn ready(context: &Context, client: &Client) -> Result<(), Engi
     )
     .await
     .map_err(waited)?;
+    webhooks_answer(context, client).await
+}
+
+/// Asks every provider's webhook until it answers.
+pub(super) async fn webhooks_answer(context: &Context, client: &Client) -> Result<(), EngineError> {
     let applier = Applier::new("management", client.clone());
     let options = Apply {
         deadline: DEADLINE,

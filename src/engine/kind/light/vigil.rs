@@ -1,0 +1,162 @@
+//! Programs of the management cluster that end although they should not.
+
+use std::collections::HashMap;
+
+use bollard::Docker;
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::EventsOptionsBuilder;
+use futures::TryStreamExt;
+use futures::future::join_all;
+
+use super::container::RESTARTS;
+use crate::engine::kind::docker::{self, Node};
+use crate::engine::kind::names::{RUN_LABEL, of_run};
+use crate::engine::{ENGINE, EngineError};
+use crate::record::{Finding, ObjectRef, RunId};
+
+/// How many of a program's last lines are shown.
+const LINES: usize = 8;
+/// etcd's own words when its quota is used up.
+const FULL: &str = "database space exceeded";
+
+/// Resolves when a program of the run's has ended for good. Never, while all is well.
+pub(super) async fn first_death(docker: &Docker, run: &RunId) -> EngineError {
+    let label = format!("{RUN_LABEL}={run}");
+    let filters = HashMap::from([("event", vec!["die"]), ("label", vec![label.as_str()])]);
+    let options = EventsOptionsBuilder::new().filters(&filters).build();
+    let mut deaths = std::pin::pin!(docker.events(Some(options)));
+    while let Ok(Some(_)) = deaths.try_next().await {
+        if let Some(finding) = dead(docker, run).await {
+            return EngineError::Cause(Box::new(finding));
+        }
+    }
+    // Docker does not tell; the deadline does.
+    std::future::pending().await
+}
+
+/// The first program of the run's that has ended for good.
+pub(in crate::engine::kind) async fn dead(docker: &Docker, run: &RunId) -> Option<Finding> {
+    let parts = parts(docker, run).await;
+    let looks = parts.iter().map(|part| async move {
+        let container = docker::inspect(docker, &part.id).await.ok()??;
+        let message = ended(part, &container)?;
+        Some(finding(docker, part, "management-program-ended", message).await)
+    });
+    join_all(looks).await.into_iter().flatten().next()
+}
+
+/// The program behind an error whose words do not name one.
+pub(super) async fn explain(
+    docker: &Docker,
+    run: &RunId,
+    error: &anyhow::Error,
+) -> Option<Finding> {
+    if let Some(finding) = dead(docker, run).await {
+        return Some(finding);
+    }
+    if !format!("{error:#}").contains(FULL) {
+        return None;
+    }
+    let parts = parts(docker, run).await;
+    let etcd = parts
+        .iter()
+        .find(|node| node.part.as_deref() == Some("etcd"))?;
+    let message = "etcd of the management cluster is full".to_owned();
+    Some(finding(docker, etcd, "etcd-full", message).await)
+}
+
+async fn parts(docker: &Docker, run: &RunId) -> Vec<Node> {
+    let mut nodes = docker::nodes(docker).await.unwrap_or_default();
+    nodes.retain(|node| node.part.is_some() && node.cluster == of_run(run));
+    nodes
+}
+
+/// Why a program does not run any more; none while Docker starts it again.
+fn ended(part: &Node, container: &ContainerInspectResponse) -> Option<String> {
+    let state = container.state.as_ref()?;
+    let over = matches!(state.status?.to_string().as_str(), "exited" | "dead");
+    let restarts = container.restart_count.unwrap_or_default();
+    let patient = container
+        .host_config
+        .as_ref()
+        .and_then(|host| host.restart_policy.as_ref()?.maximum_retry_count)
+        .is_some_and(|count| count > 0);
+    if !over || state.restarting == Some(true) || (patient && restarts < RESTARTS) {
+        return None;
+    }
+    let name = part.part.as_deref().unwrap_or(&part.name);
+    let code = state.exit_code.unwrap_or_default();
+    let killed = if state.oom_killed == Some(true) {
+        ", killed for want of memory"
+    } else {
+        ""
+    };
+    let again = match restarts {
+        0 => String::new(),
+        count => format!(", after it was started again {count} times"),
+    };
+    Some(format!(
+        "{name} of the management cluster has ended with exit code {code}{killed}{again}"
+    ))
+}
+
+async fn finding(docker: &Docker, part: &Node, cause: &str, message: String) -> Finding {
+    let lines = docker::logs(docker, &part.id, LINES).await;
+    Finding {
+        cause: cause.to_owned(),
+        message,
+        object: ObjectRef {
+            cluster: ENGINE.to_owned(),
+            kind: "container".to_owned(),
+            namespace: None,
+            name: part.name.clone(),
+        },
+        evidence: lines.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn part() -> Node {
+        Node {
+            id: "1".to_owned(),
+            name: "stackgate-7f3a09bc-etcd".to_owned(),
+            cluster: "stackgate-7f3a09bc".to_owned(),
+            part: Some("etcd".to_owned()),
+            running: false,
+            image: String::new(),
+            volumes: Vec::new(),
+        }
+    }
+
+    fn container(status: &str, restarts: i64, retries: i64) -> ContainerInspectResponse {
+        serde_json::from_value(json!({
+            "RestartCount": restarts,
+            "State": {"Status": status, "ExitCode": 1, "Restarting": status == "restarting"},
+            "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": retries}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_program_has_ended_when_nobody_starts_it_again() {
+        let told =
+            |status, restarts, retries| ended(&part(), &container(status, restarts, retries));
+        assert_eq!(told("running", 0, 0), None);
+        assert_eq!(told("restarting", 1, RESTARTS), None);
+        assert_eq!(told("exited", 0, RESTARTS), None);
+        assert_eq!(
+            told("exited", 0, 0).as_deref(),
+            Some("etcd of the management cluster has ended with exit code 1")
+        );
+        let again = told("exited", RESTARTS, RESTARTS).unwrap();
+        assert!(
+            again.ends_with("after it was started again 2 times"),
+            "{again}"
+        );
+    }
+}
