@@ -1,6 +1,7 @@
 //! Clusters in this process: simulated Kubernetes and Cluster API, in virtual time, the same for the
 //! same seed. A run on them is a rehearsal, not a gate on real clusters.
 
+mod asker;
 pub mod faults;
 mod operator;
 mod patches;
@@ -25,6 +26,7 @@ use super::{Engine, EngineError, Kept, Management, Problem};
 use crate::cluster::{Context, Object};
 use crate::record::{Blocker, Finding, Phase, RunId};
 use crate::stack::Release;
+pub use asker::Tools;
 use faults::{Act, AddonFault, Injected, OperatorFault};
 use wire::Addons;
 
@@ -96,6 +98,7 @@ impl EmbeddedEngine {
             seed: self.options.seed,
             epoch: context.now(),
         });
+        simulation.programs().install("agnhost", Arc::new(Tools));
         let mut providers = capi::Options {
             templates: Some(Arc::new(patches::Patches)),
             ..capi::Options::default()

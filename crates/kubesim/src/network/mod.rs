@@ -46,6 +46,14 @@ pub(crate) struct Party {
     pub pod: Option<Arc<Value>>,
 }
 
+fn sender(pod: &Value, address: &str) -> Party {
+    Party {
+        address: address.to_owned(),
+        node: text(pod, "/spec/nodeName").to_owned(),
+        pod: (!truth(pod, "/spec/hostNetwork")).then(|| Arc::new(pod.clone())),
+    }
+}
+
 /// Whether a TCP connection from a pod to a name or address comes about.
 ///
 /// # Errors
@@ -58,16 +66,27 @@ pub fn connect(
     port: u16,
     random: &mut Random,
 ) -> Result<(), Failure> {
-    let from = Party {
-        address: address.to_owned(),
-        node: text(pod, "/spec/nodeName").to_owned(),
-        pod: (!truth(pod, "/spec/hostNetwork")).then(|| Arc::new(pod.clone())),
-    };
+    let from = sender(pod, address);
     let target = match host.parse::<std::net::Ipv4Addr>() {
         Ok(address) => address.to_string(),
         Err(_) => dns::resolve(cluster, pod, &from, host, random)?,
     };
     reach(cluster, &from, &target, port, "TCP", random)
+}
+
+/// Whether a pod's resolver finds a name.
+///
+/// # Errors
+/// Why not.
+pub fn lookup(
+    cluster: &Cluster,
+    pod: &Value,
+    address: &str,
+    name: &str,
+    random: &mut Random,
+) -> Result<(), Failure> {
+    let from = sender(pod, address);
+    dns::resolve(cluster, pod, &from, name, random).map(drop)
 }
 
 /// Whether packets from a party come to an address and port, and something listens there.
@@ -191,27 +210,19 @@ fn is_connected(cluster: &Cluster, node: &str) -> bool {
 
 /// Whether policies are not enforced on a node: by its CNI's nature, or by a fault.
 fn is_enforced_away(cluster: &Cluster, node: &str) -> bool {
-    {
-        let state = cluster.machines().state();
-        let machine = state.machines.get(node);
-        if let Some(machine) = machine {
-            if machine.faults.contains(&Fault::PolicyGap) {
-                return true;
-            }
-            if let Some(enforces) = machine.enforces {
-                return !enforces;
-            }
-        }
+    let state = cluster.machines().state();
+    let Some(machine) = state.machines.get(node) else {
+        return true;
+    };
+    if machine.faults.contains(&Fault::PolicyGap) {
+        return true;
     }
-    !cluster
-        .store()
-        .on_node(node)
-        .iter()
-        .any(|pod| enforces(&pod.value))
+    // What an agent has set up in the kernel stays when the agent is replaced.
+    !machine.enforces.unwrap_or(machine.enforcing)
 }
 
-/// Whether a pod enforces NetworkPolicies on its node: an agent of a CNI that does.
-fn enforces(pod: &Value) -> bool {
+/// Whether a pod sees to it that NetworkPolicies are enforced on its node: an agent of a CNI that does.
+pub(crate) fn enforces(pod: &Value) -> bool {
     const ENFORCING: &[&str] = &[
         "kindnetd",
         "cilium",
@@ -222,12 +233,10 @@ fn enforces(pod: &Value) -> bool {
         "weave-npc",
         "kube-router",
     ];
-    let running = text(pod, "/status/phase") == "Running";
-    running
-        && list(pod, "/spec/containers").iter().any(|container| {
-            let image = text(container, "/image");
-            ENFORCING.iter().any(|known| image.contains(known)) && !image.contains("operator")
-        })
+    list(pod, "/spec/containers").iter().any(|container| {
+        let image = text(container, "/image");
+        ENFORCING.iter().any(|known| image.contains(known)) && !image.contains("operator")
+    })
 }
 
 /// The nodes' names and addresses that a cluster has now.
