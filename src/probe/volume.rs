@@ -131,11 +131,12 @@ pub async fn written(
     within: Duration,
 ) -> Result<()> {
     let namespace = place.namespace.as_str();
+    let views = [view];
     let waited = wait(
         context,
         "probe volume: the data is written",
         within,
-        &[view],
+        &views,
         None,
         || match view.get(&kinds::POD, namespace, WRITER) {
             Some(pod) if pod.str("/status/phase") == "Succeeded" => Progress::Done(()),
