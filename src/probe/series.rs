@@ -81,7 +81,8 @@ impl Series {
     }
 
     /// The losses that nothing has ended yet.
-    pub fn open(&self) -> Option<&Stretch> {
+    #[cfg(test)]
+    fn open(&self) -> Option<&Stretch> {
         self.open.as_ref()
     }
 
