@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod delivery;
 pub mod engine;
 pub mod gate;
+pub mod probe;
 pub mod record;
 pub mod report;
 pub mod simulate;

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
         arguments.include_ignored = false;
         arguments.ignored = false;
     }
-    let tests: [Test; 7] = [
+    let tests: [Test; 8] = [
         ("the_verdict_and_the_first_cause_are_at_the_top", top),
         (
             "every_check_is_in_the_table_and_failures_lead_to_their_evidence",
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         ("text_is_readable_in_light_and_dark", contrast),
         ("without_scripts_the_essentials_are_there", scriptless),
         ("the_timeline_is_zoomed_and_has_a_table", timeline),
+        ("probes_are_drawn_and_have_tables", probes),
     ];
     let trials = tests.map(|(name, test)| {
         let run = move || {
@@ -57,6 +58,34 @@ fn expect(holds: bool, what: &str) -> Tested {
 fn open(browser: &mut Browser, stream: &Stream, hash: &str) {
     stream.reports();
     browser.open(&stream.folder.path().join("report.html"), hash);
+}
+
+fn probes(browser: &mut Browser) -> Tested {
+    open(browser, &stream::probed(), "");
+    let rows = browser.evaluate(
+        "[...document.querySelectorAll('table.probes tbody tr')].map((row) => row.cells[0].textContent + ' ' + row.cells[1].textContent).join(', ')",
+    );
+    expect(
+        rows == "service pass, volume skip, denied FAIL",
+        &rows.to_string(),
+    )?;
+    let drawn = browser.evaluate(
+        "[...document.querySelectorAll('figure.probe')].map((figure) => figure.querySelector('b').textContent + ' ' + figure.querySelectorAll('.bad rect').length).join(', ')",
+    );
+    // Two windows with losses, and the gap itself.
+    expect(drawn == "service 0, denied 3", &drawn.to_string())?;
+    let tables = browser.evaluate(
+        "[...document.querySelectorAll('figure.probe details')].map((table) => table.querySelectorAll('tbody tr').length).join(' ')",
+    );
+    expect(tables == "2 2", &tables.to_string())?;
+    let lane = browser.evaluate(
+        "[...document.querySelectorAll('#timeline title')].map((title) => title.textContent).find((text) => text.startsWith('denied'))",
+    );
+    let lane = lane.as_str().unwrap_or_default();
+    expect(
+        lane.contains("seen from demo-cp-1, while node demo-md-0 was drained"),
+        lane,
+    )
 }
 
 /// The ids of the checks that are seen.

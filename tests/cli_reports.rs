@@ -370,6 +370,40 @@ fn a_summary_reads_back_and_has_everything() {
 }
 
 #[test]
+fn a_probe_is_a_case_of_the_upgrade_and_a_line_at_the_end() {
+    let stream = stream::probed();
+    let report = parse(&stream.junit());
+    assert_numbers(&report);
+    let told = |name| shown(&report, "upgrade", name);
+    assert_eq!(told("probe service"), "passed");
+    assert_eq!(
+        told("probe volume"),
+        "skipped: there is no default StorageClass"
+    );
+    let let_through = "connections denied by a NetworkPolicy were let through for 12.0 s";
+    assert_eq!(
+        told("probe denied"),
+        format!("failure, denied: {let_through}")
+    );
+    stream.reports();
+    let text = std::fs::read_to_string(stream.folder.path().join("summary.json")).unwrap();
+    let summary: stackgate::report::Summary = serde_json::from_str(&text).unwrap();
+    assert_eq!(summary.probes.len(), 3);
+    assert_eq!(summary.probe_gaps[0].length_ms(), 12_000);
+    assert_eq!(summary.findings[0].cause, "policy-not-enforced");
+    insta::assert_snapshot!(stream.closing(), @"
+      probe service   pass    service is pass
+      probe volume    skip    there is no default StorageClass
+      probe denied    FAIL    connections denied by a NetworkPolicy were let through for 12.0 s
+    gate closed: probe denied: connections denied by a NetworkPolicy were let through for 12.0 s
+      1 kept
+      [run]/junit.xml
+      [run]/summary.json
+      [run]/report.html
+    ");
+}
+
+#[test]
 fn the_schema_of_the_summary_is_the_one_that_is_checked_in() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/summary.schema.json");
     let made = stackgate::report::Summary::schema();

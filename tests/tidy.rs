@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room with those that it may import (ARCHITECTURE.md).
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("stack", &[]),
     ("record", &[]),
     ("cluster", &["record"]),
@@ -13,10 +13,11 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("checks", &["cluster", "record", "stack", "suite"]),
     ("suite", &["checks", "cluster", "record", "stack"]),
     ("delivery", &["cluster", "record", "stack"]),
+    ("probe", &["checks", "cluster", "record", "stack"]),
     (
         "gate",
         &[
-            "checks", "cluster", "delivery", "engine", "record", "stack", "suite",
+            "checks", "cluster", "delivery", "engine", "probe", "record", "stack", "suite",
         ],
     ),
     ("report", &["record"]),

@@ -24,6 +24,8 @@ const RUN: &str = "stackgate/run";
 const CHECK: &str = "stackgate/check";
 /// How names of check namespaces begin.
 const PREFIX: &str = "stackgate-check-";
+/// How names of the namespaces begin in which a run measures while the checks run.
+pub const PROBES: &str = "stackgate-probe-";
 /// Label that Kubernetes' e2e tests give to each of the namespaces that they create.
 pub const TESTED: &str = "e2e-run";
 /// How long a removal may take to be accepted: more than an API server that is away is waited for.
@@ -33,10 +35,10 @@ const REMOVAL: Duration = Duration::from_secs(75);
 /// the namespace, and pods are refused until then.
 pub const SERVICE_ACCOUNT: &str = "check";
 
-/// Whether a namespace belongs to a check.
+/// Whether a namespace is stackgate's own: a check's, or that of the probes.
 #[must_use]
 pub fn is_name(namespace: &str) -> bool {
-    namespace.starts_with(PREFIX)
+    namespace.starts_with(PREFIX) || namespace.starts_with(PROBES)
 }
 
 /// Labels of what a check creates.

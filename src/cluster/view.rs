@@ -101,6 +101,14 @@ impl View {
         Self::of(cluster, kinds.iter().map(start).collect())
     }
 
+    /// The same view of some of its kinds, told of each change of these alone.
+    #[must_use]
+    pub fn part(&self, kinds: &[Kind]) -> Self {
+        let parts = self.parts.iter();
+        let wanted = parts.filter(|(watch, _)| kinds.contains(watch.kind()));
+        Self::of(self.cluster, wanted.cloned().collect())
+    }
+
     /// A view of watches.
     pub(super) fn of(cluster: &'static str, mut parts: Vec<(Arc<Watch>, String)>) -> Self {
         let changed = Pulse::new();

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::finished::{self, Goal};
 use super::truth::Truth;
 use super::{named, operator};
+use crate::checks::sandbox;
 use crate::cluster::{Context, Investigate, Object, View, blind, kinds};
 use crate::engine::Engine;
 use crate::record::{Blocker, Finding, ObjectRef};
@@ -181,6 +182,8 @@ fn is_dns(pod: &Object) -> bool {
 
 fn refused_images(pods: &[Arc<Object>], dns_may_move: bool) -> Vec<Finding> {
     pods.iter()
+        // What stackgate itself brings says nothing about the stack.
+        .filter(|pod| !sandbox::is_name(pod.namespace()))
         .filter(move |pod| !(pod.is_deleting() || dns_may_move && is_dns(pod)))
         .flat_map(|pod| containers(pod).map(move |container| (pod, container)))
         .filter_map(|(pod, container)| {

@@ -30,7 +30,7 @@ const KINDS: Duration = Duration::from_secs(45);
 /// The workload cluster, arrived at a release.
 pub(super) struct Workload {
     pub(super) client: Client,
-    view: View,
+    pub(super) view: View,
     goal: Goal,
     pub(super) addons: Vec<delivery::AddonObjects>,
     /// The addons as they are, where another than stackgate brings them.

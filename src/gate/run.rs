@@ -1,5 +1,6 @@
 //! The order of a run: what happens in each phase, and what follows from it.
 
+use std::cell::OnceCell;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::checks::{ManagementTarget, Shared, TOOLS_IMAGE, Target};
 use crate::cluster::Context;
 use crate::delivery;
 use crate::engine::{Engine, Kept, Management};
+use crate::probe::{self, Probing, Shown};
 use crate::record::{CheckResult, Counts, Phase, Verdict, What};
 use crate::stack::Release;
 use crate::suite::{self, Acceptance, Memory, Place, Round};
@@ -48,6 +50,7 @@ pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending 
         engine,
         phases: &phases,
         memory: Memory::default(),
+        probing: OnceCell::new(),
     };
     let judged = AssertUnwindSafe(async {
         let outcome = run.up_to_the_checks().await;
@@ -103,6 +106,8 @@ pub(super) struct Run<'a> {
     pub(super) phases: &'a Phases<'a>,
     /// What the checks before the upgrade saw, for those after it.
     memory: Memory,
+    /// What is measured, once there is a workload cluster.
+    probing: OnceCell<Probing>,
 }
 
 impl Run<'_> {
@@ -143,14 +148,15 @@ impl Run<'_> {
             .run(Phase::Create, timeouts.create.get(), create)
             .await?;
         let check = timeouts.check.get() + suite::heavy(&self.plan.suites);
-        let before = self
-            .phases
-            .run(
-                Phase::CheckBefore,
-                check,
-                self.check(Phase::CheckBefore, &management, &workload, from, None, &[]),
-            )
-            .await?;
+        let probing = self
+            .probing
+            .get_or_init(|| Probing::new(self.context, &workload.client, &self.plan.stack.spec));
+        let before = async {
+            let checks = self.check(Phase::CheckBefore, &management, &workload, from, None, &[]);
+            let (checked, ()) = join(checks, probing.begin(&workload.view)).await;
+            checked
+        };
+        let before = self.phases.run(Phase::CheckBefore, check, before).await?;
         let dropped = self
             .phases
             .run(Phase::Upgrade, timeouts.upgrade.get(), async {
@@ -158,6 +164,7 @@ impl Run<'_> {
                 self.upgrade(&management, &view, &mut workload).await
             })
             .await?;
+        probing.upgraded();
         let stable = timeouts.stable.get();
         let after = self.check(
             Phase::CheckAfter,
@@ -263,8 +270,12 @@ impl Run<'_> {
     async fn verdict(&self, outcome: Result<Checked, Trouble>) -> (Verdict, String) {
         let failed = self.context.phase();
         let judge = async {
+            let shown = match self.probing.get() {
+                Some(probing) => probing.finish().await,
+                None => Shown::default(),
+            };
             let (mut verdict, mut reason, counts) = match outcome {
-                Ok(checked) => self.compare(&checked),
+                Ok(checked) => self.compare(&checked, &shown),
                 Err(trouble) => {
                     let verdict = match trouble {
                         Trouble::Stack { .. } => Verdict::Closed,
@@ -306,7 +317,7 @@ impl Run<'_> {
         (verdict, reason)
     }
 
-    fn compare(&self, checked: &Checked) -> (Verdict, String, Counts) {
+    fn compare(&self, checked: &Checked, shown: &Shown) -> (Verdict, String, Counts) {
         let compared = comparison::compare(&checked.before, &checked.after);
         for one in &compared {
             self.context.emit(What::Compared {
@@ -316,7 +327,10 @@ impl Run<'_> {
                 change: one.change,
             });
         }
-        let (verdict, reason) = comparison::verdict(&compared);
+        for finding in &shown.findings {
+            self.context.emit(What::Finding(finding.clone()));
+        }
+        let (verdict, reason) = probe::verdict(comparison::verdict(&compared), &shown.results);
         (verdict, reason, comparison::counts(&compared))
     }
 

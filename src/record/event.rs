@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Change, CheckResult, Counts, Outcome};
-use super::{Rehearsal, RunId};
+use super::{ProbeBudget, ProbeGap, ProbeResult, ProbeWindow, Rehearsal, RunId};
 
 /// One line of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,6 +125,26 @@ pub enum What {
         /// What that means.
         change: Change,
     },
+    /// From now on something is measured without a pause.
+    ProbeStarted {
+        /// The probe's name, e.g. `service`.
+        probe: String,
+        /// What is measured.
+        title: String,
+        /// What is allowed.
+        budget: ProbeBudget,
+    },
+    /// What was measured in the last few windows of time.
+    ProbeSamples {
+        /// The probe.
+        probe: String,
+        /// The windows, in their order.
+        windows: Vec<ProbeWindow>,
+    },
+    /// Something that is measured was not as it has to be for a while; told when that is over.
+    ProbeGap(ProbeGap),
+    /// A probe ended, or could not begin.
+    ProbeFinished(ProbeResult),
     /// A cause that was found, with a name.
     Finding(Finding),
     /// A line for the reader that is neither phase nor check.

@@ -4,6 +4,7 @@ mod check;
 mod clock;
 mod event;
 mod history;
+mod probe;
 mod recorder;
 mod rehearsal;
 mod run_id;
@@ -17,6 +18,7 @@ pub use event::{
     Verdict, What,
 };
 pub use history::{History, Moment, moments, read_history};
+pub use probe::{ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, ProbeWindow};
 pub use recorder::{Recorder, Sink, read};
 pub use rehearsal::Rehearsal;
 pub use run_id::{RunId, random_seed};

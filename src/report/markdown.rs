@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::overview::{Overview, State};
 use super::pairs::{Pair, Pairs};
+use super::probes;
 use super::summary::NO_VERDICT;
 use super::text::{limited, one_line};
 use super::words;
@@ -73,6 +74,7 @@ pub fn write(stream: &Path, out: &mut dyn Write) -> Result<()> {
         writeln!(out, "{counts}\n")?;
     }
     write_checks(stream, &overview, out)?;
+    write_probes(&overview, out)?;
     write_phases(&overview, out)?;
     let seconds = overview.end.map(|(_, seconds)| format!(", {seconds:.0} s"));
     let (engine, run) = (plain(&start.engine), &start.run);
@@ -133,6 +135,34 @@ fn write_checks(stream: &Path, overview: &Overview, out: &mut dyn Write) -> Resu
     }
     if let Some(more) = rows.len().checked_sub(ROWS).filter(|more| *more > 0) {
         writeln!(out, "\n{more} more are in report.html.")?;
+    }
+    Ok(writeln!(out)?)
+}
+
+fn write_probes(overview: &Overview, out: &mut dyn Write) -> Result<()> {
+    if overview.probes.results().next().is_none() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "| probe | | longest gap | lost | allowed | |\n| --- | --- | ---: | ---: | --- | --- |"
+    )?;
+    for result in overview.probes.results() {
+        let (gap, lost) = match result.tries {
+            0 => ("-".to_owned(), "-".to_owned()),
+            tries => (
+                probes::longest(result),
+                format!("{} of {tries}", result.lost),
+            ),
+        };
+        writeln!(
+            out,
+            "| {} | {} | {gap} | {lost} | {} | {} |",
+            plain(&result.probe),
+            result.outcome,
+            probes::budget(&result.budget),
+            plain(&result.message)
+        )?;
     }
     Ok(writeln!(out)?)
 }

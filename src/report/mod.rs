@@ -10,6 +10,7 @@ mod merge;
 mod objects;
 pub mod overview;
 pub mod pairs;
+pub mod probes;
 pub mod scs;
 pub mod scs_yaml;
 pub mod summary;

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
+use super::probes::{self, Probes};
 use super::summary::WaitSummary;
 use super::{text, words};
 use crate::record::{
@@ -25,6 +26,8 @@ pub struct Overview {
     pub phases: [PhaseView; Phase::ALL.len()],
     /// Causes with a name, in order.
     pub findings: Vec<Finding>,
+    /// What was measured without a pause.
+    pub probes: Probes,
     /// The longest waits, longest first.
     pub waits: Vec<WaitSummary>,
     /// What the run cost.
@@ -218,6 +221,7 @@ impl Default for Overview {
             properties: Vec::new(),
             phases: Phase::ALL.map(PhaseView::new),
             findings: Vec::new(),
+            probes: Probes::default(),
             waits: Vec::new(),
             usage: None,
             verdict: None,
@@ -320,6 +324,7 @@ impl Overview {
     pub fn take(&mut self, event: &Event) {
         self.last = Some((event.seq, event.at));
         WaitSummary::insert(&mut self.waits, event);
+        self.probes.take(&event.what);
         match &event.what {
             What::RunStarted {
                 run,
@@ -433,6 +438,20 @@ impl Overview {
                     );
                     view.finding = Some(finding.clone());
                 }
+            }
+            What::ProbeGap(gap) => {
+                let line = format!("probe {}: {}", gap.probe, probes::gap(gap));
+                log(self.phase_mut(Phase::Upgrade), &line);
+            }
+            What::ProbeFinished(result) => {
+                let standing = probes::standing(result);
+                let view = self.phase_mut(Phase::Upgrade);
+                view.tally.add(standing);
+                let line = format!(
+                    "{} probe {}: {}",
+                    result.outcome, result.probe, result.message
+                );
+                log(view, &line);
             }
             What::Note { message } => {
                 if let Some(phase) = current {

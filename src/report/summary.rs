@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::overview::{Overview, State};
 use super::pairs::{Answer, Pair, Pairs};
 use crate::record::{
-    Change, Counts, Event, Finding, Outcome, Phase, Rehearsal, ReleaseRef, Severity, Standard,
-    Surroundings, Usage, Verdict, What,
+    Change, Counts, Event, Finding, Outcome, Phase, ProbeGap, ProbeResult, Rehearsal, ReleaseRef,
+    Severity, Standard, Surroundings, Usage, Verdict, What,
 };
 
 /// How many of the longest waits are told.
@@ -64,6 +64,12 @@ pub struct Summary<C = Vec<CheckSummary>> {
     pub phases: Vec<PhaseSummary>,
     /// Every check, in the order in which it was first run.
     pub checks: C,
+    /// What was measured without a pause, from before the upgrade to after it.
+    #[serde(default)]
+    pub probes: Vec<ProbeResult>,
+    /// When the probes saw something lost.
+    #[serde(default)]
+    pub probe_gaps: Vec<ProbeGap>,
     /// The longest waits, longest first.
     pub waits: Vec<WaitSummary>,
     /// What the run cost stackgate itself; absent when it was killed.
@@ -224,6 +230,12 @@ impl<C> Summary<C> {
             counts,
             phases: overview.phases.iter().map(PhaseSummary::new).collect(),
             checks,
+            probes: overview.probes.results().cloned().collect(),
+            probe_gaps: overview
+                .probes
+                .iter()
+                .flat_map(|view| view.gaps.clone())
+                .collect(),
             waits: overview.waits.clone(),
             usage: overview.usage,
             properties: overview.properties.iter().map(property).collect(),

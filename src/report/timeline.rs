@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::objects;
 use super::overview::Standing;
+use super::probes::{self, Probes};
 use super::words::Tone;
 use crate::record::{self, Blocker, Event, ObjectRef, Phase, PhaseOutcome, What};
 
@@ -121,6 +122,7 @@ struct Fold {
     waits: BTreeMap<(Phase, String), Wait>,
     objects: BTreeMap<ObjectRef, Lane>,
     moments: BTreeMap<&'static str, Lane>,
+    probes: Probes,
 }
 
 /// A wait, and what it is blocked by at present.
@@ -135,6 +137,7 @@ impl Fold {
     fn take(&mut self, event: &Event) {
         let now = event.elapsed_ms;
         self.now = self.now.max(now);
+        self.probes.take(&event.what);
         match &event.what {
             What::PhaseStarted { phase, .. } => {
                 let span = span(now, now, Some(Tone::Attention), "not ended".to_owned());
@@ -283,9 +286,22 @@ impl Fold {
             }
         });
         let waits = self.waits.into_values().map(|wait| wait.lane);
+        let lost = self.probes.iter().map(|view| {
+            let mut lane = Lane {
+                name: view.name.clone(),
+                spans: Vec::new(),
+            };
+            for gap in &view.gaps {
+                let tone = probes::gap_tone(gap, view.result.as_ref());
+                let to = gap.to_ms.min(now).max(gap.from_ms);
+                lane.push(span(gap.from_ms, to, Some(tone), probes::gap(gap)));
+            }
+            lane
+        });
         let mut groups = vec![
             Group::new("phases", phases),
             Group::new("causes and failed checks", self.moments.into_values()),
+            Group::new("what probes saw lost", lost),
             Group::new("waits, by what blocked them", waits),
         ];
         // The history knows all of every object, the stream only what blocked.

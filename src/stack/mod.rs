@@ -6,6 +6,7 @@ pub mod chart;
 mod load;
 mod ok_to_fail;
 mod pair;
+mod probes;
 mod problem;
 mod release;
 mod schema;
@@ -17,6 +18,7 @@ mod yaml;
 pub use load::{STACK_FILE, Stack, StackError, stack_names};
 pub use ok_to_fail::OkToFail;
 pub use pair::Pair;
+pub use probes::{ProbeLimits, Probes};
 pub use problem::{Place, Problem, Problems};
 pub use release::{
     ADDON_NAMESPACE, Action, AddonChart, Addons, Condition, ConditionObject, Hook, Overwrite,

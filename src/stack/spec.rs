@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::probes::Probes;
 use super::values::{
     Cidr, Day, ImageReference, Label, Pattern, ReleaseTag, Subdomain, Timeout, Version,
     VersionRange,
@@ -59,6 +60,8 @@ pub struct Spec {
     pub suites: Vec<Label>,
     #[serde(default)]
     pub timeouts: Timeouts,
+    #[serde(default)]
+    pub probes: Probes,
     /// Failures that do not close the gate, each with its reason.
     #[serde(default)]
     pub accepted: Vec<Accepted>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::probes::Probes;
 use super::problem::Problems;
 use super::spec::{Accepted, ClusterApiVersion, ClusterSpec, Network, Releases, StackFile};
 use super::values::{Cidr, Version};
@@ -49,6 +50,7 @@ pub(super) fn check(source: &Source, file: &StackFile, folder: &Path) -> Problem
     }
     findings.suites(file);
     findings.accepted(&spec.accepted);
+    findings.probes(&spec.probes);
     findings.problems
 }
 
@@ -235,6 +237,30 @@ impl Findings<'_> {
                     &["spec", "suites", &index.to_string()],
                     format!("suite `{suite}` is listed twice"),
                     "each suite once",
+                );
+            }
+        }
+    }
+
+    fn probes(&mut self, probes: &Probes) {
+        for (name, limits) in probes.named() {
+            let share = limits.share_lost.unwrap_or_default();
+            if !(0.0..=100.0).contains(&share) {
+                self.add(
+                    &["spec", "probes", name, "shareLost"],
+                    format!("{share} is no share in percent"),
+                    "a number from 0 to 100",
+                );
+            }
+            if limits
+                .skip
+                .as_ref()
+                .is_some_and(|why| why.trim().is_empty())
+            {
+                self.add(
+                    &["spec", "probes", name, "skip"],
+                    "the reason is empty",
+                    "why this is not measured",
                 );
             }
         }

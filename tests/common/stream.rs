@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use jiff::{SignedDuration, Timestamp};
 use stackgate::record::{
     Blocker, Change, CheckResult, Counts, Event, Finding, ObjectRef, Outcome, Phase, PhaseOutcome,
-    Rehearsal, ReleaseRef, Severity, Usage, Verdict, What,
+    ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, ProbeWindow, Rehearsal, ReleaseRef, Severity,
+    Usage, Verdict, What,
 };
 
 /// A run's folder with a stream that grows by one event per second.
@@ -361,6 +362,118 @@ pub fn failed_upgrade() -> Stream {
         .verdict(Verdict::Closed, message, Counts::default())
         .pass(Phase::Verdict, "")
         .pass(Phase::Teardown, "")
+        .end(1);
+    stream
+}
+
+/// A result of a probe that measured, and lost nothing.
+pub fn probe(name: &str, outcome: Outcome) -> ProbeResult {
+    ProbeResult {
+        probe: name.to_owned(),
+        title: format!("{name} is there"),
+        outcome,
+        message: format!("{name} is {outcome}"),
+        budget: ProbeBudget {
+            longest_gap_ms: 10_000,
+            share_lost_percent: Some(2.0),
+        },
+        tries: 100,
+        lost: 0,
+        share_lost_percent: 0.0,
+        longest_gap: None,
+        unmeasured_ms: 0,
+        latency: Some(ProbeLatency {
+            median_ms: 12,
+            p95_ms: 20,
+            p99_ms: 31,
+            slowest_ms: 40,
+        }),
+    }
+}
+
+/// A run in which checks stay as they are and a probe is over its budget.
+pub fn probed() -> Stream {
+    let mut stream = Stream::started();
+    stream
+        .start(Phase::CheckBefore, 300)
+        .check(Phase::CheckBefore, "nodes-ready", Outcome::Pass);
+    for name in ["service", "denied"] {
+        stream.push(What::ProbeStarted {
+            probe: name.to_owned(),
+            title: format!("{name} is there"),
+            budget: ProbeBudget::default(),
+        });
+    }
+    stream
+        .finish(Phase::CheckBefore, PhaseOutcome::Passed, "1 passed")
+        .start(Phase::Upgrade, 900);
+    let gap = ProbeGap {
+        probe: "denied".to_owned(),
+        from_ms: 6000,
+        to_ms: 18_000,
+        reason: "ok".to_owned(),
+        seen_from: "demo-cp-1".to_owned(),
+        meanwhile: "node demo-md-0 was drained".to_owned(),
+    };
+    stream.push(What::ProbeGap(gap.clone()));
+    let window = |from_ms, lost, median_ms| ProbeWindow {
+        from_ms,
+        to_ms: from_ms + 10_000,
+        tries: 10,
+        lost,
+        median_ms,
+        slowest_ms: median_ms.map(|ms: u32| ms * 3),
+    };
+    for (probe, windows) in [
+        (
+            "service",
+            vec![window(0, 0, Some(12)), window(10_000, 0, Some(20))],
+        ),
+        ("denied", vec![window(0, 4, None), window(10_000, 8, None)]),
+    ] {
+        let probe = probe.to_owned();
+        stream.push(What::ProbeSamples { probe, windows });
+    }
+    let mut denied = probe("denied", Outcome::Fail);
+    denied.message = "connections denied by a NetworkPolicy were let through for 12.0 s".to_owned();
+    denied.budget = ProbeBudget::default();
+    (denied.lost, denied.share_lost_percent) = (12, 12.0);
+    (denied.longest_gap, denied.latency) = (Some(gap), None);
+    let mut volume = probe("volume", Outcome::Skip);
+    (volume.tries, volume.latency) = (0, None);
+    volume.message = "there is no default StorageClass".to_owned();
+    stream
+        .finish(Phase::Upgrade, PhaseOutcome::Passed, "2 nodes at v1.35.0")
+        .start(Phase::CheckAfter, 300)
+        .check(Phase::CheckAfter, "nodes-ready", Outcome::Pass)
+        .finish(Phase::CheckAfter, PhaseOutcome::Passed, "1 passed")
+        .start(Phase::Verdict, 0);
+    for result in [probe("service", Outcome::Pass), volume, denied.clone()] {
+        stream.push(What::ProbeFinished(result));
+    }
+    stream.push(What::Finding(Finding {
+        cause: "policy-not-enforced".to_owned(),
+        message: denied.message.clone(),
+        object: ObjectRef::new(
+            "workload",
+            "NetworkPolicy",
+            "stackgate-probe-1",
+            "only-the-open-port",
+        ),
+        evidence: vec![],
+    }));
+    let counts = Counts {
+        kept: 1,
+        ..Counts::default()
+    };
+    stream
+        .compared("nodes-ready", [Outcome::Pass; 2], Change::Kept)
+        .verdict(
+            Verdict::Closed,
+            &format!("probe denied: {}", denied.message),
+            counts,
+        )
+        .finish(Phase::Verdict, PhaseOutcome::Passed, "")
         .end(1);
     stream
 }

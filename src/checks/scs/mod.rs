@@ -18,6 +18,9 @@ pub mod version_policy;
 
 use super::Native;
 
+/// Provisioners whose volumes are directories of a node.
+pub use storage::LOCAL as NODE_LOCAL;
+
 /// The checks of SCS standards, in the order in which they are told.
 pub const ALL: &[Native] = &[
     version_policy::CHECK,

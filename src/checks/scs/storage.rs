@@ -25,7 +25,7 @@ const MOUNT: Duration = Duration::from_secs(120);
 /// What agnhost's `mounttest` writes into a new file.
 const WRITTEN: &str = "mount-tester new file";
 /// Provisioners whose volumes are directories of a node.
-const LOCAL: [&str; 5] = [
+pub const LOCAL: [&str; 5] = [
     "kubernetes.io/host-path",
     "kubernetes.io/no-provisioner",
     "rancher.io/local-path",

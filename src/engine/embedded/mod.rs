@@ -1,6 +1,7 @@
 //! Clusters in this process: simulated Kubernetes and Cluster API, in virtual time, the same for the
 //! same seed. A run on them is a rehearsal, not a gate on real clusters.
 
+mod asker;
 pub mod faults;
 mod handshakes;
 mod operator;
@@ -27,6 +28,7 @@ use super::{Engine, EngineError, Kept, Management, Problem, journal};
 use crate::cluster::{Context, Handshakes, Object};
 use crate::record::{Blocker, Finding, Phase, RunId};
 use crate::stack::Release;
+pub use asker::Tools;
 use faults::{Act, AddonFault, Injected, OperatorFault};
 pub use handshakes::Simulated;
 use wire::Addons;
@@ -113,6 +115,7 @@ impl EmbeddedEngine {
             seed: self.options.seed,
             epoch: context.now(),
         });
+        simulation.programs().install("agnhost", Arc::new(Tools));
         let mut providers = capi::Options {
             templates: Some(Arc::new(patches::Patches)),
             ..capi::Options::default()

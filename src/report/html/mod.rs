@@ -8,6 +8,7 @@
 mod checks;
 mod lanes;
 mod markup;
+mod probes;
 mod rest;
 mod top;
 
@@ -28,7 +29,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// Nothing is loaded, and nothing runs but what stands here: the hashes are those of the two files.
 const POLICY: &str = concat!(
     "default-src 'none'; base-uri 'none'; form-action 'none'; ",
-    "style-src 'sha256-IcbozsLdYmvqDrHRzCwnj+IMR3M1km2/hAAF5cHzMGE='; ",
+    "style-src 'sha256-2PJIVdXYEmqRHhWZMa3zb4v/YfW4caE2MGpOFGkB0Ro='; ",
     "script-src 'sha256-sC43C3mIIHUBpqFMmGf7pznReTStI6ZVRftl/2GQ0Zk='"
 );
 
@@ -109,6 +110,7 @@ pub fn write(stream: &Path, history: Option<&Path>, out: &mut dyn Write) -> Resu
     html.within("main", &[("id", "main")], |html| {
         top::write(&run, start, html)?;
         checks::write_table(&run, html)?;
+        probes::write(&run, html)?;
         lanes::write(&run, html)?;
         checks::write_details(&run, html)?;
         rest::write(&run, start, html)

@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use super::xml::Xml;
-use crate::record::{CheckResult, Outcome, Phase, Severity, Verdict};
+use crate::record::{CheckResult, Outcome, Phase, ProbeResult, Severity, Verdict};
 use crate::report::overview::{Overview, PhaseView, Standing, State};
+use crate::report::probes;
 
 /// One case.
 pub struct Case {
@@ -72,6 +73,32 @@ impl Case {
             kind: kind.to_owned(),
             message,
             text: check_text(check),
+        }
+    }
+
+    /// The case of one probe.
+    pub fn of_probe(result: &ProbeResult) -> Self {
+        let (mark, kind) = match probes::standing(result) {
+            Standing::Failed => (Mark::Failure, result.probe.as_str()),
+            Standing::Aborted => (Mark::Error, result.probe.as_str()),
+            Standing::NotApplicable => (Mark::Skipped, ""),
+            Standing::Passed | Standing::Flaky | Standing::Warning | Standing::Accepted => {
+                (Mark::Passed, "")
+            }
+        };
+        let (allowed, gap) = (probes::budget(&result.budget), &result.longest_gap);
+        let gap = gap.as_ref().map(probes::gap).unwrap_or_default();
+        let text = format!(
+            "{}\nallowed: {allowed}\n{}\n{gap}",
+            result.title, result.message
+        );
+        Self {
+            name: format!("probe {}", result.probe),
+            seconds: 0.0,
+            mark,
+            kind: kind.to_owned(),
+            message: result.message.clone(),
+            text: text.trim_end().to_owned(),
         }
     }
 

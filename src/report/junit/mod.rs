@@ -14,7 +14,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::overview::{Overview, PhaseView};
-use crate::record::{self, What};
+use crate::record::{self, Phase, What};
 use case::Case;
 use xml::Xml;
 
@@ -57,6 +57,9 @@ fn write_suite(
             match &event.what {
                 What::Check(check) if check.phase == view.phase => {
                     Case::of_check(check).write(&class, xml)?;
+                }
+                What::ProbeFinished(result) if view.phase == Phase::Upgrade => {
+                    Case::of_probe(result).write(&class, xml)?;
                 }
                 _ => {}
             }

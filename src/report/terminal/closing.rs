@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::screen::Screen;
-use crate::record::{Change, NO_DELIVERY, Outcome};
+use crate::record::{Change, NO_DELIVERY, Outcome, ProbeResult};
 use crate::report::STREAM;
 use crate::report::summary::{CheckSummary, Summary};
 use crate::report::text::{cut, one_line};
@@ -31,6 +31,7 @@ pub(super) fn closing_of(stream: &Path, reports: &[PathBuf], screen: Screen) -> 
     } else {
         table(&summary.checks, screen)
     };
+    text.push_str(&measured(&summary.probes, screen));
     if !text.is_empty() {
         text.insert(0, '\n');
     }
@@ -128,6 +129,24 @@ fn answers(checks: &[CheckSummary], screen: Screen) -> String {
             "  {id}   {outcome}   {severity:<6}   {}\n",
             one_line(&why)
         ));
+    }
+    text
+}
+
+/// What was measured without a pause, one line each; failures last.
+fn measured(results: &[ProbeResult], screen: Screen) -> String {
+    let mut rows: Vec<&ProbeResult> = results.iter().collect();
+    rows.sort_by_key(|result| result.outcome == Outcome::Fail);
+    let widths = rows.iter().map(|result| result.probe.len());
+    let width = widths.max().unwrap_or(0);
+    let mut text = String::new();
+    for result in rows {
+        let (outcome, name) = (result.outcome, one_line(&result.probe));
+        let outcome = screen.paint(words::outcome_tone(outcome), &format!("{outcome:<5}"));
+        let why = one_line(&result.message);
+        let line = format!("  probe {name:<width$}   {outcome}   {why}");
+        text.push_str(&cut(&line, screen.columns().unwrap_or(usize::MAX)));
+        text.push('\n');
     }
     text
 }

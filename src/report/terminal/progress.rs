@@ -1,8 +1,9 @@
 //! From events to lines: which lines stay, and what the present moment looks like. Draws nothing.
 
 use super::screen::Screen;
-use crate::record::{Blocker, CheckResult, Event, NO_DELIVERY, Phase, PhaseOutcome, What};
+use crate::record::{Blocker, CheckResult, Event, NO_DELIVERY, Outcome, Phase, PhaseOutcome, What};
 use crate::report::overview::{Standing, label};
+use crate::report::probes;
 use crate::report::text::{clock, cut, one_line};
 use crate::report::words::{Tone, short};
 
@@ -124,6 +125,24 @@ impl Progress {
                 let cause = self.screen.paint(Tone::Bad, &one_line(&finding.cause));
                 let (object, message) = (one_line(&finding.object.to_string()), &finding.message);
                 vec![format!("    {cause}  {object}: {}", one_line(message))]
+            }
+            What::ProbeGap(gap) => {
+                let (name, told) = (one_line(&gap.probe), one_line(&probes::gap(gap)));
+                let name = self.screen.paint(Tone::Attention, &name);
+                vec![format!("    probe {name}: {told}")]
+            }
+            What::ProbeFinished(result) => {
+                let (tone, word) = match result.outcome {
+                    Outcome::Fail => (Tone::Bad, "FAIL"),
+                    Outcome::Abort => (Tone::Attention, "ABORT"),
+                    Outcome::Skip => (Tone::Faint, "skip"),
+                    Outcome::Pass | Outcome::Flaky => return vec![],
+                };
+                let (word, name) = (self.screen.paint(tone, word), one_line(&result.probe));
+                vec![format!(
+                    "    {word}  probe {name}: {}",
+                    one_line(&result.message)
+                )]
             }
             What::Note { message } => vec![format!("    {}", one_line(message))],
             _ => vec![],

@@ -41,6 +41,7 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::<scheduler::Scheduler>::default(),
         Box::<kubelet::node::Nodes>::default(),
         Box::<kubelet::pods::Pods>::default(),
+        Box::<kubelet::asker::Askers>::default(),
         Box::new(garbage_collector::GarbageCollector),
         Box::new(namespaces::Namespaces),
         Box::new(disruption::Disruption),

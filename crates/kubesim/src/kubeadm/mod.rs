@@ -377,6 +377,7 @@ impl crate::kubelet::machine::Machines {
             memory: spec.memory.clone(),
             cni: false,
             enforces: None,
+            enforcing: false,
             running: true,
             faults,
             pods: String::new(),

@@ -145,6 +145,7 @@ fn run(after: Duration, code: i32, logs: Vec<(Duration, String)>) -> Run {
             message: String::new(),
         }),
         logs,
+        asks: Vec::new(),
         listens: Listens::At(Vec::new()),
         stops_after: Duration::from_secs(30),
     }

@@ -65,6 +65,8 @@ pub(crate) struct Machine {
     pub cni: bool,
     /// Whether its CNI enforces policies, overriding what its image says.
     pub enforces: Option<bool>,
+    /// Whether an agent of a CNI that enforces policies has run there.
+    pub enforcing: bool,
     /// Whether its kubelet runs.
     pub running: bool,
     /// It came while such faults were in force.
@@ -280,6 +282,12 @@ impl Machines {
             .machines
             .get(node)
             .is_some_and(|machine| machine.cni)
+    }
+
+    pub(super) fn policies_enforced(&self, node: &str) {
+        if let Some(machine) = self.state().machines.get_mut(node) {
+            machine.enforcing = true;
+        }
     }
 
     pub(super) fn network_came(&self, node: &str) {

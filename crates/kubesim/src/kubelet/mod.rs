@@ -1,6 +1,7 @@
 //! Kubelets: nodes that report, pods that start, run and end.
 
-mod agnhost;
+pub mod agnhost;
+pub mod asker;
 pub mod conformance;
 pub(crate) mod container;
 pub mod image;

@@ -288,8 +288,10 @@ impl PodRun {
         }
         let slowest = running
             .iter()
-            .filter_map(|container| container.run.as_ref())
-            .map(|run| run.stops_after)
+            .filter_map(|container| {
+                let stops = container.run.as_ref()?.stops_after;
+                Some(stops + before_stop(container.spec(at.pod)))
+            })
             .max();
         let takes = slowest
             .unwrap_or_default()
@@ -321,6 +323,16 @@ impl PodRun {
         }
         self.stopped = true;
     }
+}
+
+/// How long a container's hook sleeps before it is stopped; other hooks take no time.
+fn before_stop(container: &Value) -> Duration {
+    let hook = &container["lifecycle"]["preStop"];
+    let told = match list(hook, "/exec/command") {
+        [sleep, seconds] if sleep == "sleep" => seconds.as_str().and_then(|told| told.parse().ok()),
+        _ => int(hook, "/sleep/seconds").and_then(|told| u64::try_from(told).ok()),
+    };
+    Duration::from_secs(told.unwrap_or_default())
 }
 
 /// Whether a pod mounts the folder that CNI configurations are in.

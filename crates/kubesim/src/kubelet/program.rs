@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::agnhost::Agnhost;
+use super::asker::Ask;
 use super::conformance::Conformance;
 use crate::cluster::Cluster;
 use crate::object::{list, text};
@@ -44,6 +45,14 @@ impl Start<'_> {
             .chain(of("/args"))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// A variable of the container's environment, where its value is written in the pod.
+    #[must_use]
+    pub fn environment(&self, name: &str) -> Option<String> {
+        let mut variables = list(self.container, "/env").iter();
+        let found = variables.find(|variable| variable["name"] == name)?;
+        Some(text(found, "/value").to_owned())
     }
 
     /// The ports that the container declares.
@@ -103,6 +112,8 @@ pub struct Run {
     pub end: Option<End>,
     /// What it says, by time after its start.
     pub logs: Vec<(Duration, String)>,
+    /// What it asks again and again, and prints.
+    pub asks: Vec<Ask>,
     /// Where it can be reached, once it is ready.
     pub listens: Listens,
     /// How long it takes to stop when asked; longer than its grace period and it is killed.
@@ -117,6 +128,7 @@ impl Run {
             ready_after: Some(up_after),
             end: None,
             logs: Vec::new(),
+            asks: Vec::new(),
             listens,
             stops_after: Duration::from_millis(200),
         }
@@ -136,6 +148,7 @@ impl Run {
                 .iter()
                 .map(|line| (after, (*line).to_owned()))
                 .collect(),
+            asks: Vec::new(),
             listens: Listens::At(Vec::new()),
             stops_after: Duration::from_millis(50),
         }

@@ -255,6 +255,9 @@ impl PodRun {
         if mounts_cni(at.pod) {
             at.cluster.machines().network_came(&self.node);
         }
+        if crate::network::enforces(at.pod) {
+            at.cluster.machines().policies_enforced(&self.node);
+        }
         true
     }
 

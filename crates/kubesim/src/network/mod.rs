@@ -47,6 +47,14 @@ pub(crate) struct Party {
     pub pod: Option<Arc<Value>>,
 }
 
+fn sender(pod: &Value, address: &str) -> Party {
+    Party {
+        address: address.to_owned(),
+        node: text(pod, "/spec/nodeName").to_owned(),
+        pod: (!truth(pod, "/spec/hostNetwork")).then(|| Arc::new(pod.clone())),
+    }
+}
+
 /// Whether a TCP connection from a pod to a name or address comes about.
 ///
 /// # Errors
@@ -59,16 +67,27 @@ pub fn connect(
     port: u16,
     random: &mut Random,
 ) -> Result<(), Failure> {
-    let from = Party {
-        address: address.to_owned(),
-        node: text(pod, "/spec/nodeName").to_owned(),
-        pod: (!truth(pod, "/spec/hostNetwork")).then(|| Arc::new(pod.clone())),
-    };
+    let from = sender(pod, address);
     let target = match host.parse::<std::net::Ipv4Addr>() {
         Ok(address) => address.to_string(),
         Err(_) => dns::resolve(cluster, pod, &from, host, random)?,
     };
     reach(cluster, &from, &target, port, "TCP", random)
+}
+
+/// Whether a pod's resolver finds a name.
+///
+/// # Errors
+/// Why not.
+pub fn lookup(
+    cluster: &Cluster,
+    pod: &Value,
+    address: &str,
+    name: &str,
+    random: &mut Random,
+) -> Result<(), Failure> {
+    let from = sender(pod, address);
+    dns::resolve(cluster, pod, &from, name, random).map(drop)
 }
 
 /// Whether packets from a party come to an address and port, and something listens there.
@@ -200,21 +219,16 @@ fn keeps_away(cluster: &Cluster, node: &str, lets_pass: impl Fn() -> bool) -> bo
 
 /// Whether policies are enforced on a node, by what was said of it, else by its CNI's nature.
 fn is_enforced(cluster: &Cluster, node: &str) -> bool {
-    let said = {
-        let state = cluster.machines().state();
-        state
-            .machines
-            .get(node)
-            .and_then(|machine| machine.enforces)
-    };
-    said.unwrap_or_else(|| {
-        let here = cluster.store().on_node(node);
-        here.iter().any(|pod| enforces(&pod.value))
-    })
+    let state = cluster.machines().state();
+    // What an agent has set up in the kernel stays when the agent is replaced.
+    state
+        .machines
+        .get(node)
+        .is_some_and(|machine| machine.enforces.unwrap_or(machine.enforcing))
 }
 
-/// Whether a pod enforces NetworkPolicies on its node: an agent of a CNI that does.
-fn enforces(pod: &Value) -> bool {
+/// Whether a pod sees to it that NetworkPolicies are enforced on its node: an agent of a CNI that does.
+pub(crate) fn enforces(pod: &Value) -> bool {
     const ENFORCING: &[&str] = &[
         "kindnetd",
         "cilium",
@@ -225,12 +239,10 @@ fn enforces(pod: &Value) -> bool {
         "weave-npc",
         "kube-router",
     ];
-    let running = text(pod, "/status/phase") == "Running";
-    running
-        && list(pod, "/spec/containers").iter().any(|container| {
-            let image = text(container, "/image");
-            ENFORCING.iter().any(|known| image.contains(known)) && !image.contains("operator")
-        })
+    list(pod, "/spec/containers").iter().any(|container| {
+        let image = text(container, "/image");
+        ENFORCING.iter().any(|known| image.contains(known)) && !image.contains("operator")
+    })
 }
 
 /// The nodes' names and addresses that a cluster has now.
