@@ -1,4 +1,4 @@
-//! What the suites `health` and `scs` cost on a simulated cluster of three nodes: requests, and stackgate's
+//! What the suites `health` and `scs-light` cost on a simulated cluster of three nodes: requests, and stackgate's
 //! own time, that of the simulated cluster included. Waiting for pods is virtual and costs nothing.
 //!
 //! `cargo bench --bench checks` fails above [`REQUESTS`] requests or [`OWN`] of time.
@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use lab::{Lab, Log};
 use stackgate::record::Verdict;
-use stackgate::suite;
 
+/// What is asked.
+const SUITES: [&str; 2] = ["health", "scs-light"];
 /// So many requests at most.
 const REQUESTS: usize = 200;
 /// So much time at most.
@@ -27,17 +28,15 @@ fn main() -> ExitCode {
         .start_paused(true)
         .build()
         .expect("a runtime");
-    let suites = suite::names(std::path::Path::new("/nowhere"));
-    let all: Vec<&str> = suites.iter().map(String::as_str).collect();
     let mut good = true;
     runtime.block_on(async {
         let lab = Lab::settled().await;
         for (what, read_only) in [("all checks", false), ("--read-only", true)] {
-            let (time, log) = measure(&lab, &all, read_only).await;
+            let (time, log) = measure(&lab, read_only).await;
             let requests = log.all();
             println!(
                 "{} {what}: {time:.1?}, {} requests (at most {OWN:?}, {REQUESTS})",
-                all.join(" + "),
+                SUITES.join(" + "),
                 requests.len()
             );
             let mut kinds = BTreeMap::<String, usize>::new();
@@ -58,13 +57,13 @@ fn main() -> ExitCode {
 }
 
 /// The median time of a round, and what one of them asked.
-async fn measure(lab: &Lab, suites: &[&str], read_only: bool) -> (Duration, Log) {
+async fn measure(lab: &Lab, read_only: bool) -> (Duration, Log) {
     let mut times = Vec::new();
     let mut last = Log::default();
     for turn in 0..=TURNS {
         let log = Log::default();
         let start = now();
-        let (ending, _) = lab.ask(None, &log, suites, read_only).await;
+        let (ending, _) = lab.ask(None, &log, &SUITES, read_only).await;
         let took = start.elapsed();
         assert_eq!(ending.verdict, Verdict::Open, "{}", ending.reason);
         // The first one warms up and does not count.

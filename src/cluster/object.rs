@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::record::{Blocker, ObjectRef};
 
 /// An object as the API server gave it, without `managedFields`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Object {
     /// Which cluster it lives in: `management` or `workload`.
     pub cluster: &'static str,
@@ -124,20 +124,29 @@ impl Object {
     /// API's v1beta1 objects keep under `status.v1beta2`.
     #[must_use]
     pub fn condition(&self, kind: &str) -> Option<Condition> {
+        let condition = self.find_condition(kind)?;
+        let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+        Some(Condition {
+            status: text("status"),
+            reason: text("reason"),
+            message: text("message"),
+            since: text("lastTransitionTime").parse().ok(),
+            observed: condition["observedGeneration"].as_i64(),
+        })
+    }
+
+    fn find_condition(&self, kind: &str) -> Option<&Value> {
         ["/status/conditions", "/status/v1beta2/conditions"]
             .iter()
             .flat_map(|pointer| self.array(pointer))
             .find(|condition| condition["type"] == kind)
-            .map(|condition| {
-                let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
-                Condition {
-                    status: text("status"),
-                    reason: text("reason"),
-                    message: text("message"),
-                    since: text("lastTransitionTime").parse().ok(),
-                    observed: condition["observedGeneration"].as_i64(),
-                }
-            })
+    }
+
+    /// Whether a condition of the status is `True`.
+    #[must_use]
+    pub fn is_true(&self, kind: &str) -> bool {
+        let condition = self.find_condition(kind);
+        condition.is_some_and(|condition| condition["status"] == "True")
     }
 
     /// A reference to it.
@@ -157,8 +166,8 @@ impl Object {
     #[must_use]
     pub fn unless_true_now(&self, kind: &str) -> Option<Blocker> {
         let observed = self
-            .condition(kind)
-            .and_then(|condition| condition.observed);
+            .find_condition(kind)
+            .and_then(|condition| condition["observedGeneration"].as_i64());
         match (observed, self.int("/metadata/generation")) {
             (Some(observed), Some(generation)) if observed < generation => {
                 Some(self.blocker(format!("{kind} does not speak of the latest spec yet")))
@@ -170,8 +179,10 @@ impl Object {
     /// The blocker of a condition that has to be `True` and is not; none when it is.
     #[must_use]
     pub fn unless_true(&self, kind: &str) -> Option<Blocker> {
+        if self.is_true(kind) {
+            return None;
+        }
         match self.condition(kind) {
-            Some(condition) if condition.status == "True" => None,
             Some(condition) => Some(Blocker {
                 object: self.reference(),
                 condition: format!("{kind} {}", condition.status),

@@ -3,6 +3,7 @@
 //! It is listed anew from time to time, since a watch can silently lose events (linkerd2#14773). What it
 //! holds counts once the watch stands, too: who may list and not watch would be told what was once.
 
+mod page;
 mod seen;
 
 use std::collections::BTreeMap;
@@ -12,10 +13,13 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use kube::api::{ApiResource, ListParams, WatchEvent, WatchParams};
+use kube::core::Request;
 use kube::{Api, Client, Resource as _};
+use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::page::{Item, Page};
 use self::seen::Seen;
 use super::pulse::{Pulse, Teller};
 use super::refusal::told;
@@ -33,7 +37,9 @@ const BEGINS: Duration = Duration::from_millis(500);
 /// How many objects a page of a list has.
 const PAGE: u32 = 500;
 
-type Objects = BTreeMap<(String, String), Arc<Object>>;
+/// Namespace and name.
+type Key = (String, String);
+type Objects = BTreeMap<Key, Arc<Object>>;
 
 /// What is known.
 #[derive(Default)]
@@ -183,8 +189,8 @@ async fn follow(shared: Arc<Shared>, api: Api<Seen>) {
 
 /// Lists and watches until something comes in between.
 async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallible, End> {
-    let (cluster, kind) = (shared.cluster, &shared.kind);
-    let listing = tokio::time::timeout(LIST, list(cluster, &shared.resource, api)).await;
+    let kind = &shared.kind;
+    let listing = tokio::time::timeout(LIST, shared.list(api)).await;
     let listed = listing.map_err(|_| End::Failed {
         why: format!("not listed within {} s", LIST.as_secs()),
         refused: false,
@@ -239,30 +245,6 @@ async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallib
     }
 }
 
-/// All objects, and the version from which changes are to be watched.
-async fn list(
-    cluster: &'static str,
-    resource: &ApiResource,
-    api: &Api<Seen>,
-) -> Result<(Objects, String), kube::Error> {
-    let mut objects = Objects::new();
-    let mut params = ListParams::default().limit(PAGE);
-    loop {
-        let page = api.list(&params).await?;
-        for object in page.items {
-            let (key, object) = entry(cluster, resource, object);
-            objects.insert(key, object);
-        }
-        match page.metadata.continue_ {
-            Some(token) if !token.is_empty() => params = params.continue_token(&token),
-            _ => {
-                let version = page.metadata.resource_version.unwrap_or_default();
-                return Ok((objects, version));
-            }
-        }
-    }
-}
-
 impl Shared {
     fn new(cluster: &'static str, kind: Kind, store: Store, history: Option<History>) -> Arc<Self> {
         Arc::new(Self {
@@ -273,6 +255,58 @@ impl Shared {
             listeners: Mutex::default(),
             history,
         })
+    }
+
+    /// All objects, and the version from which changes are to be watched. What is known in the version that
+    /// is told is not read again.
+    async fn list(&self, api: &Api<Seen>) -> Result<(Objects, String), kube::Error> {
+        let mut objects = Objects::new();
+        let mut params = ListParams::default().limit(PAGE);
+        loop {
+            let request = Request::new(api.resource_url()).list(&params);
+            let request = request.map_err(kube::Error::BuildRequest)?;
+            let text = api.clone().into_client().request_text(request).await?;
+            let page = Page::read(&text, |metadata| self.known(metadata));
+            let Page { items, metadata } = page.map_err(kube::Error::SerdeError)?;
+            for item in items {
+                let object = match item {
+                    Item::Known(object) => object,
+                    Item::Told(json) => self.object(json),
+                };
+                objects.insert(key(&object), object);
+            }
+            match metadata.continue_ {
+                Some(token) if !token.is_empty() => params = params.continue_token(&token),
+                _ => return Ok((objects, metadata.resource_version.unwrap_or_default())),
+            }
+        }
+    }
+
+    /// What is held of an object, if it is that version of it whose metadata these are.
+    fn known(&self, metadata: &Value) -> Option<Arc<Object>> {
+        let text = |field: &str| metadata[field].as_str().unwrap_or_default();
+        let key = (text("namespace").to_owned(), text("name").to_owned());
+        let held = lock(&self.store).objects.get(&key)?.clone();
+        let (version, uid) = (text("resourceVersion"), text("uid"));
+        let same = held.str("/metadata/resourceVersion") == version
+            && held.str("/metadata/uid") == uid
+            && !version.is_empty();
+        same.then_some(held)
+    }
+
+    /// An object as it was told.
+    fn object(&self, mut json: Value) -> Arc<Object> {
+        if let Some(fields) = json.as_object_mut() {
+            // Items of a list come without apiVersion and kind.
+            let ApiResource {
+                api_version, kind, ..
+            } = &self.resource;
+            fields.insert("apiVersion".to_owned(), api_version.clone().into());
+            fields.insert("kind".to_owned(), kind.clone().into());
+        }
+        let metadata = json.get_mut("metadata").and_then(Value::as_object_mut);
+        metadata.map(|metadata| metadata.shift_remove("managedFields"));
+        Arc::new(Object::new(self.cluster, json))
     }
 
     /// Whether somebody looks at it at the moment.
@@ -323,7 +357,8 @@ impl Shared {
             }
         };
         let version = object.meta().resource_version.clone();
-        let (key, object) = entry(self.cluster, &self.resource, object);
+        let object = self.object(object.json);
+        let key = key(&object);
         self.note(&object, gone);
         let mut store = lock(&self.store);
         if gone {
@@ -363,20 +398,8 @@ impl Shared {
     }
 }
 
-fn entry(
-    cluster: &'static str,
-    resource: &ApiResource,
-    object: Seen,
-) -> ((String, String), Arc<Object>) {
-    let mut json = object.json;
-    if let Some(fields) = json.as_object_mut() {
-        // Items of a list come without apiVersion and kind.
-        fields.insert("apiVersion".to_owned(), resource.api_version.clone().into());
-        fields.insert("kind".to_owned(), resource.kind.clone().into());
-    }
-    let object = Object::new(cluster, json);
-    let key = (object.namespace().to_owned(), object.name().to_owned());
-    (key, Arc::new(object))
+fn key(object: &Object) -> Key {
+    (object.namespace().to_owned(), object.name().to_owned())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -12,6 +12,8 @@ use kube::Client;
 use kube::client::Body;
 use kubesim::kubeadm::{self, Init, NodeSpec, Role};
 use kubesim::registry::Write;
+use kubesim::resource::builtin::PODS;
+use kubesim::store::Stored;
 use kubesim::{Cluster, Options, Simulation, User, controllers};
 use serde_json::{Value, json};
 use stackgate::checks::TOOLS_IMAGE;
@@ -24,6 +26,11 @@ use tokio::time::Instant;
 
 /// The version of its Kubernetes.
 pub const VERSION: &str = "v1.35.0";
+
+/// How many nodes are its control plane.
+const CONTROL_PLANES: usize = 2;
+/// How many pods a Deployment of a large cluster has.
+const REPLICAS: usize = 10;
 
 /// The cluster.
 pub struct Lab {
@@ -41,6 +48,40 @@ impl Lab {
     /// Two control-plane nodes and a worker with a CNI, a storage class and a workload, settled. The time
     /// that this takes is virtual.
     pub async fn settled() -> Self {
+        Self::with_workers(1).await
+    }
+
+    /// The same with so many nodes, and so many pods on each: those of the DaemonSets that every cluster
+    /// here has, and those of small Deployments.
+    pub async fn of_size(nodes: usize, pods_a_node: usize) -> Self {
+        let lab = Self::with_workers(nodes - CONTROL_PLANES).await;
+        let pods = nodes * pods_a_node - lab.cluster.store().count(&PODS);
+        for number in 0..pods.div_ceil(REPLICAS) {
+            let replicas = REPLICAS.min(pods - number * REPLICAS);
+            lab.create(deployment(number, replicas));
+        }
+        while !lab.has_ready_pods(nodes * pods_a_node) {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        }
+        // Warnings from before do not count any more.
+        tokio::time::sleep(Duration::from_secs(1800)).await;
+        lab
+    }
+
+    fn has_ready_pods(&self, wanted: usize) -> bool {
+        let pods = self.cluster.store().list(&PODS, None).0;
+        let is_ready = |pod: &&Arc<Stored>| {
+            let mut conditions = pod.value["status"]["conditions"]
+                .as_array()
+                .into_iter()
+                .flatten();
+            conditions
+                .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+        };
+        pods.iter().filter(is_ready).count() == wanted
+    }
+
+    async fn with_workers(workers: usize) -> Self {
         let options = Options::default();
         let began = (options.epoch, Instant::now());
         let simulation = Simulation::new(&options);
@@ -62,11 +103,13 @@ impl Lab {
             .or_default();
         let (flag, file) = ("authorization-config", "/etc/kubernetes/authorization.yaml");
         flags.insert(flag.to_owned(), file.to_owned());
-        kubeadm::init(&cluster, &Init::new(first)).expect("the first node");
-        for joining in [
-            node("control-2", Role::ControlPlane, "b"),
-            node("worker-1", Role::Worker, "a"),
-        ] {
+        let mut init = Init::new(first);
+        // Enough for thousands of nodes.
+        init.pod_cidr = "100.64.0.0/10".to_owned();
+        kubeadm::init(&cluster, &init).expect("the first node");
+        let second = node("control-2", Role::ControlPlane, "b");
+        let workers = (1..=workers).map(|n| node(&format!("worker-{n}"), Role::Worker, "a"));
+        for joining in std::iter::once(second).chain(workers) {
             kubeadm::join(&cluster, &joining).expect("another node");
         }
         let lab = Self {
@@ -165,6 +208,25 @@ fn cni() -> Value {
                     "containers": [{"name": "cni", "image": "docker.io/kindest/kindnetd:v20251212",
                         "volumeMounts": [{"name": "cni", "mountPath": "/etc/cni/net.d"}]}],
                     "volumes": [{"name": "cni", "hostPath": {"path": "/etc/cni/net.d"}}],
+                },
+            },
+        },
+    })
+}
+
+fn deployment(number: usize, replicas: usize) -> Value {
+    let (name, image) = (format!("app-{number}"), "registry.k8s.io/pause:3.10.1");
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {
+                    "tolerations": [{"operator": "Exists"}],
+                    "containers": [{"name": "main", "image": image}],
                 },
             },
         },

@@ -38,6 +38,19 @@ pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
+/// Whether two objects are equal in those of their fields that count.
+pub(crate) fn is_same_in(one: &Value, other: &Value, counts: impl Fn(&str) -> bool) -> bool {
+    let of = |object: &'_ Value| {
+        let fields = object.as_object().into_iter().flatten();
+        fields.filter(|(name, _)| counts(name)).count()
+    };
+    let mut fields = one.as_object().into_iter().flatten();
+    of(one) == of(other)
+        && fields.all(|(name, value)| {
+            !counts(name) || other.get(name).is_some_and(|same| is_same(value, same))
+        })
+}
+
 /// The text at a pointer, or an empty one.
 pub(crate) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     at(value, pointer)
@@ -190,6 +203,17 @@ pub(crate) fn remove_condition(status: &mut Value, kind: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn objects_are_compared_in_what_counts() {
+        let one = json!({"spec": {"a": 1}, "status": 1, "data": [1]});
+        let same = |other: Value| is_same_in(&one, &other, |field| field != "status");
+        assert!(same(json!({"data": [1], "status": 2, "spec": {"a": 1}})));
+        assert!(same(json!({"data": [1], "spec": {"a": 1}})));
+        assert!(!same(json!({"data": [2], "status": 1, "spec": {"a": 1}})));
+        assert!(!same(json!({"spec": {"a": 1}})));
+        assert!(!same(json!({"data": [1], "spec": {"a": 1}, "more": 1})));
+    }
 
     #[test]
     fn a_conditions_transition_is_the_change_of_its_status() {

@@ -38,6 +38,8 @@ pub const CHECK: Native = Native {
 
 /// For how long pods may start, and two attempts may take.
 const SETTLE: Duration = Duration::from_secs(90);
+/// How many nodes are told of that have not answered yet.
+const TOLD: usize = 10;
 /// The Service that every cluster has.
 const SERVICE: &str = "kubernetes.default.svc";
 
@@ -91,16 +93,12 @@ async fn ask(
     }
     let view = target.view(&[(kinds::POD, namespace)]);
     let system = target.view(&[(kinds::POD, "kube-system")]);
-    let probes = || -> Vec<Probe> {
-        let pod = |index| view.get(&kinds::POD, namespace, &pod_name(index));
-        let nodes = nodes.iter().enumerate();
-        nodes
-            .map(|(index, node)| Probe {
-                node: node.clone(),
-                pod: pod(index),
-            })
-            .collect()
+    let probe = |index: usize| Probe {
+        node: nodes[index].clone(),
+        pod: view.get(&kinds::POD, namespace, &pod_name(index)),
     };
+    // Nodes that have not answered yet; on a large cluster each change is about one of very many.
+    let mut asked: Vec<usize> = (0..nodes.len()).collect();
     let waited = watched(
         target,
         "check dns-resolves",
@@ -108,7 +106,18 @@ async fn ask(
         &[&view, &system],
         || {
             let mut blockers = unread(&[&view, &system]);
-            blockers.extend(probes().iter().filter_map(Probe::pending));
+            let mut waiting = 0;
+            while waiting < asked.len().min(TOLD) {
+                match probe(asked[waiting]).pending() {
+                    Some(blocker) => {
+                        blockers.push(blocker);
+                        waiting += 1;
+                    }
+                    None => {
+                        asked.remove(waiting);
+                    }
+                }
+            }
             Progress::unless(blockers)
         },
     )
@@ -121,7 +130,8 @@ async fn ask(
     }
     let mut dns = system.list(&kinds::POD);
     dns.retain(|pod| pod.label("k8s-app") == Some("kube-dns"));
-    Ok(judge(&probes(), &dns)?.into())
+    let probes: Vec<Probe> = (0..nodes.len()).map(probe).collect();
+    Ok(judge(&probes, &dns)?.into())
 }
 
 fn pod_name(index: usize) -> String {

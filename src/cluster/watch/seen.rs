@@ -10,10 +10,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// An object. kube's own `DynamicObject` is read twice, once into a copy of what was said and then into its
-/// parts, and has to be put together again; a view reads every object of a cluster every ten seconds.
+/// parts, and has to be put together again.
 #[derive(Clone, Debug)]
 pub(super) struct Seen {
-    /// All of it, without `managedFields`.
+    /// All of it.
     pub(super) json: Value,
     /// What a watch has to know of it.
     metadata: ObjectMeta,
@@ -21,9 +21,7 @@ pub(super) struct Seen {
 
 impl<'de> Deserialize<'de> for Seen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut json = Value::deserialize(deserializer)?;
-        let metadata = json.get_mut("metadata").and_then(Value::as_object_mut);
-        metadata.map(|metadata| metadata.shift_remove("managedFields"));
+        let json = Value::deserialize(deserializer)?;
         let text = |field: &str| json["metadata"][field].as_str().map(str::to_owned);
         let metadata = ObjectMeta {
             name: text("name"),

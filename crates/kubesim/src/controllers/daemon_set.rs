@@ -90,12 +90,19 @@ impl Controller for DaemonSets {
         }
         let (revision, all) = revisions::present(cx.cluster, &set, NAME)?;
         let hash = revisions::hash_of(&revision).to_owned();
-        let mut places = places(cx.cluster, &set, &nodes);
+        let look = || places(cx.cluster, &set, &nodes);
+        let mut places = look();
+        let mut seen = cx.cluster.store().revision();
         self.manage(cx, &set, &hash, &places)?;
-        places = self::places(cx.cluster, &set, &nodes);
+        if seen != cx.cluster.store().revision() {
+            places = look();
+            seen = cx.cluster.store().revision();
+        }
         if text(&set, "/spec/updateStrategy/type") != "OnDelete" {
             roll(cx, &set, &hash, &places)?;
-            places = self::places(cx.cluster, &set, &nodes);
+            if seen != cx.cluster.store().revision() {
+                places = look();
+            }
         }
         let live: Vec<&str> = places
             .iter()
@@ -116,12 +123,13 @@ fn places(cluster: &Cluster, set: &Value, nodes: &[Arc<Stored>]) -> Vec<Place> {
             .or_default()
             .push(pod);
     }
+    let tolerations = tolerations(&set["spec"]["template"]["spec"]);
     let mut places: Vec<Place> = nodes
         .iter()
         .map(|node| {
             let name = name(&node.value);
             Place {
-                fit: fit(set, &node.value),
+                fit: fit(set, &tolerations, &node.value),
                 pods: by_node.remove(name).unwrap_or_default(),
                 node: name.to_owned(),
             }
@@ -152,7 +160,7 @@ fn target(pod: &Value) -> &str {
     )
 }
 
-fn fit(set: &Value, node: &Value) -> Fit {
+fn fit(set: &Value, tolerations: &[Value], node: &Value) -> Fit {
     let spec = &set["spec"]["template"]["spec"];
     let no = Fit {
         takes: false,
@@ -169,19 +177,24 @@ fn fit(set: &Value, node: &Value) -> Fit {
     {
         return no;
     }
-    let mut tolerations = list(spec, "/tolerations").to_vec();
-    tolerations.extend(automatic(truth(spec, "/hostNetwork")));
     let repelled = |effect: &str| {
         let mut taints = list(node, "/spec/taints")
             .iter()
             .filter(|taint| taint["effect"] == effect);
-        taints.any(|taint| toleration(&tolerations, taint).is_none())
+        taints.any(|taint| toleration(tolerations, taint).is_none())
     };
     let keeps = !repelled("NoExecute");
     Fit {
         takes: keeps && !repelled("NoSchedule"),
         keeps,
     }
+}
+
+/// The tolerations of a DaemonSet's pods, by its template's spec.
+fn tolerations(spec: &Value) -> Vec<Value> {
+    let mut tolerations = list(spec, "/tolerations").to_vec();
+    tolerations.extend(automatic(truth(spec, "/hostNetwork")));
+    tolerations
 }
 
 /// The tolerations that every pod of a DaemonSet has.
@@ -259,14 +272,12 @@ fn create(cx: &Cx<'_>, set: &Value, hash: &str, node: &str) -> Result<(), ApiErr
     set_in_metadata(&mut pod, "labels", revisions::HASH, hash);
     let generation = int(set, "/metadata/generation").unwrap_or(1).to_string();
     set_in_metadata(&mut pod, "labels", "pod-template-generation", &generation);
-    let host_network = truth(&pod, "/spec/hostNetwork");
+    let tolerations = tolerations(&pod["spec"]);
     let spec = &mut pod["spec"];
     let here =
         json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]);
     spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"] =
         here;
-    let mut tolerations = list(spec, "/tolerations").to_vec();
-    tolerations.extend(automatic(host_network));
     spec["tolerations"] = Value::Array(tolerations);
     match cx.cluster.api().create(&PODS, pod, &Write::by(NAME)) {
         Ok(pod) => {

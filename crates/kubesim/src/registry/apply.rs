@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::write::{Claim, RETRIES, overtaken};
 use super::{Registry, Write};
 use crate::error::ApiError;
+use crate::object::is_same_in;
 use crate::patch::managed::{Managed, Manager, Operation, owned};
 use crate::patch::{Shape, merge, own, without};
 use crate::resource::builtin::CUSTOM_RESOURCE_DEFINITIONS;
@@ -103,7 +104,9 @@ impl Registry {
         write: &Write,
     ) -> Value {
         let unchanged = || (*old.managed).clone();
-        if write.version.is_none() && (old.managed.is_null() || only_status(&old.value, new)) {
+        if write.version.is_none()
+            && (old.managed.is_null() || is_same_in(&old.value, new, |field| field != "status"))
+        {
             return unchanged();
         }
         let managed = Managed::read(&old.managed);
@@ -166,18 +169,6 @@ impl Registry {
         });
         with(schema.map_or(Shape::Unknown, Shape::Schema))
     }
-}
-
-/// Whether two states differ in their status at most.
-fn only_status(old: &Value, new: &Value) -> bool {
-    let rest = |object: &Value| -> Vec<(String, Value)> {
-        let fields = object.as_object().into_iter().flatten();
-        fields
-            .filter(|(name, _)| *name != "status")
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    };
-    rest(old) == rest(new)
 }
 
 fn manager(write: &Write, operation: Operation, version: &str) -> Manager {

@@ -2,6 +2,7 @@
 //! with what clients send, and directly by controllers.
 
 mod apply;
+mod copies;
 mod definitions;
 mod deletion;
 mod eviction;
@@ -9,10 +10,11 @@ mod immutable;
 mod namespaces;
 mod write;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use serde_json::Value;
 
+use self::copies::Copies;
 use crate::admission::Admissions;
 use crate::clock::Clock;
 use crate::error::ApiError;
@@ -39,6 +41,7 @@ pub struct Registry {
     admissions: Admissions,
     clock: Clock,
     random: Arc<Mutex<Random>>,
+    copies: Arc<Mutex<Copies>>,
 }
 
 impl Registry {
@@ -49,7 +52,12 @@ impl Registry {
             admissions: Admissions::default(),
             clock,
             random: Arc::new(Mutex::new(random)),
+            copies: Arc::default(),
         }
+    }
+
+    fn copies(&self) -> MutexGuard<'_, Copies> {
+        lock(&self.copies)
     }
 
     /// The objects.

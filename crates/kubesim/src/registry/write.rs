@@ -9,7 +9,7 @@ use super::{Registry, namespaces};
 use crate::admission::Operation;
 use crate::authorization::User;
 use crate::error::ApiError;
-use crate::object::{is_deleting, is_same, list, name, uid};
+use crate::object::{is_deleting, is_same, is_same_in, list, name, uid};
 use crate::resource::builtin::{CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES};
 use crate::resource::{GroupResource, Resource};
 use crate::schema::{self, Cause};
@@ -292,9 +292,11 @@ impl Registry {
             let old = self
                 .stored(id, namespace, name)
                 .ok_or_else(|| ApiError::not_found(id, name))?;
-            let mut new = (*old.value).clone();
+            let copy = self.copies().take(old.revision);
+            let mut new = copy.unwrap_or_else(|| (*old.value).clone());
             change(&mut new);
             if is_same(&new, &old.value) {
+                self.copies().keep(old.revision, new);
                 return Ok(old);
             }
             match self.update(id, new, &write) {
@@ -428,17 +430,7 @@ fn keep_what_is_the_servers(object: &mut Value, old: &Value, resource: &Resource
 
 /// Whether anything but metadata and (unless all counts) status differs.
 fn asks_for_something_else(new: &Value, old: &Value, whole: bool) -> bool {
-    let parts = |value: &Value| -> Vec<(String, Value)> {
-        let fields = value.as_object().into_iter().flatten();
-        let mut parts: Vec<_> = fields
-            .filter(|(key, _)| {
-                !matches!(key.as_str(), "metadata" | "apiVersion" | "kind")
-                    && (whole || key.as_str() != "status")
-            })
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
-        parts.sort_by(|(a, _), (b, _)| a.cmp(b));
-        parts
-    };
-    parts(new) != parts(old)
+    !is_same_in(new, old, |field| {
+        !matches!(field, "metadata" | "apiVersion" | "kind") && (whole || field != "status")
+    })
 }
