@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room with those that it may import (ARCHITECTURE.md).
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 13] = [
     ("stack", &[]),
     ("record", &[]),
     ("cluster", &["record"]),
@@ -19,6 +19,11 @@ const ROOMS: [(&str, &[&str]); 11] = [
             "checks", "cluster", "delivery", "engine", "record", "stack", "suite",
         ],
     ),
+    ("source", &["stack"]),
+    (
+        "lint",
+        &["cluster", "delivery", "gate", "record", "report", "stack"],
+    ),
     ("report", &["record"]),
     (
         "simulate",
@@ -29,8 +34,8 @@ const ROOMS: [(&str, &[&str]); 11] = [
     (
         "cli",
         &[
-            "checks", "cluster", "delivery", "engine", "gate", "record", "report", "simulate",
-            "stack", "suite",
+            "checks", "cluster", "delivery", "engine", "gate", "lint", "record", "report",
+            "simulate", "source", "stack", "suite",
         ],
     ),
 ];
