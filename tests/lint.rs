@@ -21,6 +21,8 @@ const N2: &str = "docker-demo-1-34-v2";
 struct Made {
     variant: Variant,
     after: fn(&Path),
+    /// Release N+1, where it is not the one of the stack's file.
+    to: Option<&'static str>,
 }
 
 impl From<Variant> for Made {
@@ -28,6 +30,7 @@ impl From<Variant> for Made {
         Self {
             variant,
             after: |_| {},
+            to: None,
         }
     }
 }
@@ -41,6 +44,7 @@ fn packed(after: fn(&Path)) -> Made {
     Made {
         variant: demo(),
         after,
+        to: None,
     }
 }
 
@@ -57,7 +61,12 @@ fn lint(made: impl Into<Made>) -> Report {
     (made.after)(&stack.join("releases/cluster-stacks"));
     let stack = Stack::load(&stack.to_string_lossy(), stack.parent().unwrap()).unwrap();
     let releases = &stack.spec.releases;
-    lint::releases(&stack, &releases.from, &releases.to)
+    let other = made.to.map(|tag| tag.parse().unwrap());
+    lint::releases(
+        &stack,
+        &releases.from,
+        other.as_ref().unwrap_or(&releases.to),
+    )
 }
 
 fn broken(report: &Report) -> BTreeSet<&'static str> {
@@ -328,7 +337,7 @@ rules! {
         }),
         keeps single();
     kubernetes_step "kubernetes-step"
-        breaks demo().other_minor("docker-demo-1-36-v1"),
+        breaks Made { to: Some("docker-demo-1-36-v1"), ..demo().other_minor("docker-demo-1-36-v1").into() },
         keeps demo();
     release_not_newer "release-not-newer" breaks next("docker-demo-1-34-v0"), keeps next(N2);
     channel_unstable "channel-unstable"

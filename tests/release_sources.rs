@@ -598,3 +598,103 @@ fn a_stack_whose_releases_are_built_from_checkouts_opens() {
     stack.open_releases().unwrap();
     assert_eq!(obtained.facts.len(), 2);
 }
+
+/// The registry of Debian's package docker-registry, in PATH, on a port of its own.
+struct RealRegistry {
+    process: std::process::Child,
+    host: String,
+    _folder: tempfile::TempDir,
+}
+
+impl RealRegistry {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let host = format!("127.0.0.1:{port}");
+        let config = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{host}'}}\n",
+            folder.path().join("data").display()
+        );
+        let file = folder.path().join("config.yml");
+        std::fs::write(&file, config).unwrap();
+        let process = std::process::Command::new("docker-registry")
+            .arg("serve")
+            .arg(&file)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("docker-registry starts");
+        while TcpStream::connect(&host).is_err() {
+            std::thread::yield_now();
+        }
+        Self {
+            process,
+            host,
+            _folder: folder,
+        }
+    }
+
+    /// Publishes a release as csctl does.
+    fn publish(&self, tag: &str, files: &[(String, Vec<u8>)]) -> String {
+        let published = Published::of(files);
+        let client = oci_client::Client::new(oci_client::client::ClientConfig {
+            protocol: oci_client::client::ClientProtocol::Http,
+            ..Default::default()
+        });
+        let reference: oci_client::Reference =
+            format!("{}/{PATH}:{tag}", self.host).parse().unwrap();
+        runtime().block_on(async {
+            let auth = oci_client::secrets::RegistryAuth::Anonymous;
+            client
+                .store_auth_if_needed(reference.resolve_registry(), &auth)
+                .await;
+            for (digest, blob) in &published.blobs {
+                client
+                    .push_blob(&reference, blob.clone(), digest)
+                    .await
+                    .unwrap();
+            }
+            let kind = "application/vnd.oci.image.manifest.v1+json"
+                .parse()
+                .unwrap();
+            client
+                .push_manifest_raw(&reference, published.manifest.clone(), kind)
+                .await
+                .unwrap();
+        });
+        digest(&published.manifest)
+    }
+}
+
+impl Drop for RealRegistry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs docker-registry (Debian's package) in PATH"]
+fn real_registry_is_pulled_from_and_its_refusals_are_understood() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let registry = RealRegistry::start();
+    let repository = format!("{}/{PATH}", registry.host);
+    let error = refused(&repository, &["does not have", "(404)"]);
+    assert!(!error.is_infrastructure());
+    let digest = registry.publish(N, &shipped(N));
+    let pulled = pull(&repository, Some(&digest)).unwrap();
+    assert_eq!(
+        pulled.files,
+        shipped(N).into_iter().collect::<ReleaseFiles>()
+    );
+    // The tag moves.
+    registry.publish(N, &shipped(N1));
+    let error = pull(&repository, Some(&digest))
+        .map(|pulled| pulled.digest)
+        .unwrap_err();
+    assert!(matches!(error, SourceError::Moved { .. }), "{error}");
+}

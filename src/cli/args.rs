@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
 
+use super::lint::LintArgs;
+use super::release::ReleaseCommand;
 use super::scs_check::ScsCheckArgs;
 use crate::engine::embedded::faults::Injected;
 use crate::gate;
 use crate::record::RunId;
 use crate::report::Format;
-use crate::stack::{Delivery, Label, ReleaseTag};
+use crate::stack::{Delivery, Label};
 
 /// Decides whether a cluster stack may be released: deploys release N, checks it, upgrades it to N+1,
 /// checks again, compares, and answers with an exit code.
@@ -37,7 +39,7 @@ pub enum Command {
     Run(RunArgs),
     /// Check a cluster that is there: no release, no upgrade, only the checks of suites
     Check(Box<CheckArgs>),
-    /// Judge both releases without a cluster: what they render to, and what the upgrade will do
+    /// Judge both releases without a cluster, and say what the upgrade will do
     Lint(LintArgs),
     /// Get, make and verify releases: from a registry, from sources
     #[command(subcommand)]
@@ -112,80 +114,6 @@ pub struct RunArgs {
     pub now: Option<Date>,
     #[command(flatten)]
     pub stacks: StacksArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct LintArgs {
-    /// The stack under test: a folder with stack.yaml, or the name of one in the stacks folder
-    #[arg(value_name = "STACK")]
-    pub stack: PathBuf,
-    /// Release N [default: as stack.yaml says]
-    #[arg(long, value_name = "TAG")]
-    pub from: Option<ReleaseTag>,
-    /// Release N+1 [default: as stack.yaml says]
-    #[arg(long, value_name = "TAG")]
-    pub to: Option<ReleaseTag>,
-    /// How the findings are printed
-    #[arg(long, value_enum, default_value_t = LintFormat::Plain)]
-    pub format: LintFormat,
-    #[command(flatten)]
-    pub stacks: StacksArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub enum ReleaseCommand {
-    /// Pull a release from an OCI registry, with the credentials that Docker has for it
-    Pull(PullArgs),
-    /// Build a release from a checkout of its sources
-    Build(BuildArgs),
-    /// Open a release as a run would, and say what it is made of or what is wrong with it
-    Verify(VerifyArgs),
-}
-
-#[derive(Debug, Args)]
-pub struct PullArgs {
-    /// Repository and tag, e.g. registry.example.org/kaas/cluster-stacks:docker-scs-1-34-v1
-    #[arg(value_name = "REFERENCE")]
-    pub reference: String,
-    /// The folder in which the release's own is made
-    #[arg(long, value_name = "DIR", default_value = "releases/cluster-stacks")]
-    pub output: PathBuf,
-    /// Refuse the release unless its manifest has this digest
-    #[arg(long, value_name = "sha256:…")]
-    pub digest: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub struct BuildArgs {
-    /// The folder with csctl.yaml, or with a folder of it for each minor version
-    #[arg(value_name = "SOURCES")]
-    pub sources: PathBuf,
-    /// The release's tag; its version is that of all components
-    #[arg(long, value_name = "TAG")]
-    pub tag: ReleaseTag,
-    /// The folder in which the release's own is made
-    #[arg(long, value_name = "DIR", default_value = "releases/cluster-stacks")]
-    pub output: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub struct VerifyArgs {
-    /// The release's folder, named by its tag
-    #[arg(value_name = "FOLDER")]
-    pub folder: PathBuf,
-}
-
-/// How findings are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LintFormat {
-    /// For people
-    Plain,
-    /// For programs
-    Json,
-    /// For code scanning
-    Sarif,
-    /// For CI servers that show test results
-    Junit,
 }
 
 #[derive(Debug, Args)]

@@ -1,11 +1,47 @@
 //! `stackgate lint STACK`: what can be known of an upgrade without a cluster.
 
-use super::args::{LintArgs, LintFormat};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::args::StacksArgs;
 use super::exit::{Ending, Failure};
 use super::stacks;
 use crate::lint;
 use crate::record::{Severity, Verdict};
 use crate::source;
+use crate::stack::ReleaseTag;
+
+#[derive(Debug, Args)]
+pub struct LintArgs {
+    /// The stack under test: a folder with stack.yaml, or the name of one in the stacks folder
+    #[arg(value_name = "STACK")]
+    pub stack: PathBuf,
+    /// Release N [default: as stack.yaml says]
+    #[arg(long, value_name = "TAG")]
+    pub from: Option<ReleaseTag>,
+    /// Release N+1 [default: as stack.yaml says]
+    #[arg(long, value_name = "TAG")]
+    pub to: Option<ReleaseTag>,
+    /// How the findings are printed
+    #[arg(long, value_enum, default_value_t = LintFormat::Plain)]
+    pub format: LintFormat,
+    #[command(flatten)]
+    pub stacks: StacksArgs,
+}
+
+/// How findings are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LintFormat {
+    /// For people
+    Plain,
+    /// For programs
+    Json,
+    /// For code scanning
+    Sarif,
+    /// For CI servers that show test results
+    Junit,
+}
 
 /// Judges the releases of a stack, and closes the gate by a MUST that is broken.
 ///

@@ -1,13 +1,56 @@
 //! `stackgate release`: gets, makes and verifies single releases.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
+use clap::{Args, Subcommand};
 
-use super::args::{BuildArgs, PullArgs, ReleaseCommand, VerifyArgs};
 use super::exit::Failure;
 use crate::source::{self, Registry, SourceError};
 use crate::stack::{Release, ReleaseTag};
+
+#[derive(Debug, Subcommand)]
+pub enum ReleaseCommand {
+    /// Pull a release from an OCI registry, with the credentials that Docker has for it
+    Pull(PullArgs),
+    /// Build a release from a checkout of its sources
+    Build(BuildArgs),
+    /// Open a release as a run would, and say what it is made of or what is wrong with it
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Repository and tag, e.g. registry.example.org/kaas/cluster-stacks:docker-scs-1-34-v1
+    #[arg(value_name = "REFERENCE")]
+    pub reference: String,
+    /// The folder in which the release's own is made
+    #[arg(long, value_name = "DIR", default_value = "releases/cluster-stacks")]
+    pub output: PathBuf,
+    /// Refuse the release unless its manifest has this digest
+    #[arg(long, value_name = "sha256:…")]
+    pub digest: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The folder with csctl.yaml, or with a folder of it for each minor version
+    #[arg(value_name = "SOURCES")]
+    pub sources: PathBuf,
+    /// The release's tag; its version is that of all components
+    #[arg(long, value_name = "TAG")]
+    pub tag: ReleaseTag,
+    /// The folder in which the release's own is made
+    #[arg(long, value_name = "DIR", default_value = "releases/cluster-stacks")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The release's folder, named by its tag
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+}
 
 /// Does what was asked.
 ///

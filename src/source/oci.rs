@@ -1,6 +1,7 @@
 //! Releases in an OCI registry, as csctl publishes them: one layer for each file, its title the file's name.
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -163,6 +164,12 @@ fn title(layer: &OciDescriptor) -> Result<&str, String> {
 
 /// What Docker knows of a registry: config.json in DOCKER_CONFIG or ~/.docker, and the helpers it names.
 fn credentials(registry: &str) -> Result<RegistryAuth, SourceError> {
+    let named = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker"));
+    let folder = named.or_else(home);
+    if folder.is_none_or(|folder| !folder.join("config.json").exists()) {
+        return Ok(RegistryAuth::Anonymous);
+    }
     match get_credential(registry) {
         Ok(DockerCredential::UsernamePassword(user, password)) => {
             Ok(RegistryAuth::Basic(user, password))

@@ -143,7 +143,7 @@ impl Variant {
         self.edit_stack(|text| text.replace(&format!("to: {N1}"), &format!("to: {to}")))
     }
 
-    /// Puts release `to`, N+1 for another minor version of Kubernetes, in the place of N+1.
+    /// Adds release `to`, which is N+1 for another minor version of Kubernetes.
     #[must_use]
     pub fn other_minor(mut self, to: &str) -> Self {
         let minor = to.parse::<ReleaseTag>().unwrap().minor;
@@ -161,7 +161,7 @@ impl Variant {
             })
             .collect();
         self.files.extend(copied);
-        self.edit_stack(renewed)
+        self
     }
 
     /// Makes one chart of release `tag`'s network and storage, as releases without stages have it.
