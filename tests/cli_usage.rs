@@ -19,6 +19,8 @@ fn help_is_an_answer() {
     Commands:
       run        Run the gate on a stack: N, checks, upgrade to N+1, checks, verdict
       check      Check a cluster that is there: no release, no upgrade, only the checks of suites
+      lint       Judge both releases without a cluster, and say what the upgrade will do
+      release    Get, make and verify releases: from a registry, from sources
       doctor     Check the machine: every problem at once, each with its remedy
       clean      Remove what earlier runs left behind
       report     Make the reports of a run again from its stream, one of them in any form, or join
@@ -68,6 +70,7 @@ fn each_command_has_its_own_help() {
                                       is made and stays, `reuse NAME` stayed from an earlier run
           --keep <KEEP>               Whether to keep the clusters at the end [default: never] [possible
                                       values: never, on-failure, always]
+          --no-lint                   Go on although `stackgate lint` finds a MUST broken
           --seed <SEED>               What all randomness of a rehearsal comes from: the same seed gives
                                       the same run [default: random, told in the report]
           --real-time                 Let a rehearsal take as long as real clusters would, to watch it

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room with those that it may import (ARCHITECTURE.md).
-const ROOMS: [(&str, &[&str]); 12] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("stack", &[]),
     ("record", &[]),
     ("cluster", &["record"]),
@@ -20,6 +20,11 @@ const ROOMS: [(&str, &[&str]); 12] = [
             "checks", "cluster", "delivery", "engine", "probe", "record", "stack", "suite",
         ],
     ),
+    ("source", &["stack"]),
+    (
+        "lint",
+        &["cluster", "delivery", "gate", "record", "report", "stack"],
+    ),
     ("report", &["record"]),
     (
         "simulate",
@@ -30,8 +35,8 @@ const ROOMS: [(&str, &[&str]); 12] = [
     (
         "cli",
         &[
-            "checks", "cluster", "delivery", "engine", "gate", "record", "report", "simulate",
-            "stack", "suite",
+            "checks", "cluster", "delivery", "engine", "gate", "lint", "record", "report",
+            "simulate", "source", "stack", "suite",
         ],
     ),
 ];

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
 
+use super::lint::LintArgs;
+use super::release::ReleaseCommand;
 use super::scs_check::ScsCheckArgs;
 use crate::engine::embedded::faults::Injected;
 use crate::gate;
@@ -37,6 +39,11 @@ pub enum Command {
     Run(RunArgs),
     /// Check a cluster that is there: no release, no upgrade, only the checks of suites
     Check(Box<CheckArgs>),
+    /// Judge both releases without a cluster, and say what the upgrade will do
+    Lint(LintArgs),
+    /// Get, make and verify releases: from a registry, from sources
+    #[command(subcommand)]
+    Release(ReleaseCommand),
     /// Check the machine: every problem at once, each with its remedy
     Doctor(DoctorArgs),
     /// Remove what earlier runs left behind
@@ -86,6 +93,9 @@ pub struct RunArgs {
     /// Whether to keep the clusters at the end
     #[arg(long, value_enum, default_value_t = Keep::Never)]
     pub keep: Keep,
+    /// Go on although `stackgate lint` finds a MUST broken
+    #[arg(long)]
+    pub no_lint: bool,
     #[command(flatten)]
     pub rehearsal: RehearsalArgs,
     /// Multiplies every deadline; from 0.1 to 100
@@ -436,6 +446,8 @@ impl From<Keep> for gate::Keep {
 /// The formats that have a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SchemaName {
+    /// `lint --format json`
+    Lint,
     /// summary.json
     Summary,
 }

@@ -11,7 +11,9 @@ mod engine;
 pub mod exit;
 mod faults;
 mod kubeconfig;
+mod lint;
 mod open;
+pub mod release;
 mod report;
 pub mod run;
 mod runs;
@@ -62,6 +64,8 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
         Command::Check(args) => check::run(*args, command_line()),
         Command::Doctor(args) => doctor::run(&args).map(done),
         Command::Clean(args) => clean::run(&args).map(done),
+        Command::Lint(args) => lint::run(&args),
+        Command::Release(command) => release::run(&command).map(done),
         Command::Report(args) => report::run(args, command_line()),
         Command::Simulate(args) => simulate::run(&args),
         Command::ScsCheck(args) => {

@@ -14,8 +14,10 @@ use super::stacks;
 use crate::engine::embedded::faults::Injected;
 use crate::engine::kind::kept_name_problem;
 use crate::gate::{self, Keep, Plan};
+use crate::lint;
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
 use crate::simulate::{self, Scenario};
+use crate::source::{self, Obtained};
 use crate::stack::{Delivery, ManagementKind, Pair, Release, Stack};
 use crate::suite::Suite;
 
@@ -44,6 +46,8 @@ pub struct Run {
     pub timeout_scale: f64,
     /// Where the run's folder goes.
     pub reports: PathBuf,
+    /// Whether it goes on although lint finds a MUST broken.
+    pub no_lint: bool,
     /// Whether the report is shown in a browser at the end.
     pub open: bool,
     /// Where what becomes of watched objects goes.
@@ -85,8 +89,15 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         stack,
         suites,
         pair,
+        obtained,
     } = input;
-    let plan = Plan::new(stack, pair, suites, run.keep, &id).map_err(Failure::input)?;
+    let known = if run.no_lint {
+        Vec::new()
+    } else {
+        lint::pair(&stack, &pair).causes(stack.spec.delivery)
+    };
+    let mut plan = Plan::new(stack, pair, suites, run.keep, &id).map_err(Failure::input)?;
+    plan.known = known;
     let faults = &run.rehearsal.faults;
     let management = run.management_of(&plan.stack);
     let wanted = Wanted {
@@ -126,7 +137,14 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         open: run.open,
         format: SummaryFormat::Plain,
     };
-    conduct.run(async |context| gate::run(&plan, &context, &*engine).await)
+    let facts = obtained.iter().flat_map(|one| one.facts.clone());
+    let facts: Vec<(String, String)> = facts.collect();
+    conduct.run(async |context| {
+        for (name, value) in facts {
+            context.property(&name, value);
+        }
+        gate::run(&plan, &context, &*engine).await
+    })
 }
 
 /// Refuses the operator where nobody can install it, and its faults where it is not.
@@ -160,6 +178,8 @@ struct Input {
     stack: Stack,
     suites: Vec<Suite>,
     pair: Pair,
+    /// Releases that were fetched or built; they go with this.
+    obtained: Option<Obtained>,
 }
 
 impl Input {
@@ -168,11 +188,15 @@ impl Input {
         stack.spec.delivery = run.delivery.unwrap_or(stack.spec.delivery);
         let suites =
             Suite::load_all(&stack.spec.suites, &own_suites(&stack)).map_err(Failure::input)?;
+        let obtained = super::runtime()?
+            .block_on(source::obtain(&mut stack))
+            .map_err(super::release::failure)?;
         let pair = stack.open_releases().map_err(Failure::input)?;
         Ok(Self {
             stack,
             suites,
             pair,
+            obtained,
         })
     }
 }
@@ -247,6 +271,9 @@ impl Run {
         if let Some(delivery) = self.delivery {
             words.push(format!("--delivery {}", delivery.name()));
         }
+        if self.no_lint {
+            words.push("--no-lint".to_owned());
+        }
         words.extend(self.now.map(|day| format!("--now {day}")));
         if self.timeout_scale != 1.0 {
             words.push(format!("--timeout-scale {}", self.timeout_scale));
@@ -310,12 +337,14 @@ impl Run {
         Ok(Self {
             made,
             typed: stack.to_string_lossy().into_owned(),
-            rehearsal: args.rehearsal,
             stack: stacks::find(&stack, args.stacks.stacks.as_deref())?,
             stacks: args.stacks.stacks,
             engine,
             delivery: args.delivery.map(Into::into),
             management,
+            // What is made from a seed is there to go wrong.
+            no_lint: args.no_lint || args.rehearsal.simulated,
+            rehearsal: args.rehearsal,
             keep: args.keep.into(),
             timeout_scale: args.timeout_scale,
             reports: args.reports,

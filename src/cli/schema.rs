@@ -10,6 +10,7 @@ use crate::report::Summary;
 /// When it cannot be printed.
 pub fn print(name: SchemaName) -> Result<(), Failure> {
     let schema = match name {
+        SchemaName::Lint => crate::lint::output::schema(),
         SchemaName::Summary => Summary::schema(),
     };
     super::print(&schema).map_err(Failure::infrastructure)

@@ -22,7 +22,9 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    fn context(&self) -> Value {
+    /// What the templates see: the three objects by their names.
+    #[must_use]
+    pub fn context(&self) -> Value {
         json!({
             "Cluster": self.cluster,
             "ControlPlane": self.control_plane,

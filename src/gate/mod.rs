@@ -16,5 +16,5 @@ mod trouble;
 mod truth;
 
 pub use check::{CheckPlan, check};
-pub use plan::{Keep, Plan, namespace};
+pub use plan::{Keep, Plan, inputs_of, namespace};
 pub use run::{Ending, run};

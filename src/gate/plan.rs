@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::topology;
 use crate::delivery::{self, Inputs};
-use crate::record::RunId;
+use crate::record::{Finding, RunId};
 use crate::stack::{Hook, Pair, Release, Stack};
 use crate::suite::Suite;
 
@@ -33,6 +33,8 @@ pub struct Plan {
     pub keep: Keep,
     /// The Cluster's name.
     pub cluster: String,
+    /// What is known to be wrong before anything is created: the gate closes on it in its preflight.
+    pub known: Vec<Finding>,
 }
 
 impl Plan {
@@ -54,6 +56,7 @@ impl Plan {
             suites,
             keep,
             cluster,
+            known: Vec::new(),
         };
         let applies = |release: &Release, hook| !release.addons.stages(hook).is_empty();
         anyhow::ensure!(
@@ -92,12 +95,8 @@ impl Plan {
     }
 
     fn expected_inputs(&self, namespace: &str, run: &RunId) -> Inputs {
-        let part = |kind: &str| json!({"kind": kind, "metadata": {"name": self.cluster, "namespace": namespace}, "spec": {}});
-        Inputs {
-            cluster: self.cluster_object(&self.pair.from, namespace, run),
-            control_plane: part("KubeadmControlPlane"),
-            infrastructure: part("InfrastructureCluster"),
-        }
+        let cluster = self.cluster_object(&self.pair.from, namespace, run);
+        expected_inputs(cluster)
     }
 
     /// How many worker Machines the topology asks for.
@@ -110,6 +109,36 @@ impl Plan {
             .map(|worker| i64::from(worker.replicas))
             .sum()
     }
+}
+
+/// What addon values are templated with as long as there is only a Cluster to be created: its control
+/// plane and its infrastructure by name.
+fn expected_inputs(cluster: Value) -> Inputs {
+    let (name, namespace) = (
+        &cluster["metadata"]["name"],
+        &cluster["metadata"]["namespace"],
+    );
+    let part = |kind: &str, spec: Value| json!({"kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": spec});
+    let replicas = &cluster["spec"]["topology"]["controlPlane"]["replicas"];
+    Inputs {
+        control_plane: part("KubeadmControlPlane", json!({"replicas": replicas})),
+        infrastructure: part("InfrastructureCluster", json!({})),
+        cluster,
+    }
+}
+
+/// What the addon values of a stack's releases are templated with, as far as it is known without a
+/// cluster: those of the Cluster that a run would create from release N.
+#[must_use]
+pub fn inputs_of(stack: &Stack, release: &Release) -> Inputs {
+    expected_inputs(topology::cluster(
+        &stack.spec,
+        "default",
+        &stack.name.to_string(),
+        &release.class_name,
+        &release.kubernetes_version.to_string(),
+        "",
+    ))
 }
 
 /// The run's own namespace on the management cluster.

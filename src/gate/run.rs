@@ -187,6 +187,19 @@ impl Run<'_> {
     }
 
     async fn preflight(&self) -> Result<Done<()>, Trouble> {
+        if let Some(first) = self.plan.known.first() {
+            for finding in &self.plan.known {
+                self.context.emit(What::Finding(finding.clone()));
+            }
+            let more = match self.plan.known.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            return Err(Trouble::stack(format!(
+                "{}: {}: {}{more}",
+                first.cause, first.object, first.message
+            )));
+        }
         let problems = self.engine.preflight().await;
         if problems.is_empty() {
             return Ok(((), None));

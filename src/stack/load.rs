@@ -25,6 +25,8 @@ pub struct Stack {
     pub spec: Spec,
     /// Failures that are accepted by the names of what fails, from the stack's `okToFail` file.
     pub ok_to_fail: Vec<OkToFail>,
+    /// Where its releases were put that did not lie in its folder.
+    pub obtained: Option<PathBuf>,
     pub(super) source: Source,
 }
 
@@ -87,6 +89,7 @@ impl Stack {
             kind_config: kind_config.unwrap_or_default(),
             spec: parsed.spec,
             ok_to_fail,
+            obtained: None,
             source,
         })
     }
@@ -112,9 +115,9 @@ impl Stack {
 
     /// The folder that holds the releases' directories, named by their tags.
     pub fn releases_dir(&self) -> PathBuf {
-        self.folder
-            .join(&self.spec.releases.directory)
-            .join("cluster-stacks")
+        let own = || self.folder.join(&self.spec.releases.directory);
+        let above = self.obtained.clone().unwrap_or_else(own);
+        above.join("cluster-stacks")
     }
 }
 

@@ -26,13 +26,22 @@ impl Stack {
             (Err(from), Err(to)) => return Err(StackError::Releases(from, to)),
             (Err(error), _) | (_, Err(error)) => return Err(error.into()),
         };
+        self.problems_with(&pair)?.into_result()?;
+        Ok(pair)
+    }
+
+    /// Whatever of this file does not fit a pair of releases: Kubernetes that goes back, node images
+    /// that are missing, workers and variables that a class does not know.
+    ///
+    /// # Errors
+    /// When a class chart does not render.
+    pub fn problems_with(&self, pair: &Pair) -> Result<Problems, ReleaseError> {
         let mut problems = Problems::default();
-        self.check_kubernetes(&pair, &mut problems);
+        self.check_kubernetes(pair, &mut problems);
         for release in [&pair.from, &pair.to] {
             self.check_topology(release, &mut problems)?;
         }
-        problems.into_result()?;
-        Ok(pair)
+        Ok(problems)
     }
 
     fn check_kubernetes(&self, pair: &Pair, problems: &mut Problems) {
@@ -44,7 +53,8 @@ impl Stack {
                         &["spec", "releases", "to"],
                         format!("Kubernetes cannot go back from {from} to {to}"),
                     )
-                    .expected(format!("a release with Kubernetes {from} or later")),
+                    .expected(format!("a release with Kubernetes {from} or later"))
+                    .breaks("kubernetes-step"),
             );
         }
         for release in [&pair.from, &pair.to] {
@@ -114,7 +124,8 @@ impl Stack {
                                 &at,
                                 format!("ClusterClass `{class_name}` requires variable `{name}`"),
                             )
-                            .expected(format!("an entry `{name}: VALUE`")),
+                            .expected(format!("an entry `{name}: VALUE`"))
+                            .breaks("variable-required"),
                     ),
                 Some(value) if !fits(value, schema["type"].as_str()) => problems.push(
                     self.source

@@ -20,6 +20,8 @@ pub struct Problem {
     pub expected: Option<String>,
     /// What to do now.
     pub help: Option<String>,
+    /// Id of the rule of `stackgate lint` that it breaks, where it has one of its own.
+    pub rule: Option<&'static str>,
 }
 
 /// A place in the text of a file.
@@ -43,6 +45,7 @@ impl Problem {
             message: message.into(),
             expected: None,
             help: None,
+            rule: None,
         }
     }
 
@@ -57,6 +60,13 @@ impl Problem {
     #[must_use]
     pub fn expected(mut self, expected: impl Into<String>) -> Self {
         self.expected = Some(expected.into());
+        self
+    }
+
+    /// Names the rule of `stackgate lint` that is broken.
+    #[must_use]
+    pub(crate) const fn breaks(mut self, rule: &'static str) -> Self {
+        self.rule = Some(rule);
         self
     }
 

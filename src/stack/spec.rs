@@ -83,10 +83,36 @@ pub struct Releases {
     /// Folder, relative to this file, that holds `cluster-stacks/<tag>/` as the Cluster Stack Operator's release directory does.
     #[serde(default = "default_directory")]
     pub directory: String,
+    /// Where the releases come from when they do not lie in that folder.
+    #[serde(default)]
+    pub source: Option<ReleaseSource>,
     /// Release N, from which the upgrade starts.
     pub from: ReleaseTag,
     /// Release N+1, to which it leads.
     pub to: ReleaseTag,
+}
+
+/// Where releases come from.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub enum ReleaseSource {
+    /// An OCI registry, with the credentials that Docker has for it; tags are the releases' own.
+    #[serde(rename_all = "camelCase")]
+    Oci {
+        /// Host and path, e.g. `registry.example.org/kaas/cluster-stacks`.
+        repository: String,
+        /// Digests of manifests by tag; a tag that stands for another is refused.
+        #[serde(default)]
+        pinned: BTreeMap<ReleaseTag, String>,
+    },
+    /// Checkouts of the stack's sources, of which the releases are built.
+    #[serde(rename_all = "camelCase")]
+    Checkout {
+        /// Sources of release N, relative to this file.
+        from: String,
+        /// Sources of release N+1, relative to this file.
+        to: String,
+    },
 }
 
 fn default_directory() -> String {

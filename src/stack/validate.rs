@@ -91,7 +91,8 @@ impl Findings<'_> {
     fn releases(&mut self, releases: &Releases, folder: &Path) {
         let (from, to) = (&releases.from, &releases.to);
         let directory = folder.join(&releases.directory);
-        if !directory.join("cluster-stacks").is_dir() {
+        // Those of another source are put elsewhere, when there is one.
+        if releases.source.is_none() && !directory.join("cluster-stacks").is_dir() {
             self.add(
                 &["spec", "releases", "directory"],
                 format!(

@@ -122,7 +122,7 @@ impl Variant {
     /// Puts release `to`, the next version of `from` for the same Kubernetes, in the place of N+1.
     #[must_use]
     pub fn next_version(mut self, from: &str, to: &str) -> Self {
-        let version = |tag: &str| tag.rsplit('-').next().unwrap().to_owned();
+        let version = |tag: &str| tag.parse::<ReleaseTag>().unwrap().version.dotted();
         let (old, new) = (version(from), version(to));
         let folder = Path::new("sources").join(from);
         let copied: Vec<(PathBuf, String)> = self
@@ -141,6 +141,27 @@ impl Variant {
             .collect();
         self.files.extend(copied);
         self.edit_stack(|text| text.replace(&format!("to: {N1}"), &format!("to: {to}")))
+    }
+
+    /// Adds release `to`, which is N+1 for another minor version of Kubernetes.
+    #[must_use]
+    pub fn other_minor(mut self, to: &str) -> Self {
+        let minor = to.parse::<ReleaseTag>().unwrap().minor;
+        let folder = Path::new("sources").join(N1);
+        let renewed = |text: &str| {
+            let text = text.replace("1-35", &format!("1-{minor}"));
+            text.replace("v1.35.0", &format!("v1.{minor}.0"))
+        };
+        let copied: Vec<(PathBuf, String)> = self
+            .files
+            .iter()
+            .filter_map(|(path, text)| {
+                let inside = path.strip_prefix(&folder).ok()?;
+                Some((Path::new("sources").join(to).join(inside), renewed(text)))
+            })
+            .collect();
+        self.files.extend(copied);
+        self
     }
 
     /// Makes one chart of release `tag`'s network and storage, as releases without stages have it.

@@ -24,7 +24,8 @@ pub fn rehearse(variant: Variant, files: &[(&str, &str)], arguments: &[&str]) ->
 }
 
 fn closes(name: &str) -> Rehearsal {
-    let engine = ["--engine", "embedded", "--seed", "5"];
+    // What is seen without a cluster would close the gate before there is one.
+    let engine = ["--engine", "embedded", "--seed", "5", "--no-lint"];
     rehearse(failing(name), &[], &engine)
 }
 

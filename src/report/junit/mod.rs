@@ -16,7 +16,7 @@ use anyhow::Result;
 use super::overview::{Overview, PhaseView};
 use crate::record::{self, Phase, What};
 use case::Case;
-use xml::Xml;
+pub use xml::Xml;
 
 /// Writes the report of the stream as far as it goes.
 ///

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::ignore::{self, Rules};
 use super::metadata::Metadata;
-use super::{ChartError, yaml};
+use super::{ChartError, dependencies, yaml};
 use crate::stack::archive::{self, Limits};
 
 /// A chart and the charts below it.
@@ -78,6 +78,40 @@ impl Chart {
     /// The chart's version, as `Chart.yaml` writes it.
     pub fn version(&self) -> &str {
         &self.metadata.version
+    }
+
+    /// The text of the file that [`Rendered::source`](super::Rendered::source) names: below
+    /// `templates/` or `crds/` of this chart or of one below it.
+    #[must_use]
+    pub fn text_of(&self, source: &str) -> Option<&str> {
+        let (_, inside) = source.split_once('/')?;
+        if let Some(below) = inside.strip_prefix("charts/") {
+            let key = below.split('/').next()?;
+            let alias = self
+                .metadata
+                .dependencies
+                .iter()
+                .find(|one| one.key() == key);
+            let name = alias.map_or(key, |one| one.name.as_str());
+            let chart = self
+                .dependencies
+                .iter()
+                .find(|chart| chart.name() == name)?;
+            return chart.text_of(below);
+        }
+        let data = self
+            .templates
+            .get(inside)
+            .or_else(|| self.files.get(inside))?;
+        std::str::from_utf8(data).ok()
+    }
+
+    /// The range of Kubernetes versions that `Chart.yaml` demands, where `version` is outside of it.
+    #[must_use]
+    pub fn refuses_kubernetes(&self, version: &str) -> Option<&str> {
+        let range = self.metadata.kube_version.as_str();
+        let plain = version.trim_start_matches('v');
+        (!range.is_empty() && !dependencies::in_range(range, plain)).then_some(range)
     }
 
     /// The chart's own default values (`values.yaml`), without those of its dependencies.

@@ -129,7 +129,8 @@ pub(super) fn read(
                         &["addonStages", &name],
                         format!("stages of hook `{name}` never run"),
                     )
-                    .expected("AfterControlPlaneInitialized or BeforeClusterUpgrade"),
+                    .expected("AfterControlPlaneInitialized or BeforeClusterUpgrade")
+                    .breaks("hook-unknown"),
             ),
         }
     }
@@ -168,7 +169,8 @@ fn check_stages(
                         format!("the addon archive has no chart `{}`", stage.name),
                     )
                     .expected(format!("one of {}", charts.join(", ")))
-                    .help("the Cluster Stack Operator would skip this stage without a word"),
+                    .help("the Cluster Stack Operator would skip this stage without a word")
+                    .breaks("stage-without-chart"),
             );
         }
         if !seen.insert((&stage.name, stage.action == Action::Delete)) {

@@ -46,7 +46,12 @@ pub(super) fn read(source: &Source, tag: &ReleaseTag) -> Result<Metadata, Proble
     let file: File = source.parse()?;
     let mut problems = Problems::default();
     let mut add = |path: &[&str], message: String, expected: String| {
-        problems.push(source.problem(path, message).expected(expected));
+        let problem = source.problem(path, message).expected(expected);
+        problems.push(if path.ends_with(&["nodeImage"]) {
+            problem.breaks("node-image-version")
+        } else {
+            problem
+        });
     };
     if file.api_version != API_VERSION {
         add(

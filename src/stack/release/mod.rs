@@ -15,8 +15,9 @@ pub use pack::{PackError, pack};
 pub use render::ADDON_NAMESPACE;
 
 use super::chart::{Chart, ChartError};
-use super::problem::Problems;
+use super::problem::{Problem, Problems};
 use super::values::{ReleaseTag, ReleaseVersion, Version};
+use super::yaml::Source;
 
 /// An opened release: its files are there, agree with each other, and its charts are read.
 #[derive(Debug, Clone)]
@@ -33,6 +34,21 @@ pub struct Release {
     pub addons: Addons,
 }
 
+impl Release {
+    /// The archive of its class chart.
+    #[must_use]
+    pub fn class_file(&self) -> PathBuf {
+        self.folder.join(open::class_archive(&self.tag))
+    }
+
+    /// The archive of its addons' charts.
+    #[must_use]
+    pub fn addon_file(&self) -> PathBuf {
+        let name = open::addon_archive(&self.tag, &self.addon_version);
+        self.folder.join(name)
+    }
+}
+
 /// The addons of a release: which charts at which hook, in order.
 #[derive(Debug, Clone)]
 pub struct Addons {
@@ -40,6 +56,8 @@ pub struct Addons {
     staged: bool,
     hooks: BTreeMap<Hook, Vec<Stage>>,
     charts: BTreeMap<String, AddonChart>,
+    /// `clusteraddon.yaml`, where there is one.
+    config: Option<Source>,
 }
 
 /// One addon's chart and what overwrites its values.
@@ -67,6 +85,18 @@ impl Addons {
     /// Whether there is a chart for each stage; else one chart is all.
     pub const fn is_staged(&self) -> bool {
         self.staged
+    }
+
+    /// The chart of a directory of the addon archive.
+    #[must_use]
+    pub fn chart(&self, name: &str) -> Option<&AddonChart> {
+        self.charts.get(name)
+    }
+
+    /// A problem of `clusteraddon.yaml` at the node that `path` leads to; none without such a file.
+    pub(crate) fn problem(&self, path: &[&str], message: impl Into<String>) -> Option<Problem> {
+        let config = self.config.as_ref()?;
+        Some(config.problem(path, message))
     }
 
     /// All charts of the addon archive by directory name.

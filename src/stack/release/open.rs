@@ -138,16 +138,14 @@ fn read_staged(folder: &Path, file: &Path, problems: &mut Problems) -> Option<Ad
             charts.insert(name, AddonChart { chart, overwrite });
         }
     }
-    let config = Source::read(&folder.join(ADDON_CONFIG));
+    let config = keep(Source::read(&folder.join(ADDON_CONFIG)), problems)?;
     let names = charts.keys().map(String::as_str).collect();
-    let hooks = keep(
-        config.and_then(|source| addon_config::read(&source, &names)),
-        problems,
-    )?;
+    let hooks = keep(addon_config::read(&config, &names), problems)?;
     Some(Addons {
         staged: true,
         hooks,
         charts,
+        config: Some(config),
     })
 }
 
@@ -186,6 +184,7 @@ fn read_single(folder: &Path, file: &Path, problems: &mut Problems) -> Option<Ad
                 overwrite: Some(Overwrite { file: values, text }),
             },
         )]),
+        config: None,
     })
 }
 

@@ -9,7 +9,7 @@ use super::{ReleaseVersion, ValueError, string_value};
 /// `docker-demo-1-34-v1` or `docker-demo-1-34-v0-sha-abc1234`: name of the release's directory,
 /// of its ClusterStackRelease and of its OCI tag. Neither provider nor stack name may hold a dash,
 /// because the Cluster Stack Operator counts the parts.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReleaseTag {
     pub provider: String,
     pub stack: String,

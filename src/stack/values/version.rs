@@ -53,7 +53,7 @@ pub(super) fn number(text: &str) -> Option<u16> {
 /// The version of a cluster stack or of one of its components: a number and, for unreleased work,
 /// a channel with its patch. It has two written forms: dots in metadata and class names
 /// (`v0-sha.abc1234`), dashes in tags (`v0-sha-abc1234`).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReleaseVersion {
     number: u32,
     channel: Option<(String, String)>,
@@ -92,6 +92,21 @@ impl ReleaseVersion {
             _ => return None,
         };
         Some(Self { number, channel })
+    }
+
+    /// Whether it is of no channel: released work.
+    #[must_use]
+    pub const fn is_stable(&self) -> bool {
+        self.channel.is_none()
+    }
+
+    /// Whether the Cluster Stack Operator takes `other` for newer: channels must be the same, the number
+    /// counts first, then the patch as text.
+    #[must_use]
+    pub fn precedes(&self, other: &Self) -> bool {
+        let parts = |one: &Self| one.channel.clone().unwrap_or_default();
+        let ((mine, patch), (theirs, next)) = (parts(self), parts(other));
+        mine == theirs && (self.number, patch) < (other.number, next)
     }
 
     fn joined(&self, separator: char) -> String {

@@ -1,0 +1,144 @@
+//! `stackgate release`: gets, makes and verifies single releases.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+
+use super::exit::Failure;
+use crate::source::{self, Registry, SourceError};
+use crate::stack::{Release, ReleaseTag};
+
+#[derive(Debug, Subcommand)]
+pub enum ReleaseCommand {
+    /// Pull a release from an OCI registry, with the credentials that Docker has for it
+    Pull(PullArgs),
+    /// Build a release from a checkout of its sources
+    Build(BuildArgs),
+    /// Open a release as a run would, and say what it is made of or what is wrong with it
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct PullArgs {
+    /// Repository and tag, e.g. registry.example.org/kaas/cluster-stacks:docker-scs-1-34-v1
+    #[arg(value_name = "REFERENCE")]
+    pub reference: String,
+    /// The folder in which the release's own is made
+    #[arg(long, value_name = "DIR", default_value = "releases/cluster-stacks")]
+    pub output: PathBuf,
+    /// Refuse the release unless its manifest has this digest
+    #[arg(long, value_name = "sha256:…")]
+    pub digest: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// The folder with csctl.yaml, or with a folder of it for each minor version
+    #[arg(value_name = "SOURCES")]
+    pub sources: PathBuf,
+    /// The release's tag; its version is that of all components
+    #[arg(long, value_name = "TAG")]
+    pub tag: ReleaseTag,
+    /// The folder in which the release's own is made
+    #[arg(long, value_name = "DIR", default_value = "releases/cluster-stacks")]
+    pub output: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The release's folder, named by its tag
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// When the release cannot be had, made or used; nothing is left half written.
+pub fn run(command: &ReleaseCommand) -> Result<(), Failure> {
+    match command {
+        ReleaseCommand::Pull(args) => pull(args),
+        ReleaseCommand::Build(args) => build(args),
+        ReleaseCommand::Verify(args) => verify(args),
+    }
+}
+
+/// The failure of a source, with who has to act.
+pub fn failure(error: SourceError) -> Failure {
+    let hint = error.hint();
+    let told = anyhow!("failed to get a release: {error}");
+    let failure = if error.is_infrastructure() {
+        Failure::infrastructure(told)
+    } else {
+        Failure::input(told)
+    };
+    failure.hint(hint)
+}
+
+fn pull(args: &PullArgs) -> Result<(), Failure> {
+    // A colon before the last slash belongs to the host's port.
+    let named = args
+        .reference
+        .rsplit_once(':')
+        .filter(|(_, tag)| !tag.contains('/'));
+    let Some((repository, tag)) = named else {
+        let error = anyhow!(
+            "failed to understand {}: it names no release",
+            args.reference
+        );
+        return Err(Failure::input(error).hint("expected HOST/PATH:TAG, e.g. registry.example.org/kaas/cluster-stacks:docker-scs-1-34-v1"));
+    };
+    let tag: ReleaseTag = tag.parse().map_err(Failure::input)?;
+    let registry = Registry::new(repository);
+    let pulled = super::runtime()?
+        .block_on(source::pull(&registry, &tag, args.digest.as_deref()))
+        .map_err(failure)?;
+    let folder = source::write(&args.output, &tag, &pulled.files).map_err(failure)?;
+    told(&folder, &tag)?;
+    let text = format!("{}@{}\n", args.reference, pulled.digest);
+    super::print(&text).map_err(Failure::infrastructure)
+}
+
+fn build(args: &BuildArgs) -> Result<(), Failure> {
+    let files = source::build(&args.sources, &args.tag)
+        .map_err(SourceError::from)
+        .map_err(failure)?;
+    let folder = source::write(&args.output, &args.tag, &files).map_err(failure)?;
+    told(&folder, &args.tag)
+}
+
+fn verify(args: &VerifyArgs) -> Result<(), Failure> {
+    let folder = args.folder.canonicalize().map_err(|error| {
+        Failure::input(anyhow!("failed to find {}: {error}", args.folder.display()))
+    })?;
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let tag = name
+        .unwrap_or_default()
+        .parse::<ReleaseTag>()
+        .map_err(|error| {
+            Failure::input(anyhow!(
+                "failed to verify {}: {error}",
+                args.folder.display()
+            ))
+            .hint("the folder of a release is named by its tag in dash form")
+        })?;
+    told(&folder, &tag)
+}
+
+/// Opens a release as a run would, and tells what it is made of.
+fn told(folder: &Path, tag: &ReleaseTag) -> Result<(), Failure> {
+    let above = folder.parent().unwrap_or(Path::new("."));
+    let release = Release::open(above, tag).map_err(Failure::input)?;
+    release.render_class("default").map_err(Failure::input)?;
+    let charts: Vec<&str> = release.addons.charts().map(|(name, _)| name).collect();
+    let text = format!(
+        "{tag}: Kubernetes {}, ClusterClass {}, addons {} ({})\n{}\n",
+        release.kubernetes_version,
+        release.class_name,
+        release.addon_version,
+        charts.join(", "),
+        folder.display(),
+    );
+    super::print(&text).map_err(Failure::infrastructure)
+}

@@ -1,0 +1,199 @@
+//! Images: whether they are fixed, known to the stack file, and of the Kubernetes that the release is of.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::super::finding::Found;
+use super::super::identity::reference;
+use super::super::rule::rules;
+use super::super::subject::Subject;
+
+const IMAGES: &str = "https://kubernetes.io/docs/concepts/containers/images/#image-names";
+
+rules! {
+    IMAGE_UNPINNED = "image-unpinned", Should, Anyone, IMAGES, [],
+        "every image has a tag other than latest, or a digest",
+        "what runs is decided when a node pulls it: nodes of one cluster run different things, and what was tested is not what is installed",
+        "name a version or a digest";
+    IMAGE_UNLISTED = "image-unlisted", May, Anyone, IMAGES, [],
+        "stack.yaml lists the images of the addons",
+        "an image that is not listed is not looked for before the run: that it does not exist shows on the cluster, minutes later",
+        "add it to spec.images of stack.yaml";
+    NODE_IMAGE_STALE = "node-image-stale", Must, Anyone, "https://cluster-api.sigs.k8s.io/reference/versions", [],
+        "the class names the node image of its release's Kubernetes",
+        "a node of another version than the topology asks for never counts as up to date, so the upgrade does not end",
+        "name the image that stack.yaml has for this version";
+}
+
+/// A reference to an image, taken apart.
+pub(super) struct Image<'a> {
+    pub whole: &'a str,
+    /// Everything before the tag.
+    pub repository: &'a str,
+    /// The last part of the repository.
+    pub name: &'a str,
+    pub tag: Option<&'a str>,
+    pub digest: Option<&'a str>,
+}
+
+impl<'a> Image<'a> {
+    pub(super) fn parse(whole: &'a str) -> Self {
+        let (named, digest) = match whole.split_once('@') {
+            Some((named, digest)) => (named, Some(digest)),
+            None => (whole, None),
+        };
+        // A colon before the last slash belongs to the registry's port.
+        let last = named.rfind('/').map_or(0, |at| at + 1);
+        let (repository, tag) = match named[last..].split_once(':') {
+            Some((name, tag)) => (&named[..last + name.len()], Some(tag)),
+            None => (named, None),
+        };
+        let name = repository.rsplit('/').next().unwrap_or(repository);
+        Self {
+            whole,
+            repository,
+            name,
+            tag,
+            digest,
+        }
+    }
+
+    /// Major and minor version of the tag, where it is one.
+    pub(super) fn minor(&self) -> Option<(u64, u64)> {
+        let numbers = self.tag?.trim_start_matches('v');
+        let mut parts = numbers.split(['.', '-', '+', '_']);
+        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    }
+}
+
+/// The images of all containers in an object, wherever its Pods are described.
+pub(super) fn images(object: &Value) -> Vec<Image<'_>> {
+    let mut found = Vec::new();
+    collect(object, &mut found);
+    found
+}
+
+fn collect<'a>(value: &'a Value, found: &mut Vec<Image<'a>>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if matches!(key.as_str(), "containers" | "initContainers") {
+                    let containers = value.as_array().into_iter().flatten();
+                    let images = containers.filter_map(|one| one["image"].as_str());
+                    found.extend(images.map(Image::parse));
+                } else {
+                    collect(value, found);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
+        _ => {}
+    }
+}
+
+pub(super) fn check(subject: &Subject<'_>, found: &mut Found) {
+    let listed: BTreeSet<&str> = subject
+        .stack
+        .spec
+        .images
+        .iter()
+        .map(|one| one.as_str())
+        .collect();
+    for side in [subject.from, subject.to] {
+        for item in side.addons() {
+            let object = || Some(reference(&item.object));
+            let tag = &side.release.tag;
+            let mut told = BTreeSet::new();
+            for image in images(&item.object) {
+                let (whole, name) = (image.whole, image.name);
+                if !told.insert(whole) {
+                    continue;
+                }
+                // The name is what a template that takes the tag from its values still shows.
+                let keys = ["containers", "image"];
+                if image.digest.is_none() && matches!(image.tag, None | Some("latest" | "")) {
+                    let message = format!("image {whole} is not fixed");
+                    let problem = side.problem(item, &keys, message);
+                    let problem = problem.expected(format!("a version of {name}"));
+                    found.add(&IMAGE_UNPINNED, tag, object(), problem);
+                } else if !listed.contains(whole) {
+                    let message = format!("stack.yaml does not list image {whole}");
+                    let problem = side.problem(item, &keys, message);
+                    found.add(&IMAGE_UNLISTED, tag, object(), problem);
+                }
+            }
+        }
+    }
+    nodes(subject, found);
+}
+
+/// Node images of another version than that of the release.
+fn nodes(subject: &Subject<'_>, found: &mut Found) {
+    let known = &subject.stack.spec.node_images;
+    for side in [subject.from, subject.to] {
+        let version = side.release.kubernetes_version;
+        let Some(expected) = known.get(&version) else {
+            continue;
+        };
+        let wanted = Image::parse(expected.as_str());
+        for item in &side.class {
+            let mut texts = Vec::new();
+            strings(&item.object["spec"], &mut texts);
+            let stale = texts.into_iter().find(|text| {
+                let image = Image::parse(text);
+                image.repository == wanted.repository && image.tag != wanted.tag
+            });
+            if let Some(stale) = stale {
+                let message = format!("node image {stale} is not that of Kubernetes {version}");
+                let problem = side.problem(item, &["spec", "customImage"], message);
+                let problem = problem.expected(expected.as_str());
+                let object = Some(reference(&item.object));
+                found.add(&NODE_IMAGE_STALE, &side.release.tag, object, problem);
+            }
+        }
+    }
+}
+
+fn strings<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => found.push(text),
+        Value::Object(fields) => fields.values().for_each(|one| strings(one, found)),
+        Value::Array(items) => items.iter().for_each(|one| strings(one, found)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_taken_apart() {
+        let parts = |text| {
+            let image = Image::parse(text);
+            (
+                image.repository,
+                image.name,
+                image.tag,
+                image.digest.is_some(),
+                image.minor(),
+            )
+        };
+        assert_eq!(
+            parts("localhost:5000/a/b:v1.2.3@sha256:0"),
+            (
+                "localhost:5000/a/b",
+                "b",
+                Some("v1.2.3"),
+                true,
+                Some((1, 2))
+            )
+        );
+        assert_eq!(
+            parts("localhost:5000/b"),
+            ("localhost:5000/b", "b", None, false, None)
+        );
+        assert_eq!(parts("b:latest"), ("b", "b", Some("latest"), false, None));
+    }
+}

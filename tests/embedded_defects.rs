@@ -1,0 +1,469 @@
+//! Every known defect of cluster stacks and their operator, as a pair of releases or an injected fault: what
+//! finds it without a cluster, what the gate says, and after how long; and the table of that in `docs/`.
+
+mod common {
+    #![expect(dead_code, reason = "each test binary uses its own part")]
+    pub mod rehearsal;
+    pub mod variant;
+}
+
+use std::path::Path;
+
+use common::rehearsal::rehearse;
+use common::variant::{N, N1, Variant, failing};
+use stackgate::lint;
+use stackgate::record::{PhaseOutcome, Severity, Verdict, What};
+use stackgate::stack::{Delivery, Stack};
+
+const N2: &str = "docker-demo-1-34-v2";
+const SEED: u64 = 7;
+
+/// How a defect is made.
+enum Made {
+    /// A pair of releases, and what goes wrong with the operator while they are delivered.
+    Pair(fn() -> Variant, &'static [&'static str]),
+    /// It cannot be made here, for this reason.
+    Not(&'static str),
+}
+
+struct Defect {
+    id: &'static str,
+    what: &'static str,
+    made: Made,
+}
+
+fn demo() -> Variant {
+    Variant::from("docker-demo")
+}
+
+fn stages(change: impl FnOnce(&str) -> String) -> Variant {
+    demo().edit(N1, "clusteraddon.yaml", change)
+}
+
+fn map(name: &str, namespace: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n{namespace}")
+}
+
+const STORAGE: &str = "  - name: storage\n    action: apply\n";
+const MORE: &str = "cluster-addon/metrics-server/templates/more.yaml";
+const CNI: &str = "cluster-addon/cni/templates/more.yaml";
+
+fn single() -> Variant {
+    let variant = demo().single_chart(N).single_chart(N1);
+    variant.edit(N1, "metadata.yaml", |text| {
+        text.replace("clusterAddon: v1", "clusterAddon: v2")
+    })
+}
+
+fn class_and_addons() -> Variant {
+    demo()
+        .next_version(N, N2)
+        .edit(N2, "cluster-addon/metrics-server/values.yaml", |text| {
+            text.replace("v0.8.0", "v0.8.1")
+        })
+        .edit(N2, "cluster-class/values.yaml", |text| {
+            text.replace(
+                "kubeletExtraArgs:\n",
+                "kubeletExtraArgs:\n  max-pods: \"100\"\n",
+            )
+        })
+}
+
+fn thing() -> Variant {
+    let text = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: things.example.org
+spec:
+  group: example.org
+  names: {kind: Thing, plural: things}
+  scope: Cluster
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: example.org/v1
+kind: Thing
+metadata:
+  name: one
+";
+    demo().next_version(N, N2).add(N2, CNI, text)
+}
+
+fn scalers() -> Variant {
+    let scaler = |version: &str| {
+        format!(
+            "apiVersion: autoscaling/{version}\nkind: HorizontalPodAutoscaler\nmetadata:\n  name: more\n  namespace: kube-system\nspec:\n  maxReplicas: 2\n  scaleTargetRef: {{apiVersion: apps/v1, kind: Deployment, name: metrics-server}}\n"
+        )
+    };
+    demo()
+        .add(N, MORE, &scaler("v1"))
+        .add(N1, MORE, &scaler("v2"))
+}
+
+fn extra() -> Variant {
+    let stage = "  - name: extra\n    action: apply\n";
+    let variant = stages(|text| {
+        let both = format!("{stage}  BeforeClusterUpgrade:");
+        format!("{}{stage}", text.replace("  BeforeClusterUpgrade:", &both))
+    });
+    variant
+        .add(
+            N1,
+            "cluster-addon/extra/Chart.yaml",
+            "apiVersion: v2\nname: extra\nversion: v1\n",
+        )
+        .add(
+            N1,
+            "cluster-addon/extra/templates/map.yaml",
+            &map("extra", ""),
+        )
+}
+
+fn selector() -> Variant {
+    demo().edit(N1, "cluster-addon/cni/templates/daemonset.yaml", |text| {
+        text.replace(
+            "app.kubernetes.io/name: kindnet",
+            "app.kubernetes.io/name: next",
+        )
+    })
+}
+
+fn inherited() -> Variant {
+    let file = "cluster-addon/storage/templates/storageclass.yaml";
+    let named = |text: &str| {
+        text.replace(
+            "name: standard\n",
+            "name: {{ .Values.className | default \"standard\" }}\n",
+        )
+    };
+    demo().edit(N, file, named).edit(N1, file, named).edit(
+        N1,
+        "cluster-addon/cni/overwrite.yaml",
+        |text| format!("{}\n  className: other\n", text.trim_end()),
+    )
+}
+
+fn cilium() -> Variant {
+    let agent = |version: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: more\n  namespace: kube-system\nspec:\n  selector: {{matchLabels: {{app: more}}}}\n  template:\n    metadata: {{labels: {{app: more}}}}\n    spec:\n      containers:\n      - {{name: agent, image: 'quay.io/cilium/cilium:{version}'}}\n"
+        )
+    };
+    demo()
+        .add(N, MORE, &agent("v1.16.6"))
+        .add(N1, MORE, &agent("v1.18.9"))
+}
+
+/// The defects, in the order of where they were told of.
+fn defects() -> Vec<Defect> {
+    let pair = |id, what, variant: fn() -> Variant, faults| Defect {
+        id,
+        what,
+        made: Made::Pair(variant, faults),
+    };
+    let not = |id, what, why| Defect {
+        id,
+        what,
+        made: Made::Not(why),
+    };
+    vec![
+        pair(
+            "CS#202",
+            "addons of one chart stay at N, all is ready",
+            single,
+            &["addon-left-behind"],
+        ),
+        pair(
+            "CSO#272, CSO#259",
+            "BeforeClusterUpgrade blocks for ever",
+            demo,
+            &["hook-stuck"],
+        ),
+        pair(
+            "CSO#212, CSO#195",
+            "a hook is kept after its work",
+            demo,
+            &["hook-kept"],
+        ),
+        pair(
+            "CSO#337",
+            "the operator crashes again and again",
+            demo,
+            &["operator-crash-loop"],
+        ),
+        pair(
+            "CS#9, CSO#35",
+            "addons and nodes change in no order",
+            class_and_addons,
+            &[],
+        ),
+        not(
+            "CS#264, CS#265",
+            "a class-only change is not released",
+            "csctl refuses to build it: there is no pair to judge",
+        ),
+        pair(
+            "CS#143",
+            "the network does not come up, the ClusterAddon is ready",
+            demo,
+            &["image-pull-fails"],
+        ),
+        pair(
+            "CS#213",
+            "Cilium skips a minor version in one stage",
+            cilium,
+            &[],
+        ),
+        pair(
+            "CS#225, CS#129",
+            "the operator may not apply a kind of the class chart",
+            || demo().add(N1, "cluster-class/templates/map.yaml", &map("more", "")),
+            &[],
+        ),
+        not(
+            "CSO#57, CSO#221",
+            "USABLE and LATEST are wrong",
+            "nothing here reads these columns: releases are named by stack.yaml",
+        ),
+        not(
+            "CSO#59",
+            "a release stays ready after its provider object is not",
+            "the simulated operator has no providers of node images",
+        ),
+        pair(
+            "CSO#72, CSO#208, CSO#224",
+            "a release cannot be downloaded",
+            demo,
+            &["release-not-downloaded"],
+        ),
+        pair(
+            "CSO#254",
+            "the class is of an API version that Cluster API does not serve",
+            || {
+                demo().edit_stack(|text| {
+                    let text = text.replace("clusterApi: v1.12.5", "clusterApi: v1.10.4");
+                    text.replace("cluster.x-k8s.io/v1beta2", "cluster.x-k8s.io/v1beta1")
+                })
+            },
+            &[],
+        ),
+        pair(
+            "a",
+            "a stage whose chart does not render is skipped",
+            demo,
+            &["addon-stage-skipped"],
+        ),
+        pair(
+            "b",
+            "stages after a pause are missed on the same Kubernetes",
+            thing,
+            &[],
+        ),
+        pair(
+            "c",
+            "an object of another apiVersion is deleted after it was applied",
+            scalers,
+            &[],
+        ),
+        pair(
+            "d",
+            "a stage that N has no chart for blocks the hook",
+            extra,
+            &[],
+        ),
+        not(
+            "e",
+            "a hook is skipped for a Cluster of a name that was there",
+            "stackgate gives each Cluster a name of its own; injected as hook-passed in `faults.rs`",
+        ),
+        pair(
+            "f",
+            "charts of N that are gone crash the operator",
+            demo,
+            &["operator-crash-loop"],
+        ),
+        pair(
+            "g",
+            "a field that cannot change is tried for ever",
+            selector,
+            &[],
+        ),
+        pair(
+            "h",
+            "a failed download locks the operator up",
+            demo,
+            &["release-not-downloaded@create"],
+        ),
+        pair(
+            "i",
+            "a restart loses what hooks were answered",
+            demo,
+            &["operator-restart"],
+        ),
+        pair("j", "drift is not repaired", demo, &["addon-drift"]),
+        pair(
+            "k",
+            "prune lists are rendered with the values of another chart",
+            inherited,
+            &[],
+        ),
+        pair(
+            "l",
+            "stages of a hook that never runs",
+            || stages(|text| format!("{text}  AfterClusterUpgrade:\n{STORAGE}")),
+            &[],
+        ),
+        pair(
+            "m",
+            "an addon that is dropped stays",
+            || stages(|text| text.replace(STORAGE, "")),
+            &[],
+        ),
+        pair(
+            "n",
+            "a chart that only new clusters get is deleted",
+            || {
+                stages(|text| {
+                    let hook = "BeforeClusterUpgrade:\n";
+                    text.replace(&format!("{hook}  - name: cni\n    action: apply\n"), hook)
+                })
+            },
+            &[],
+        ),
+        pair(
+            "o",
+            "an object of another namespace is refused",
+            || demo().add(N1, MORE, &map("more", "  namespace: default\n")),
+            &[],
+        ),
+        pair(
+            "o, pruned",
+            "an object without a namespace stays",
+            || demo().add(N, MORE, &map("more", "")),
+            &[],
+        ),
+        pair(
+            "budget",
+            "a budget never lets a Pod go",
+            || failing("blocked-drain"),
+            &[],
+        ),
+    ]
+}
+
+/// A row of the table.
+fn row(defect: &Defect) -> String {
+    let Defect { id, what, made } = defect;
+    let (variant, faults) = match made {
+        Made::Not(why) => return format!("| {id} | {what} | – | – | not made: {why} |\n"),
+        Made::Pair(variant, faults) => (variant, faults),
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let configs = folder.path().join("kind-configs");
+    std::fs::create_dir(&configs).unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs/management.yaml");
+    std::fs::copy(shipped, configs.join("management.yaml")).unwrap();
+    let stack = variant().write(&folder.path().join("stacks/docker-demo"));
+    let loaded = Stack::load(&stack.to_string_lossy(), stack.parent().unwrap()).unwrap();
+    let releases = &loaded.spec.releases;
+    let report = lint::releases(&loaded, &releases.from, &releases.to);
+    let mut rules: Vec<String> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.rule.severity != Severity::May)
+        .map(|finding| format!("`{}` ({})", finding.rule.id, finding.rule.severity))
+        .collect();
+    rules.dedup();
+    let lint = if rules.is_empty() {
+        "–".to_owned()
+    } else {
+        rules.join(", ")
+    };
+    let how = match faults {
+        [] => "pair".to_owned(),
+        faults => format!("fault `{}`", faults.join("`, `")),
+    };
+    let refused = report.plan.is_none() || loaded.open_releases().is_err();
+    let gate = if refused {
+        "refused as invalid input, before anything is created".to_owned()
+    } else {
+        judged(&stack, faults)
+    };
+    format!("| {id} | {what} | {lint} | {gate} | {how} |\n")
+}
+
+/// What the gate says when nobody has linted, and after how long.
+fn judged(stack: &Path, faults: &[&str]) -> String {
+    let run = rehearse(stack, Delivery::Operator, SEED, faults);
+    if run.verdict == Verdict::Open {
+        return "open: a rehearsal does not see it".to_owned();
+    }
+    assert_eq!(run.verdict, Verdict::Closed, "{}", run.reason);
+    let failed = run.events.iter().find_map(|event| match &event.what {
+        What::PhaseFinished {
+            phase,
+            outcome: PhaseOutcome::Failed,
+            seconds,
+            ..
+        } => Some(format!("{phase}, {seconds:.0} s")),
+        _ => None,
+    });
+    let cause = run
+        .findings()
+        .first()
+        .map(|finding| format!("`{}`", finding.cause));
+    let when = failed.unwrap_or_else(|| "verdict".to_owned());
+    format!(
+        "{} ({when})",
+        cause.unwrap_or_else(|| "closed, by its checks".to_owned())
+    )
+}
+
+/// What is told of in the reference of cluster stacks; each has a row.
+const KNOWN: &[&str] = &[
+    "CS#202", "CSO#272", "CSO#259", "CSO#212", "CSO#195", "CSO#337", "CS#9", "CSO#35", "CS#264",
+    "CS#265", "CS#143", "CS#213", "CS#225", "CS#129", "CSO#57", "CSO#221", "CSO#59", "CSO#72",
+    "CSO#208", "CSO#224", "CSO#254", "a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l",
+    "m", "n", "o",
+];
+
+#[test]
+fn every_known_defect_has_a_row() {
+    let rows = defects();
+    let ids: Vec<&str> = rows.iter().flat_map(|one| one.id.split(", ")).collect();
+    for known in KNOWN {
+        assert!(ids.contains(known), "{known} has no row");
+    }
+    // What a rule of lint says that it finds is one of them.
+    for defect in lint::all().flat_map(|rule| rule.defects) {
+        assert!(KNOWN.contains(defect), "{defect} is not known");
+    }
+}
+
+#[test]
+fn the_table_in_docs_is_what_lint_and_the_gate_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/defects.md");
+    let (begin, end) = ("<!-- defects -->\n", "<!-- end of defects -->\n");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut table = String::from(
+        "| defect | what happens | lint | the gate, after | made as |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for defect in defects() {
+        table.push_str(&row(&defect));
+    }
+    let start = text.find(begin).unwrap() + begin.len();
+    let stop = text.find(end).unwrap();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let renewed = format!("{}{table}{}", &text[..start], &text[stop..]);
+        std::fs::write(&path, renewed).unwrap();
+        return;
+    }
+    assert_eq!(
+        &text[start..stop],
+        table,
+        "docs/defects.md is old: run `UPDATE_DOCS=1 cargo test --test embedded_defects`"
+    );
+}

@@ -1,0 +1,700 @@
+//! Releases from a registry, with whatever a registry can do wrong, and from sources of both layouts.
+
+mod common;
+#[path = "common/variant.rs"]
+#[expect(
+    dead_code,
+    reason = "each test binary uses its own part of the fixtures"
+)]
+mod variant;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::TestContext;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use stackgate::source::{self, Registry, ReleaseFiles, SourceError};
+use stackgate::stack::{Release, ReleaseTag, Stack};
+use variant::{N, N1, stacks_dir};
+
+const PATH: &str = "kaas/cluster-stacks";
+
+/// What a registry answers.
+#[derive(Clone, Default)]
+struct Answer {
+    status: u16,
+    headers: Vec<(&'static str, String)>,
+    body: Vec<u8>,
+    /// Whether the connection ends after half of the body.
+    cut: bool,
+}
+
+impl Answer {
+    fn ok(body: Vec<u8>) -> Self {
+        Self {
+            status: 200,
+            body,
+            ..Self::default()
+        }
+    }
+
+    fn error(status: u16, code: &str) -> Self {
+        let body = json!({"errors": [{"code": code, "message": "told by the registry"}]});
+        Self {
+            status,
+            body: body.to_string().into_bytes(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A registry on this machine for as long as the process lives: a path, and how often it was asked for, to
+/// an answer.
+fn serve(answer: impl Fn(&str, usize, Option<&str>) -> Answer + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (answer, asked) = (Arc::clone(&answer), Arc::clone(&asked));
+            std::thread::spawn(move || converse(stream, &*answer, &asked));
+        }
+    });
+    format!("{host}/{PATH}")
+}
+
+fn converse(
+    stream: TcpStream,
+    answer: &(impl Fn(&str, usize, Option<&str>) -> Answer + ?Sized),
+    manifests: &AtomicUsize,
+) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut first = String::new();
+        if reader.read_line(&mut first).unwrap_or(0) == 0 {
+            return;
+        }
+        let mut authorization = None;
+        loop {
+            let mut line = String::new();
+            if reader.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(':')
+                && name.eq_ignore_ascii_case("authorization")
+            {
+                authorization = Some(value.trim().to_owned());
+            }
+        }
+        let mut words = first.split(' ');
+        let (method, path) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
+        let turn = if path.contains("/manifests/") {
+            manifests.fetch_add(1, Ordering::SeqCst)
+        } else {
+            0
+        };
+        let told = answer(path, turn, authorization.as_deref());
+        let mut head = format!(
+            "HTTP/1.1 {} told\r\ncontent-length: {}\r\n",
+            told.status,
+            told.body.len()
+        );
+        for (name, value) in &told.headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        let stream = reader.get_mut();
+        let body = if method == "HEAD" {
+            &[][..]
+        } else {
+            &told.body
+        };
+        let sent = if told.cut {
+            &body[..body.len() / 2]
+        } else {
+            body
+        };
+        if stream
+            .write_all(head.as_bytes())
+            .and_then(|()| stream.write_all(sent))
+            .is_err()
+            || told.cut
+        {
+            return;
+        }
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    let hash = Sha256::digest(bytes);
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// A release as csctl publishes it.
+#[derive(Clone)]
+struct Published {
+    manifest: Vec<u8>,
+    blobs: BTreeMap<String, Vec<u8>>,
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name {
+        "metadata.yaml" => "application/vnd.scs.metadata.layer.v1+yaml",
+        "clusteraddon.yaml" => "application/vnd.scs.cluster-addon.config.layer.v1+yaml",
+        name if name.contains("cluster-class") => "application/vnd.scs.cluster-class.v1.tar+gzip",
+        _ => "application/vnd.scs.cluster-addon.layer.v1.tar+gzip",
+    }
+}
+
+impl Published {
+    fn of(files: &[(String, Vec<u8>)]) -> Self {
+        let mut blobs = BTreeMap::from([(digest(b"{}"), b"{}".to_vec())]);
+        let layers: Vec<_> = files
+            .iter()
+            .map(|(name, content)| {
+                blobs.insert(digest(content), content.clone());
+                json!({
+                    "mediaType": media_type(name),
+                    "digest": digest(content),
+                    "size": content.len(),
+                    "annotations": {"org.opencontainers.image.title": name},
+                })
+            })
+            .collect();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "artifactType": "application/vnd.scs.cluster-stacks.v1",
+            "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": digest(b"{}"), "size": 2},
+            "layers": layers,
+        });
+        Self {
+            manifest: manifest.to_string().into_bytes(),
+            blobs,
+        }
+    }
+
+    fn answer(&self, path: &str) -> Answer {
+        if path == "/v2/" {
+            return Answer::ok(Vec::new());
+        }
+        if path.contains("/manifests/") {
+            let mut told = Answer::ok(self.manifest.clone());
+            let kind = "application/vnd.oci.image.manifest.v1+json".to_owned();
+            told.headers = vec![
+                ("content-type", kind),
+                ("docker-content-digest", digest(&self.manifest)),
+            ];
+            return told;
+        }
+        let blob = path
+            .rsplit('/')
+            .next()
+            .and_then(|digest| self.blobs.get(digest));
+        blob.map_or_else(
+            || Answer::error(404, "BLOB_UNKNOWN"),
+            |blob| Answer::ok(blob.clone()),
+        )
+    }
+}
+
+/// The files of a release that ships.
+fn shipped(tag: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = stacks_dir()
+        .join("docker-demo/releases/cluster-stacks")
+        .join(tag);
+    let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(Result::unwrap)
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                std::fs::read(entry.path()).unwrap(),
+            )
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+fn pull(repository: &str, pinned: Option<&str>) -> Result<source::Pulled, SourceError> {
+    let tag: ReleaseTag = N.parse().unwrap();
+    runtime().block_on(source::pull(&Registry::new(repository), &tag, pinned))
+}
+
+/// The error of a pull that must fail, with its words.
+#[track_caller]
+fn refused(repository: &str, words: &[&str]) -> SourceError {
+    let error = pull(repository, None)
+        .map(|pulled| pulled.digest)
+        .unwrap_err();
+    let told = error.to_string();
+    for word in words {
+        assert!(told.contains(word), "expected {word:?} in: {told}");
+    }
+    assert!(!error.hint().is_empty());
+    assert_eq!(told.lines().count(), 1, "{told}");
+    error
+}
+
+#[test]
+fn a_release_is_pulled_as_it_was_published() {
+    let published = Published::of(&shipped(N));
+    let expected = digest(&published.manifest);
+    let repository = serve(move |path, _, _| published.answer(path));
+    let pulled = pull(&repository, Some(&expected)).unwrap();
+    assert_eq!(pulled.digest, expected);
+    assert_eq!(
+        pulled.files,
+        shipped(N).into_iter().collect::<ReleaseFiles>()
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let tag = N.parse().unwrap();
+    source::write(folder.path(), &tag, &pulled.files).unwrap();
+    Release::open(folder.path(), &tag).unwrap();
+    // What is there is never overwritten.
+    let again = source::write(folder.path(), &tag, &pulled.files).unwrap_err();
+    assert!(matches!(again, SourceError::Exists(_)), "{again}");
+}
+
+#[test]
+fn whatever_a_registry_refuses_is_one_message() {
+    let told = |status: u16, code: &'static str| {
+        serve(move |path, _, _| match path {
+            "/v2/" => Answer::ok(Vec::new()),
+            _ => Answer::error(status, code),
+        })
+    };
+    let error = refused(
+        &told(401, "UNAUTHORIZED"),
+        &["does not let us read", "(401)", N],
+    );
+    assert!(
+        error.hint().contains("docker login 127.0.0.1:"),
+        "{}",
+        error.hint()
+    );
+    assert!(!error.is_infrastructure());
+    let error = refused(&told(404, "MANIFEST_UNKNOWN"), &["does not have", "(404)"]);
+    assert!(!error.is_infrastructure());
+    let error = refused(&told(429, "TOOMANYREQUESTS"), &["too many requests (429)"]);
+    assert!(error.is_infrastructure());
+    assert!(refused(&told(500, "UNKNOWN"), &["refused"]).is_infrastructure());
+}
+
+#[test]
+fn a_connection_that_is_cut_leaves_nothing() {
+    let published = Published::of(&shipped(N));
+    let repository = serve(move |path, _, _| {
+        let mut told = published.answer(path);
+        told.cut = path.contains("/blobs/");
+        told
+    });
+    let error = refused(
+        &repository,
+        &["the connection to 127.0.0.1:", "failed while"],
+    );
+    assert!(error.is_infrastructure());
+    // Nobody listens there.
+    let error = refused("127.0.0.1:1/a", &["the connection to 127.0.0.1:1 failed"]);
+    assert!(error.is_infrastructure());
+}
+
+#[test]
+fn content_that_is_not_what_its_digest_says_is_refused() {
+    let published = Published::of(&shipped(N));
+    let repository = serve(move |path, _, _| {
+        let mut told = published.answer(path);
+        if path.contains("/blobs/") {
+            let last = told.body.len() - 1;
+            told.body[last] ^= 1;
+        }
+        told
+    });
+    refused(&repository, &["is not what its digest says"]);
+    // Nor more than the manifest says, however much there is.
+    let published = Published::of(&shipped(N));
+    let repository = serve(move |path, _, _| {
+        let mut told = published.answer(path);
+        if path.contains("/blobs/") {
+            told.body.extend(vec![0; 1 << 20]);
+        }
+        told
+    });
+    refused(
+        &repository,
+        &["more than the", "bytes that the manifest says"],
+    );
+}
+
+#[test]
+fn a_tag_that_moves_is_refused() {
+    let (one, other) = (Published::of(&shipped(N)), Published::of(&shipped(N1)));
+    let (before, now) = (digest(&one.manifest), digest(&other.manifest));
+    let repository = serve(move |path, turn, _| {
+        let moved = path.contains("/manifests/") && turn > 0;
+        if moved {
+            other.answer(path)
+        } else {
+            one.answer(path)
+        }
+    });
+    refused(&repository, &["moved: it was", &before, &now]);
+    let published = Published::of(&shipped(N));
+    let repository = serve(move |path, _, _| published.answer(path));
+    let error = pull(&repository, Some(&now))
+        .map(|pulled| pulled.digest)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("the stack's file pins"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_no_release_is_refused() {
+    let of = |files: &[(&str, &str)]| {
+        let files: Vec<(String, Vec<u8>)> = files
+            .iter()
+            .map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()))
+            .collect();
+        let published = Published::of(&files);
+        serve(move |path, _, _| published.answer(path))
+    };
+    refused(&of(&[("../metadata.yaml", "a")]), &["is no name of a file"]);
+    refused(&of(&[("/etc/x", "a")]), &["is no name of a file"]);
+    refused(
+        &of(&[("a.yaml", "a"), ("a.yaml", "b")]),
+        &["has the file a.yaml twice"],
+    );
+    refused(&of(&[("a.yaml", "a")]), &["has no metadata.yaml"]);
+    let no_json = serve(|path, _, _| match path {
+        "/v2/" => Answer::ok(Vec::new()),
+        _ => Answer::ok(b"<html>".to_vec()),
+    });
+    refused(&no_json, &[N]);
+}
+
+#[test]
+fn a_pull_by_hand_and_its_exit_codes() {
+    let published = Published::of(&shipped(N));
+    let repository = serve(move |path, _, authorization| {
+        // As `docker login` stores it: user:secret.
+        if authorization != Some("Basic dXNlcjpzZWNyZXQ=") {
+            let mut told = Answer::error(401, "UNAUTHORIZED");
+            told.headers = vec![("www-authenticate", "Basic realm=\"registry\"".to_owned())];
+            return told;
+        }
+        published.answer(path)
+    });
+    let context = TestContext::new();
+    let run = |arguments: &[&str]| {
+        let mut command = context.command();
+        command
+            .args(arguments)
+            .env("DOCKER_CONFIG", context.path())
+            .output()
+            .unwrap()
+    };
+    let reference = format!("{repository}:{N}");
+    let output = run(&["release", "pull", &reference]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("hint: `docker login"),
+        "{output:?}"
+    );
+
+    let host = repository.split('/').next().unwrap();
+    let config = json!({"auths": {host: {"auth": "dXNlcjpzZWNyZXQ="}}});
+    context.write("config.json", &config.to_string());
+    let output = run(&["release", "pull", &reference]);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(
+        stdout.contains("ClusterClass docker-demo-1-34-v1"),
+        "{stdout}"
+    );
+    assert!(stdout.contains("@sha256:"), "{stdout}");
+    let shown = format!("{output:?}");
+    assert!(
+        !shown.contains("secret") && !shown.contains("dXNlcjpz"),
+        "{shown}"
+    );
+    let folder = format!("releases/cluster-stacks/{N}");
+    assert_eq!(run(&["release", "verify", &folder]).status.code(), Some(0));
+    assert_eq!(run(&["release", "pull", &reference]).status.code(), Some(2));
+}
+
+#[test]
+fn a_run_takes_its_releases_from_a_registry_and_says_which() {
+    let all: BTreeMap<String, Published> = [N, N1]
+        .into_iter()
+        .map(|tag| (tag.to_owned(), Published::of(&shipped(tag))))
+        .collect();
+    let expected = digest(&all[N1].manifest);
+    let repository = serve(move |path, _, _| {
+        let named = all.iter().find(|(tag, _)| path.ends_with(tag.as_str()));
+        match named {
+            Some((_, published)) => published.answer(path),
+            None => all
+                .values()
+                .map(|published| published.answer(path))
+                .find(|told| told.status == 200)
+                .unwrap_or_else(|| Answer::error(404, "BLOB_UNKNOWN")),
+        }
+    });
+    let context = TestContext::new();
+    let stack = std::fs::read_to_string(stacks_dir().join("docker-demo/stack.yaml")).unwrap();
+    let source = format!("source: {{oci: {{repository: '{repository}'}}}}");
+    context.write(
+        "stacks/docker-demo/stack.yaml",
+        &stack.replace("directory: releases", &source),
+    );
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs/management.yaml");
+    context.write(
+        "kind-configs/management.yaml",
+        &std::fs::read_to_string(config).unwrap(),
+    );
+    let arguments = [
+        "run",
+        "docker-demo",
+        "--stacks",
+        "stacks",
+        "--engine",
+        "embedded",
+        "--seed",
+        "1",
+    ];
+    let output = context.command().args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let stream =
+        std::fs::read_to_string(context.path().join("reports/latest/events.jsonl")).unwrap();
+    assert!(stream.contains(&format!("{N1}@{expected}")));
+}
+
+/// Sources of the demo stack in the layouts that others have.
+fn sources(folder: &Path, minor: bool) {
+    let own = stacks_dir().join("docker-demo/sources").join(N1);
+    let into = if minor {
+        folder.join("1-35")
+    } else {
+        folder.to_owned()
+    };
+    copy(&own, &into);
+    std::fs::remove_file(into.join("metadata.yaml")).unwrap();
+    let chart = into.join("cluster-class/Chart.yaml");
+    let text = std::fs::read_to_string(&chart).unwrap();
+    std::fs::write(
+        chart,
+        text.replace("version: v1", "version: << .ClusterClassVersion >>"),
+    )
+    .unwrap();
+    let csctl = "apiVersion: csctl.clusterstack.x-k8s.io/v1alpha1\nconfig:\n  kubernetesVersion: v1.35.0\n  clusterStackName: demo\n  provider:\n    type: docker\n    apiVersion: docker.csctl.clusterstack.x-k8s.io/v1alpha1\n";
+    std::fs::write(into.join("csctl.yaml"), csctl).unwrap();
+    if minor {
+        let stack =
+            "provider: docker\nclusterStackName: demo\nkubernetesVersion: 1.35.0\naddons: {}\n";
+        std::fs::write(into.join("stack.yaml"), stack).unwrap();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn sources_of_both_layouts_make_a_release() {
+    let tag: ReleaseTag = "docker-demo-1-35-v0-sha-abc1234".parse().unwrap();
+    let mut made = Vec::new();
+    for minor in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        sources(folder.path(), minor);
+        let files = source::build(folder.path(), &tag).unwrap();
+        assert_eq!(
+            files,
+            source::build(folder.path(), &tag).unwrap(),
+            "the same sources, the same bytes"
+        );
+        let into = tempfile::tempdir().unwrap();
+        source::write(into.path(), &tag, &files).unwrap();
+        let release = Release::open(into.path(), &tag).unwrap();
+        release.render_class("default").unwrap();
+        assert_eq!(release.class_name, "docker-demo-1-35-v0-sha.abc1234");
+        made.push(files);
+    }
+    assert_eq!(made[0], made[1]);
+    // Stackgate's own sources are packed as they are.
+    let own = stacks_dir().join("docker-demo/sources").join(N1);
+    let files = source::build(&own, &N1.parse().unwrap()).unwrap();
+    assert_eq!(files, shipped(N1).into_iter().collect::<ReleaseFiles>());
+}
+
+#[test]
+fn sources_that_contradict_the_tag_are_named_with_their_line() {
+    let folder = tempfile::tempdir().unwrap();
+    sources(folder.path(), false);
+    let error = source::build(folder.path(), &"docker-demo-1-34-v1".parse().unwrap()).unwrap_err();
+    let told = error.to_string();
+    assert!(
+        told.contains("csctl.yaml:3:22: `1.35` contradicts the release `docker-demo-1-34-v1`"),
+        "{told}"
+    );
+    let empty = tempfile::tempdir().unwrap();
+    let error = source::build(empty.path(), &N.parse().unwrap()).unwrap_err();
+    assert!(
+        error.to_string().contains("is no folder of stack sources"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_stack_whose_releases_are_built_from_checkouts_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = folder.path().join("stacks/docker-demo");
+    sources(&folder.path().join("new"), true);
+    copy(
+        &stacks_dir().join("docker-demo/sources").join(N),
+        &folder.path().join("old"),
+    );
+    std::fs::create_dir_all(&stack).unwrap();
+    let text = std::fs::read_to_string(stacks_dir().join("docker-demo/stack.yaml")).unwrap();
+    let source = "source: {checkout: {from: ../../old, to: ../../new}}";
+    std::fs::write(
+        stack.join("stack.yaml"),
+        text.replace("directory: releases", source),
+    )
+    .unwrap();
+    copy(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs"),
+        &folder.path().join("kind-configs"),
+    );
+    let mut stack = Stack::load(&stack.to_string_lossy(), stack.parent().unwrap()).unwrap();
+    let obtained = runtime()
+        .block_on(source::obtain(&mut stack))
+        .unwrap()
+        .unwrap();
+    stack.open_releases().unwrap();
+    assert_eq!(obtained.facts.len(), 2);
+}
+
+/// The registry of Debian's package docker-registry, in PATH, on a port of its own.
+struct RealRegistry {
+    process: std::process::Child,
+    host: String,
+    _folder: tempfile::TempDir,
+}
+
+impl RealRegistry {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let host = format!("127.0.0.1:{port}");
+        let config = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{host}'}}\n",
+            folder.path().join("data").display()
+        );
+        let file = folder.path().join("config.yml");
+        std::fs::write(&file, config).unwrap();
+        let process = std::process::Command::new("docker-registry")
+            .arg("serve")
+            .arg(&file)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("docker-registry starts");
+        while TcpStream::connect(&host).is_err() {
+            std::thread::yield_now();
+        }
+        Self {
+            process,
+            host,
+            _folder: folder,
+        }
+    }
+
+    /// Publishes a release as csctl does.
+    fn publish(&self, tag: &str, files: &[(String, Vec<u8>)]) -> String {
+        let published = Published::of(files);
+        let client = oci_client::Client::new(oci_client::client::ClientConfig {
+            protocol: oci_client::client::ClientProtocol::Http,
+            ..Default::default()
+        });
+        let reference: oci_client::Reference =
+            format!("{}/{PATH}:{tag}", self.host).parse().unwrap();
+        runtime().block_on(async {
+            let auth = oci_client::secrets::RegistryAuth::Anonymous;
+            client
+                .store_auth_if_needed(reference.resolve_registry(), &auth)
+                .await;
+            for (digest, blob) in &published.blobs {
+                client
+                    .push_blob(&reference, blob.clone(), digest)
+                    .await
+                    .unwrap();
+            }
+            let kind = "application/vnd.oci.image.manifest.v1+json"
+                .parse()
+                .unwrap();
+            client
+                .push_manifest_raw(&reference, published.manifest.clone(), kind)
+                .await
+                .unwrap();
+        });
+        digest(&published.manifest)
+    }
+}
+
+impl Drop for RealRegistry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+#[ignore = "needs docker-registry (Debian's package) in PATH"]
+fn real_registry_is_pulled_from_and_its_refusals_are_understood() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let registry = RealRegistry::start();
+    let repository = format!("{}/{PATH}", registry.host);
+    let error = refused(&repository, &["does not have", "(404)"]);
+    assert!(!error.is_infrastructure());
+    let digest = registry.publish(N, &shipped(N));
+    let pulled = pull(&repository, Some(&digest)).unwrap();
+    assert_eq!(
+        pulled.files,
+        shipped(N).into_iter().collect::<ReleaseFiles>()
+    );
+    // The tag moves.
+    registry.publish(N, &shipped(N1));
+    let error = pull(&repository, Some(&digest))
+        .map(|pulled| pulled.digest)
+        .unwrap_err();
+    assert!(matches!(error, SourceError::Moved { .. }), "{error}");
+}
