@@ -10,6 +10,7 @@ pub mod delivery;
 pub mod engine;
 pub mod gate;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod simulate;
 pub mod stack;

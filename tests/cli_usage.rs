@@ -78,8 +78,6 @@ fn each_command_has_its_own_help() {
           --timeout-scale <FACTOR>    Multiplies every deadline; from 0.1 to 100 [default: 1]
           --reports <DIR>             Where the run's folder goes [default: reports]
           --open                      Show the report in a browser at the end
-          --history <FILE>            Also write what becomes of each watched object to this file
-                                      (gzipped JSON lines)
           --now <YYYY-MM-DD>          Judge what ages (versions of Kubernetes, accepted failures) as on
                                       this day
           --stacks <DIR>              Where stacks are found by name [default: stacks-under-test here,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room with those that it may import (ARCHITECTURE.md).
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("stack", &[]),
     ("record", &[]),
     ("cluster", &["record"]),
@@ -20,6 +20,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
         ],
     ),
     ("report", &["record"]),
+    ("replay", &["record"]),
     (
         "simulate",
         &[
@@ -29,8 +30,8 @@ const ROOMS: [(&str, &[&str]); 11] = [
     (
         "cli",
         &[
-            "checks", "cluster", "delivery", "engine", "gate", "record", "report", "simulate",
-            "stack", "suite",
+            "checks", "cluster", "delivery", "engine", "gate", "record", "replay", "report",
+            "simulate", "stack", "suite",
         ],
     ),
 ];

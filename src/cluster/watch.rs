@@ -3,7 +3,7 @@
 //! It is listed anew from time to time, since a watch can silently lose events (linkerd2#14773). What it
 //! holds counts once the watch stands, too: who may list and not watch would be told what was once.
 
-mod seen;
+pub(super) mod seen;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -20,7 +20,6 @@ use self::seen::Seen;
 use super::pulse::{Pulse, Teller};
 use super::refusal::told;
 use super::{Kind, Object};
-use crate::record::History;
 
 /// How often a kind is listed anew beside its watch, while somebody looks at it.
 pub(super) const RELIST: Duration = Duration::from_secs(10);
@@ -71,7 +70,6 @@ struct Shared {
     store: Mutex<Store>,
     /// Who is told of changes.
     listeners: Mutex<Vec<Weak<Teller>>>,
-    history: Option<History>,
 }
 
 /// The live copy. Dropping it ends the watch.
@@ -87,7 +85,6 @@ impl Watch {
         client: &Client,
         kind: &Kind,
         namespace: &str,
-        history: Option<History>,
     ) -> Self {
         let resource = kind.resource();
         let api: Api<Seen> = if namespace.is_empty() {
@@ -95,7 +92,7 @@ impl Watch {
         } else {
             Api::namespaced_with(client.clone(), namespace, &resource)
         };
-        let shared = Shared::new(cluster, kind.clone(), Store::default(), history);
+        let shared = Shared::new(cluster, kind.clone(), Store::default());
         let mut task = JoinSet::new();
         task.spawn(follow(shared.clone(), api));
         Self {
@@ -113,7 +110,7 @@ impl Watch {
             ..Store::default()
         };
         Self {
-            shared: Shared::new(cluster, kind, store, None),
+            shared: Shared::new(cluster, kind, store),
             _task: JoinSet::new(),
         }
     }
@@ -264,14 +261,13 @@ async fn list(
 }
 
 impl Shared {
-    fn new(cluster: &'static str, kind: Kind, store: Store, history: Option<History>) -> Arc<Self> {
+    fn new(cluster: &'static str, kind: Kind, store: Store) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             resource: kind.resource(),
             kind,
             store: Mutex::new(store),
             listeners: Mutex::default(),
-            history,
         })
     }
 
@@ -285,20 +281,7 @@ impl Shared {
     fn replace(&self, fresh: &mut Option<Objects>) {
         let Some(listed) = fresh.take() else { return };
         let mut store = lock(&self.store);
-        let changed = store.objects != listed;
-        let news = !store.listed || store.error.is_some() || changed;
-        if changed && self.history.is_some() {
-            for (key, object) in &listed {
-                if store.objects.get(key) != Some(object) {
-                    self.note(object, false);
-                }
-            }
-            for (key, object) in &store.objects {
-                if !listed.contains_key(key) {
-                    self.note(object, true);
-                }
-            }
-        }
+        let news = !store.listed || store.error.is_some() || store.objects != listed;
         *store = Store {
             objects: listed,
             listed: true,
@@ -324,7 +307,6 @@ impl Shared {
         };
         let version = object.meta().resource_version.clone();
         let (key, object) = entry(self.cluster, &self.resource, object);
-        self.note(&object, gone);
         let mut store = lock(&self.store);
         if gone {
             store.objects.remove(&key);
@@ -353,12 +335,6 @@ impl Shared {
             if let Some(listener) = listener.upgrade() {
                 listener.tell(now);
             }
-        }
-    }
-
-    fn note(&self, object: &Object, gone: bool) {
-        if let Some(history) = &self.history {
-            history.tell(self.cluster, gone, &object.json);
         }
     }
 }

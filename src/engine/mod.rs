@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use kube::Client;
 
 use crate::cluster::{Context, Interrupted, Object};
-use crate::record::{Blocker, Finding, Phase};
+use crate::record::{Blocker, Finding, Phase, Redactor};
 
 /// Something that keeps a run from starting, with the way out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,8 +101,13 @@ pub trait Engine: Send + Sync {
         machines: &'a [std::sync::Arc<Object>],
     ) -> BoxFuture<'a, Option<Finding>>;
 
-    /// Saves what only the engine can see (node journals, container states) into a folder.
-    fn collect<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Saves what only the engine can see (node journals, container states and what they use) into a folder,
+    /// without what is secret.
+    fn collect<'a>(
+        &'a self,
+        folder: &'a Path,
+        redactor: &'a Redactor,
+    ) -> BoxFuture<'a, anyhow::Result<()>>;
 
     /// Removes everything that the run created; idempotent. With `keep`, removes nothing and tells
     /// how to reach what stays.

@@ -6,7 +6,9 @@ use std::sync::Mutex;
 
 #[cfg(feature = "openapi")]
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::authorization::User;
 use crate::logs::Logs;
@@ -24,6 +26,9 @@ struct State {
     kubelet: Value,
     kubelets: BTreeMap<String, Value>,
     tokens: BTreeMap<String, User>,
+    /// Why nothing can be written.
+    frozen: Option<String>,
+    stands_at: Option<Timestamp>,
 }
 
 /// An API server beside its objects.
@@ -31,6 +36,7 @@ struct State {
 pub struct Server {
     state: Mutex<State>,
     random: Mutex<Random>,
+    watched: Notify,
     logs: Logs,
     #[cfg(feature = "openapi")]
     documents: Mutex<BTreeMap<String, (String, Bytes)>>,
@@ -45,8 +51,11 @@ impl Server {
                 kubelet: kubelet_configuration(),
                 kubelets: BTreeMap::new(),
                 tokens: BTreeMap::new(),
+                frozen: None,
+                stands_at: None,
             }),
             random: Mutex::new(random.fork("api-server")),
+            watched: Notify::new(),
             logs: Logs::default(),
             #[cfg(feature = "openapi")]
             documents: Mutex::default(),
@@ -94,6 +103,34 @@ impl Server {
             Some(node) => drop(state.kubelets.insert(node.to_owned(), configuration)),
             None => state.kubelet = configuration,
         }
+    }
+
+    pub(crate) fn freeze(&self, why: &str) {
+        lock(&self.state).frozen = Some(why.to_owned());
+    }
+
+    /// Why nothing can be written; none where it can.
+    pub(crate) fn frozen(&self) -> Option<String> {
+        lock(&self.state).frozen.clone()
+    }
+
+    pub(crate) fn stand_at(&self, moment: Option<Timestamp>) {
+        lock(&self.state).stands_at = moment;
+    }
+
+    pub(crate) fn stands_at(&self) -> Option<Timestamp> {
+        lock(&self.state).stands_at
+    }
+
+    /// A client begins a watch.
+    pub(crate) fn note_watch(&self) {
+        if lock(&self.state).frozen.is_some() {
+            self.watched.notify_one();
+        }
+    }
+
+    pub(crate) async fn watched(&self) {
+        self.watched.notified().await;
     }
 
     /// From now on who bears this token is this user.

@@ -23,7 +23,7 @@ use serde_json::json;
 
 use super::{Engine, EngineError, Kept, Management, Problem};
 use crate::cluster::{Context, Object};
-use crate::record::{Blocker, Finding, Phase, RunId};
+use crate::record::{Blocker, Finding, Phase, Redactor, RunId};
 use crate::stack::Release;
 use faults::{Act, AddonFault, Injected, OperatorFault};
 use wire::Addons;
@@ -309,7 +309,7 @@ impl Engine for EmbeddedEngine {
         Box::pin(async { None })
     }
 
-    fn collect<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, Result<()>> {
+    fn collect<'a>(&'a self, _: &'a Path, _: &'a Redactor) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 
