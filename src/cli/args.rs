@@ -221,20 +221,12 @@ pub struct DoctorArgs {
 
 #[derive(Debug, Args)]
 pub struct CleanArgs {
-    /// Instead: remove the folders of old runs, but for the latest ones
-    #[arg(long, conflicts_with_all = ["run", "kept"])]
-    pub reports: bool,
+    /// Instead: remove the folders of old runs in DIR (when not given: reports), but for the latest ones
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "reports", conflicts_with_all = ["run", "kept"])]
+    pub reports: Option<PathBuf>,
     /// How many of the latest runs stay
     #[arg(long, value_name = "COUNT", default_value_t = 20, requires = "reports")]
     pub keep: usize,
-    /// Where the folders of runs are
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "reports",
-        requires = "reports"
-    )]
-    pub folder: PathBuf,
     /// The run to clean up after, e.g. 7f3a09bc; every run of yours when not given
     #[arg(value_name = "RUN")]
     pub run: Option<RunId>,

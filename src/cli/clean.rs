@@ -1,5 +1,7 @@
 //! `stackgate clean`: removes by label what earlier runs left.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 
 use super::args::CleanArgs;
@@ -12,8 +14,8 @@ use super::runs;
 /// # Errors
 /// When the engine cannot be asked, or something could not be removed.
 pub fn run(args: &CleanArgs) -> Result<(), Failure> {
-    if args.reports {
-        return reports(args);
+    if let Some(folder) = &args.reports {
+        return reports(folder, args.keep);
     }
     let engine = args.engine.engine;
     let runtime = super::runtime()?;
@@ -43,9 +45,9 @@ pub fn run(args: &CleanArgs) -> Result<(), Failure> {
 }
 
 /// Removes the folders of old runs, and prints which.
-fn reports(args: &CleanArgs) -> Result<(), Failure> {
+fn reports(folder: &Path, keep: usize) -> Result<(), Failure> {
     let mut text = String::new();
-    for folder in runs::old(&args.folder, args.keep) {
+    for folder in runs::old(folder, keep) {
         std::fs::remove_dir_all(&folder)
             .with_context(|| format!("failed to remove {}", folder.display()))
             .map_err(Failure::infrastructure)?;
