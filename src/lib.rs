@@ -12,6 +12,7 @@ pub mod gate;
 pub mod lint;
 pub mod probe;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod simulate;
 pub mod source;

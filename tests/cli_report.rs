@@ -40,7 +40,7 @@ fn the_reports_are_equal_whether_made_live_after_a_kill_or_later() {
     let context = TestContext::new();
     let stacks = concat!(env!("CARGO_MANIFEST_DIR"), "/stacks-under-test");
     let run = format!(
-        "run docker-demo --stacks {stacks} --engine embedded --seed 7 --fault addon-left-behind --history h.gz"
+        "run docker-demo --stacks {stacks} --engine embedded --seed 7 --fault addon-left-behind"
     );
     let output = context.command().args(run.split(' ')).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", context.show(&output));
@@ -61,7 +61,7 @@ fn the_reports_are_equal_whether_made_live_after_a_kill_or_later() {
             "{file} is silent on the rehearsal"
         );
     }
-    // The objects' history is in it.
+    // What was recorded of the objects is in it.
     assert!(made("report.html").contains("nodes by version"));
     // Of any beginning of the stream, as a kill leaves it, in any other place.
     let events = fs::read_to_string(live.join(STREAM)).unwrap();

@@ -34,7 +34,7 @@ fn child() {
         engine: "kind".to_owned(),
         delivery: "direct".to_owned(),
         command: vec![],
-        history: None,
+        recorded: false,
         judged_on: None,
         rehearsal: None,
         virtual_time: false,

@@ -25,6 +25,12 @@ fn help_is_an_answer() {
       clean      Remove what earlier runs left behind
       report     Make the reports of a run again from its stream, one of them in any form, or join
                  shards
+      replay     Look into the past of a run: its clusters as they were, with kubectl
+      diff       Show what changed between two moments, of one run or of two: images, replicas,
+                 conditions
+      reproduce  Run the gate again with the inputs, the seed and the faults of a run, from its folder
+                 or a bundle
+      bundle     Make one file of a run, to be attached to an issue
       simulate   Rehearse many random stacks with random accidents, and judge each run by what must
                  always hold
       faults     List the faults that a rehearsal can be given with `run --fault`
@@ -81,8 +87,6 @@ fn each_command_has_its_own_help() {
           --timeout-scale <FACTOR>    Multiplies every deadline; from 0.1 to 100 [default: 1]
           --reports <DIR>             Where the run's folder goes [default: reports]
           --open                      Show the report in a browser at the end
-          --history <FILE>            Also write what becomes of each watched object to this file
-                                      (gzipped JSON lines)
           --now <YYYY-MM-DD>          Judge what ages (versions of Kubernetes, accepted failures) as on
                                       this day
           --stacks <DIR>              Where stacks are found by name [default: stacks-under-test here,
@@ -118,6 +122,9 @@ fn each_command_has_its_own_help() {
       [RUN]  The run to clean up after, e.g. 7f3a09bc; every run of yours when not given
 
     Options:
+          --reports[=<DIR>]  Instead: remove the folders of old runs in DIR (when not given: reports),
+                             but for the latest ones
+          --keep <COUNT>     How many of the latest runs stay [default: 20]
           --kept <NAME>      Remove the management cluster that was kept under this name
           --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind, embedded]
       -h, --help             Print help (see more with '--help')

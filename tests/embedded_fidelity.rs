@@ -2,11 +2,15 @@
 //! through, in which order, and which conditions it bore. Where they differ, the real one is right.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::Command;
 
+use flate2::read::MultiGzDecoder;
+use serde::Deserialize;
 use serde_json::Value;
-use stackgate::record::{Moment, read_history};
+use stackgate::record::{Past, RECORDING, Told as Recorded};
 
 /// The label of a control plane's Machines.
 const CONTROL_PLANE: &str = "cluster.x-k8s.io/control-plane";
@@ -80,6 +84,13 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("Machine control-plane 1", "NodeHealthy"),
     ("Machine control-plane 1", "NodeReady"),
 ];
+
+/// What became of an object. The real upgrade was recorded before there were recordings: a line each.
+#[derive(Deserialize)]
+struct Moment {
+    gone: bool,
+    object: Value,
+}
 
 /// What of an object is followed, by what it is called.
 type States = BTreeMap<&'static str, String>;
@@ -225,12 +236,13 @@ fn is_milestone(kind: &str, step: &str, upgrading: bool) -> bool {
 
 fn recorded() -> Told {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/real-upgrade.jsonl.gz");
-    Told::by(read_history(&file).unwrap())
+    let lines = BufReader::new(MultiGzDecoder::new(File::open(file).unwrap())).lines();
+    let moments = lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap());
+    Told::by(moments.collect())
 }
 
 fn rehearsed() -> Told {
     let folder = tempfile::tempdir().unwrap();
-    let file: PathBuf = folder.path().join("history.jsonl.gz");
     let stacks = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
     let output = Command::new(env!("CARGO_BIN_EXE_stackgate"))
         .current_dir(folder.path())
@@ -244,12 +256,22 @@ fn rehearsed() -> Told {
             "--stacks",
         ])
         .arg(stacks)
-        .arg("--history")
-        .arg(&file)
         .output()
         .unwrap();
     assert!(output.status.success(), "{output:?}");
-    Told::by(read_history(&file).unwrap())
+    let recording = folder.path().join("reports/latest").join(RECORDING);
+    let past = Past::open(&recording).unwrap();
+    let moments = past
+        .changes()
+        .filter_map(|entry| match entry.unwrap().told {
+            Recorded::Object { object, .. } => Some(Moment {
+                gone: false,
+                object,
+            }),
+            Recorded::Gone { object, .. } => Some(Moment { gone: true, object }),
+            Recorded::Served { .. } | Recorded::Log { .. } => None,
+        });
+    Told::by(moments.collect())
 }
 
 #[test]

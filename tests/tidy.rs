@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room with those that it may import (ARCHITECTURE.md).
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("stack", &[]),
     ("record", &[]),
     ("cluster", &["record"]),
@@ -26,6 +26,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
         &["cluster", "delivery", "gate", "record", "report", "stack"],
     ),
     ("report", &["record"]),
+    ("replay", &["record"]),
     (
         "simulate",
         &[
@@ -35,8 +36,8 @@ const ROOMS: [(&str, &[&str]); 14] = [
     (
         "cli",
         &[
-            "checks", "cluster", "delivery", "engine", "gate", "lint", "record", "report",
-            "simulate", "source", "stack", "suite",
+            "checks", "cluster", "delivery", "engine", "gate", "lint", "record", "replay",
+            "report", "simulate", "source", "stack", "suite",
         ],
     ),
 ];

@@ -6,8 +6,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::civil::Date;
 
+use super::bundle::BundleArgs;
+use super::diff::DiffArgs;
 use super::lint::LintArgs;
 use super::release::ReleaseCommand;
+use super::replay::ReplayArgs;
+use super::reproduce::ReproduceArgs;
 use super::scs_check::ScsCheckArgs;
 use crate::engine::embedded::faults::Injected;
 use crate::gate;
@@ -50,6 +54,14 @@ pub enum Command {
     Clean(CleanArgs),
     /// Make the reports of a run again from its stream, one of them in any form, or join shards
     Report(ReportArgs),
+    /// Look into the past of a run: its clusters as they were, with kubectl
+    Replay(ReplayArgs),
+    /// Show what changed between two moments, of one run or of two: images, replicas, conditions
+    Diff(DiffArgs),
+    /// Run the gate again with the inputs, the seed and the faults of a run, from its folder or a bundle
+    Reproduce(ReproduceArgs),
+    /// Make one file of a run, to be attached to an issue
+    Bundle(BundleArgs),
     /// Rehearse many random stacks with random accidents, and judge each run by what must always hold
     Simulate(SimulateArgs),
     /// List the faults that a rehearsal can be given with `run --fault`
@@ -107,9 +119,6 @@ pub struct RunArgs {
     /// Show the report in a browser at the end
     #[arg(long)]
     pub open: bool,
-    /// Also write what becomes of each watched object to this file (gzipped JSON lines)
-    #[arg(long, value_name = "FILE")]
-    pub history: Option<PathBuf>,
     /// Judge what ages (versions of Kubernetes, accepted failures) as on this day
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub now: Option<Date>,
@@ -242,6 +251,12 @@ pub enum ManagementKind {
 
 #[derive(Debug, Args)]
 pub struct CleanArgs {
+    /// Instead: remove the folders of old runs in DIR (when not given: reports), but for the latest ones
+    #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = "reports", conflicts_with_all = ["run", "kept"])]
+    pub reports: Option<PathBuf>,
+    /// How many of the latest runs stay
+    #[arg(long, value_name = "COUNT", default_value_t = 20, requires = "reports")]
+    pub keep: usize,
     /// The run to clean up after, e.g. 7f3a09bc; every run of yours when not given
     #[arg(value_name = "RUN")]
     pub run: Option<RunId>,

@@ -71,7 +71,7 @@ pub fn run(args: CheckArgs, command: Vec<String>) -> Result<Ending, Failure> {
         engine: ENGINE.to_owned(),
         delivery: NO_DELIVERY.to_owned(),
         command,
-        history: None,
+        recorded: false,
         judged_on: args.now,
         virtual_time: false,
         rehearsal: None,

@@ -1,7 +1,12 @@
 //! `stackgate clean`: removes by label what earlier runs left.
 
+use std::path::Path;
+
+use anyhow::Context as _;
+
 use super::args::CleanArgs;
 use super::exit::Failure;
+use super::runs;
 
 /// Removes what the given run, or every run of this user's that is not under way, left behind, or the
 /// management cluster that was kept under a name; prints what it removed, and which runs it left alone.
@@ -9,6 +14,9 @@ use super::exit::Failure;
 /// # Errors
 /// When the engine cannot be asked, or something could not be removed.
 pub fn run(args: &CleanArgs) -> Result<(), Failure> {
+    if let Some(folder) = &args.reports {
+        return reports(folder, args.keep);
+    }
     let engine = args.engine.engine;
     let runtime = super::runtime()?;
     let clean = super::engine::clean(engine, args.run.clone(), args.kept.clone());
@@ -33,5 +41,20 @@ pub fn run(args: &CleanArgs) -> Result<(), Failure> {
             format!("left alone: run {run} is somebody else's, or its folder is gone: remove it with: stackgate clean {run}\n")
         })
         .collect();
+    super::print(&text).map_err(Failure::infrastructure)
+}
+
+/// Removes the folders of old runs, and prints which.
+fn reports(folder: &Path, keep: usize) -> Result<(), Failure> {
+    let mut text = String::new();
+    for folder in runs::old(folder, keep) {
+        std::fs::remove_dir_all(&folder)
+            .with_context(|| format!("failed to remove {}", folder.display()))
+            .map_err(Failure::infrastructure)?;
+        text.push_str(&format!("removed {}\n", folder.display()));
+    }
+    if text.is_empty() {
+        text = "nothing to remove\n".to_owned();
+    }
     super::print(&text).map_err(Failure::infrastructure)
 }

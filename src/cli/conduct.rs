@@ -14,7 +14,8 @@ use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
 use crate::gate;
 use crate::record::{
-    Clock, Counts, FORMAT, History, Recorder, Rehearsal, ReleaseRef, RunId, Verdict, What,
+    Clock, Counts, FORMAT, RECORDING, Recorder, Recording, Redactor, Rehearsal, ReleaseRef, RunId,
+    Verdict, What,
 };
 use crate::report::overview::Overview;
 use crate::report::terminal::{Live, Screen, Sections};
@@ -44,8 +45,8 @@ pub struct Conduct {
     pub rehearsal: Option<Rehearsal>,
     /// Whether the run's time is virtual: waiting then takes no longer than its computation.
     pub virtual_time: bool,
-    /// Where what becomes of watched objects goes.
-    pub history: Option<PathBuf>,
+    /// Whether what becomes of the clusters' objects is recorded.
+    pub recorded: bool,
     /// The day that is judged by, where it is not the clock's own.
     pub judged_on: Option<Date>,
     /// Whether the report is shown in a browser at the end.
@@ -85,18 +86,19 @@ impl Conduct {
         )
         .map_err(Failure::infrastructure)?;
         let mut context = Context::new(self.run.clone(), recorder, interrupt, self.timeout_scale);
-        let history = self.history.as_deref().map(History::create).transpose();
-        context.history = history.map_err(Failure::input)?;
-        if let Some(history) = &self.history {
-            beside(history, &self.folder);
+        if self.recorded {
+            let redactor = context.recorder.redactor().clone();
+            let recording = Recording::create(&self.folder.join(RECORDING), clock, redactor);
+            context.recording = Some(recording.map_err(Failure::infrastructure)?);
         }
         context.judged_on = self.judged_on;
         context.emit(self.first_event());
 
         let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(gate(context.clone()))));
 
-        if let Some(history) = &context.history {
-            history.finish().map_err(Failure::infrastructure)?;
+        if let Some(recording) = &context.recording {
+            // The gate tells when it could not be written.
+            let _ = recording.finish();
         }
         let panicked = ended.is_err();
         let gate::Ending {
@@ -136,6 +138,11 @@ impl Conduct {
         Ok(verdict)
     }
 
+    /// The command line without what is secret in it: words by their place, which no text shows.
+    fn redacted_command(&self) -> Vec<String> {
+        Redactor::default().words(&self.command)
+    }
+
     fn first_event(&self) -> What {
         What::RunStarted {
             run: self.run.clone(),
@@ -146,7 +153,7 @@ impl Conduct {
             to: self.to.clone(),
             engine: self.engine.clone(),
             delivery: self.delivery.clone(),
-            command: self.command.clone(),
+            command: self.redacted_command(),
             rehearsal: self.rehearsal.clone(),
         }
     }
@@ -177,14 +184,6 @@ fn tell(folder: &Path, kept: &[Kept], format: SummaryFormat) -> Result<()> {
     super::print(&text)
 }
 
-/// The reports look for the history beside the stream. Without it they tell less, and no run ends of that.
-fn beside(history: &Path, folder: &Path) {
-    let link = folder.join(report::HISTORY);
-    let _ = history
-        .canonicalize()
-        .and_then(|history| std::os::unix::fs::symlink(history, link));
-}
-
 fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
@@ -213,7 +212,7 @@ mod tests {
             engine: "kind".to_owned(),
             delivery: "direct".to_owned(),
             command: vec![],
-            history: None,
+            recorded: true,
             judged_on: None,
             rehearsal: None,
             virtual_time: false,

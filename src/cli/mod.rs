@@ -1,20 +1,26 @@
 //! The command line: one file per command, one exit code per ending.
 
 pub mod args;
+mod bundle;
 mod check;
 mod ci;
 mod clean;
 pub mod conduct;
 mod data;
+mod diff;
 mod doctor;
 mod engine;
 pub mod exit;
 mod faults;
+mod inputs;
+mod judge;
 mod kubeconfig;
 mod lint;
 mod open;
 pub mod release;
+mod replay;
 mod report;
+mod reproduce;
 pub mod run;
 mod runs;
 mod schema;
@@ -67,6 +73,10 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
         Command::Lint(args) => lint::run(&args),
         Command::Release(command) => release::run(&command).map(done),
         Command::Report(args) => report::run(args, command_line()),
+        Command::Replay(args) => replay::run(&args, command_line()),
+        Command::Diff(args) => diff::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args, command_line()),
+        Command::Bundle(args) => bundle::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::ScsCheck(args) => {
             let argv = std::env::args_os().skip(2);

@@ -10,6 +10,7 @@ use super::args::{EngineKind, RehearsalArgs, RunArgs, SummaryFormat};
 use super::conduct::{Conduct, free};
 use super::engine::{Wanted, own_suites};
 use super::exit::Failure;
+use super::inputs::{self, Asked};
 use super::stacks;
 use crate::engine::embedded::faults::Injected;
 use crate::engine::kind::kept_name_problem;
@@ -50,8 +51,6 @@ pub struct Run {
     pub no_lint: bool,
     /// Whether the report is shown in a browser at the end.
     pub open: bool,
-    /// Where what becomes of watched objects goes.
-    pub history: Option<PathBuf>,
     /// The day that is judged by, where it is not the clock's own.
     pub now: Option<Date>,
 }
@@ -130,7 +129,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         engine: engine.name().to_owned(),
         delivery: plan.stack.spec.delivery.name().to_owned(),
         command,
-        history: run.history,
+        recorded: true,
         judged_on: run.now,
         virtual_time: rehearses && !run.rehearsal.real_time,
         rehearsal,
@@ -142,6 +141,24 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
     conduct.run(async |context| {
         for (name, value) in facts {
             context.property(&name, value);
+        }
+        let asked = Asked {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            machine: Asked::here(),
+            stack: plan.stack.name.to_string(),
+            engine: engine.name().to_owned(),
+            delivery: plan.stack.spec.delivery.name().to_owned(),
+            seed: rehearses.then_some(seed),
+            faults: faults.iter().map(ToString::to_string).collect(),
+            timeout_scale: run.timeout_scale,
+            today: context.today().to_string(),
+            files: std::collections::BTreeMap::new(),
+        };
+        let folder = context.recorder.path().parent();
+        let kept = inputs::keep(folder.unwrap_or(Path::new(".")), &plan.stack, asked);
+        if let Err(error) = kept {
+            // A gate is worth more than its repetition.
+            context.note(format!("the run cannot be reproduced: {error:#}"));
         }
         gate::run(&plan, &context, &*engine).await
     })
@@ -349,7 +366,6 @@ impl Run {
             timeout_scale: args.timeout_scale,
             reports: args.reports,
             open: args.open,
-            history: args.history,
             now: args.now,
         })
     }

@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::anyhow;
 
 use super::exit::Failure;
-use crate::record::RunId;
+use crate::record::{RunId, What, read};
 use crate::report::STREAM;
 
 /// The link to the run that was started last.
@@ -101,6 +102,29 @@ fn known(reports: &Path) -> Vec<PathBuf> {
     folders.into_iter().map(|(_, path)| path).collect()
 }
 
+/// How long after its last event a run that has not told its end may still be under way: none waits longer
+/// without a word.
+const UNDER_WAY: Duration = Duration::from_secs(3600);
+
+/// The folders of all runs but the `keep` latest, the oldest first; never one that may be under way.
+pub fn old(reports: &Path, keep: usize) -> Vec<PathBuf> {
+    let mut known = known(reports);
+    known.truncate(known.len().saturating_sub(keep));
+    known.retain(|folder| !is_under_way(&folder.join(STREAM)));
+    known
+}
+
+fn is_under_way(stream: &Path) -> bool {
+    let written = stream.metadata().and_then(|it| it.modified());
+    let recent = written.is_ok_and(|at| at.elapsed().is_ok_and(|ago| ago < UNDER_WAY));
+    let ended = || {
+        let events = read(stream).into_iter().flatten();
+        let last = events.filter_map(Result::ok).last();
+        last.is_some_and(|event| matches!(event.what, What::RunFinished { .. }))
+    };
+    recent && !ended()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +180,21 @@ mod tests {
             fs::read_link(reports.path().join(LATEST)).unwrap(),
             Path::new("demo-0000000b")
         );
+    }
+
+    #[test]
+    fn the_latest_runs_stay_and_one_that_may_be_under_way() {
+        let reports = reports(&["demo-0000000a", "demo-0000000b", "demo-0000000c"]);
+        let names = |keep| -> Vec<String> {
+            let old = old(reports.path(), keep).into_iter();
+            old.map(|folder| name(Ok(folder))).collect()
+        };
+        assert_eq!(names(1), ["demo-0000000a", "demo-0000000b"]);
+        assert!(names(3).is_empty());
+        // Written to a moment ago, without its end.
+        let stream = reports.path().join("demo-0000000a").join(STREAM);
+        fs::write(&stream, "").unwrap();
+        assert_eq!(names(0), ["demo-0000000b", "demo-0000000c"]);
     }
 
     #[test]

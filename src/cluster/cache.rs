@@ -33,7 +33,7 @@ impl Cache {
         let mut watches = self.watches.lock().unwrap_or_else(PoisonError::into_inner);
         let parts = kinds.iter().map(|(kind, namespace)| {
             let key = (cluster, kind.clone(), within.to_owned());
-            let start = || Arc::new(Watch::start(cluster, client, kind, within, None));
+            let start = || Arc::new(Watch::start(cluster, client, kind, within));
             let watch = watches.entry(key).or_insert_with(start).clone();
             (watch, (*namespace).to_owned())
         });

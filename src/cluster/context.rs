@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::record::{History, Phase, Recorder, RunId, What};
+use crate::record::{Clock, Phase, Recorder, Recording, RunId, What};
 
 /// Somebody asked the run to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,10 +57,12 @@ pub struct Context {
     pub recorder: Recorder,
     /// The wish to stop.
     pub interrupt: Interrupt,
-    /// Where what happens to watched objects goes, when it is wanted.
-    pub history: Option<History>,
+    /// Where what becomes of the clusters' objects goes, when it is wanted.
+    pub recording: Option<Recording>,
     /// The day that is judged by, where it is not the clock's own (`--now`).
     pub judged_on: Option<Date>,
+    /// The clock that is judged by, where it is not the run's own.
+    clock: Option<Clock>,
     scale: f64,
     phase: Arc<Mutex<Phase>>,
     reactions: Arc<Mutex<Vec<f64>>>,
@@ -76,7 +78,8 @@ impl Context {
             run,
             recorder,
             interrupt,
-            history: None,
+            recording: None,
+            clock: None,
             judged_on: None,
             scale,
             phase: Arc::new(Mutex::new(Phase::Preflight)),
@@ -95,6 +98,15 @@ impl Context {
         }
     }
 
+    /// The same run, but what ages is judged by another clock: that of a recorded run.
+    #[must_use]
+    pub fn judging_by(&self, clock: Clock) -> Self {
+        Self {
+            clock: Some(clock),
+            ..self.clone()
+        }
+    }
+
     /// A deadline after scaling.
     #[must_use]
     pub fn scaled(&self, deadline: Duration) -> Duration {
@@ -107,10 +119,10 @@ impl Context {
         left.div_f64(self.scale)
     }
 
-    /// The time now, by the run's clock.
+    /// The time now, by the clock that is judged by.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.recorder.clock().now()
+        self.clock.unwrap_or(self.recorder.clock()).now()
     }
 
     /// The day (UTC) by which what ages is judged: versions of Kubernetes, acceptances of failures.

@@ -25,7 +25,7 @@ pub const KUBEADM_CONTROL_PLANE: Kind = Kind::new(
 );
 /// `ClusterClass`.
 pub const CLUSTER_CLASS: Kind = Kind::new(CORE, VERSION, "ClusterClass", "clusterclasses");
-/// `Secret`; watched for a moment in the run's own namespace, and never recorded.
+/// `Secret`; watched for a moment in the run's own namespace, and recorded without its values.
 pub const SECRET: Kind = Kind::new("", "v1", "Secret", "secrets");
 /// `Node`.
 pub const NODE: Kind = Kind::new("", "v1", "Node", "nodes");

@@ -14,7 +14,7 @@ use kube::api::{ApiResource, GroupVersionKind};
 use super::Object;
 use super::pulse::{Changes, Pulse};
 use super::watch::Watch;
-use crate::record::{Blocker, History, ObjectRef};
+use crate::record::{Blocker, ObjectRef};
 
 /// How long a refusal has to last to be one.
 const REFUSED: Duration = Duration::from_secs(3);
@@ -82,19 +82,8 @@ impl View {
     /// Starts to watch `kinds`, each in `namespace` (empty: all namespaces).
     #[must_use]
     pub fn start(cluster: &'static str, client: &Client, kinds: &[(Kind, &str)]) -> Self {
-        Self::recorded(cluster, client, kinds, None)
-    }
-
-    /// The same, and each change it sees is told to a history.
-    #[must_use]
-    pub fn recorded(
-        cluster: &'static str,
-        client: &Client,
-        kinds: &[(Kind, &str)],
-        history: Option<History>,
-    ) -> Self {
         let start = |(kind, namespace): &(Kind, &str)| {
-            let watch = Watch::start(cluster, client, kind, namespace, history.clone());
+            let watch = Watch::start(cluster, client, kind, namespace);
             (Arc::new(watch), (*namespace).to_owned())
         };
         let kinds: BTreeSet<(Kind, &str)> = kinds.iter().cloned().collect();

@@ -4,7 +4,7 @@
 //! holds counts once the watch stands, too: who may list and not watch would be told what was once.
 
 mod page;
-mod seen;
+pub(super) mod seen;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
@@ -24,7 +24,6 @@ use self::seen::Seen;
 use super::pulse::{Pulse, Teller};
 use super::refusal::told;
 use super::{Kind, Object};
-use crate::record::History;
 
 /// How often a kind is listed anew beside its watch, while somebody looks at it.
 pub(super) const RELIST: Duration = Duration::from_secs(10);
@@ -77,7 +76,6 @@ struct Shared {
     store: Mutex<Store>,
     /// Who is told of changes.
     listeners: Mutex<Vec<Weak<Teller>>>,
-    history: Option<History>,
 }
 
 /// The live copy. Dropping it ends the watch.
@@ -93,7 +91,6 @@ impl Watch {
         client: &Client,
         kind: &Kind,
         namespace: &str,
-        history: Option<History>,
     ) -> Self {
         let resource = kind.resource();
         let api: Api<Seen> = if namespace.is_empty() {
@@ -101,7 +98,7 @@ impl Watch {
         } else {
             Api::namespaced_with(client.clone(), namespace, &resource)
         };
-        let shared = Shared::new(cluster, kind.clone(), Store::default(), history);
+        let shared = Shared::new(cluster, kind.clone(), Store::default());
         let mut task = JoinSet::new();
         task.spawn(follow(shared.clone(), api));
         Self {
@@ -119,7 +116,7 @@ impl Watch {
             ..Store::default()
         };
         Self {
-            shared: Shared::new(cluster, kind, store, None),
+            shared: Shared::new(cluster, kind, store),
             _task: JoinSet::new(),
         }
     }
@@ -246,14 +243,13 @@ async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallib
 }
 
 impl Shared {
-    fn new(cluster: &'static str, kind: Kind, store: Store, history: Option<History>) -> Arc<Self> {
+    fn new(cluster: &'static str, kind: Kind, store: Store) -> Arc<Self> {
         Arc::new(Self {
             cluster,
             resource: kind.resource(),
             kind,
             store: Mutex::new(store),
             listeners: Mutex::default(),
-            history,
         })
     }
 
@@ -319,20 +315,7 @@ impl Shared {
     fn replace(&self, fresh: &mut Option<Objects>) {
         let Some(listed) = fresh.take() else { return };
         let mut store = lock(&self.store);
-        let changed = store.objects != listed;
-        let news = !store.listed || store.error.is_some() || changed;
-        if changed && self.history.is_some() {
-            for (key, object) in &listed {
-                if store.objects.get(key) != Some(object) {
-                    self.note(object, false);
-                }
-            }
-            for (key, object) in &store.objects {
-                if !listed.contains_key(key) {
-                    self.note(object, true);
-                }
-            }
-        }
+        let news = !store.listed || store.error.is_some() || store.objects != listed;
         *store = Store {
             objects: listed,
             listed: true,
@@ -359,7 +342,6 @@ impl Shared {
         let version = object.meta().resource_version.clone();
         let object = self.object(object.json);
         let key = key(&object);
-        self.note(&object, gone);
         let mut store = lock(&self.store);
         if gone {
             store.objects.remove(&key);
@@ -388,12 +370,6 @@ impl Shared {
             if let Some(listener) = listener.upgrade() {
                 listener.tell(now);
             }
-        }
-    }
-
-    fn note(&self, object: &Object, gone: bool) {
-        if let Some(history) = &self.history {
-            history.tell(self.cluster, gone, &object.json);
         }
     }
 }

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use kube::Client;
 
 use crate::cluster::{Context, Handshakes, Interrupted, Object};
-use crate::record::{Blocker, Finding, Phase};
+use crate::record::{Blocker, Finding, Phase, Redactor};
 
 /// In the place of a cluster's name, of what is the engine's own: what is wrong with it says nothing about
 /// the stack under test.
@@ -116,8 +116,13 @@ pub trait Engine: Send + Sync {
         machines: &'a [std::sync::Arc<Object>],
     ) -> BoxFuture<'a, Option<Finding>>;
 
-    /// Saves what only the engine can see (node journals, container states) into a folder.
-    fn collect<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, anyhow::Result<()>>;
+    /// Saves what only the engine can see (node journals, container states and what they use) into a folder,
+    /// without what is secret.
+    fn collect<'a>(
+        &'a self,
+        folder: &'a Path,
+        redactor: &'a Redactor,
+    ) -> BoxFuture<'a, anyhow::Result<()>>;
 
     /// Removes everything that the run created; idempotent. With `keep`, removes nothing and tells
     /// how to reach what stays.

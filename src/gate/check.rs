@@ -19,7 +19,7 @@ use crate::suite::{self, Acceptance, Memory, Place, Round, Suite};
 /// How long the API server may take to say which version it is.
 const PREFLIGHT: Duration = Duration::from_secs(30);
 /// How long all checks together may take; each has its own deadline.
-const CHECKS: Duration = Duration::from_secs(30 * 60);
+pub(super) const CHECKS: Duration = Duration::from_secs(30 * 60);
 
 /// What is asked of which cluster.
 #[derive(Debug)]

@@ -107,11 +107,7 @@ pub(super) async fn inputs(
 }
 
 /// Watches what the gate judges on the management cluster.
-pub(super) fn watch_management(
-    context: &Context,
-    management: &Management,
-    delivery: Delivery,
-) -> View {
+pub(super) fn watch_management(management: &Management, delivery: Delivery) -> View {
     let namespace = management.namespace.as_str();
     let kinds = [
         kinds::CLUSTER,
@@ -123,16 +119,11 @@ pub(super) fn watch_management(
     if delivery == Delivery::Operator {
         watched.extend(operator_kinds(namespace));
     }
-    View::recorded(
-        "management",
-        &management.client,
-        &watched,
-        context.history.clone(),
-    )
+    View::start("management", &management.client, &watched)
 }
 
 /// Watches what the gate judges on the workload cluster.
-pub(super) fn watch_workload(context: &Context, client: &Client) -> View {
+pub(super) fn watch_workload(client: &Client) -> View {
     let kinds = [
         kinds::NODE,
         kinds::POD,
@@ -141,10 +132,5 @@ pub(super) fn watch_workload(context: &Context, client: &Client) -> View {
         kinds::STATEFUL_SET,
         kinds::POD_DISRUPTION_BUDGET,
     ];
-    View::recorded(
-        "workload",
-        client,
-        &kinds.map(|kind| (kind, "")),
-        context.history.clone(),
-    )
+    View::start("workload", client, &kinds.map(|kind| (kind, "")))
 }

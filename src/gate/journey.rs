@@ -167,7 +167,8 @@ impl Run<'_> {
             self.phases.left(),
         )
         .await?;
-        let workload = clusters::watch_workload(self.context, &client);
+        self.record("workload", &client);
+        let workload = clusters::watch_workload(&client);
         let bare = self.goal(management, release, &[]);
         let seen = Seen {
             goal: &bare,

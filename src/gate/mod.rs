@@ -10,6 +10,7 @@ mod named;
 mod operator;
 mod phases;
 mod plan;
+mod recorded;
 mod run;
 mod topology;
 mod trouble;
@@ -17,4 +18,5 @@ mod truth;
 
 pub use check::{CheckPlan, check};
 pub use plan::{Keep, Plan, inputs_of, namespace};
+pub use recorded::{RecordedPlan, Then, judge_recorded};
 pub use run::{Ending, run};

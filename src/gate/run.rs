@@ -2,11 +2,13 @@
 
 use std::cell::OnceCell;
 use std::panic::AssertUnwindSafe;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
 use futures::FutureExt;
-use futures::future::join;
+use futures::future::{join, join_all};
+use kube::Client;
 use serde_json::Value;
 
 use super::journey::Workload;
@@ -15,7 +17,7 @@ use super::plan::{Keep, Plan};
 use super::trouble::Trouble;
 use super::{clusters, comparison};
 use crate::checks::{ManagementTarget, Shared, TOOLS_IMAGE, Target};
-use crate::cluster::Context;
+use crate::cluster::{Context, Recorded};
 use crate::delivery;
 use crate::engine::{Engine, Kept, Management};
 use crate::probe::{self, Probing, Shown};
@@ -51,6 +53,7 @@ pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending 
         phases: &phases,
         memory: Memory::default(),
         probing: OnceCell::new(),
+        recorded: Mutex::default(),
     };
     let judged = AssertUnwindSafe(async {
         let outcome = run.up_to_the_checks().await;
@@ -108,6 +111,8 @@ pub(super) struct Run<'a> {
     memory: Memory,
     /// What is measured, once there is a workload cluster.
     probing: OnceCell<Probing>,
+    /// The clusters that are being recorded.
+    recorded: Mutex<Vec<Recorded>>,
 }
 
 impl Run<'_> {
@@ -131,8 +136,7 @@ impl Run<'_> {
                 Ok(((), Some(format!("ClusterClass {}", from.class_name))))
             })
             .await?;
-        let view =
-            clusters::watch_management(self.context, &management, self.plan.stack.spec.delivery);
+        let view = clusters::watch_management(&management, self.plan.stack.spec.delivery);
         let create = async {
             // N+1 is made available meanwhile; what is wrong with it is told when its turn comes.
             let (created, provided) = join(
@@ -213,9 +217,36 @@ impl Run<'_> {
 
     async fn management(&self) -> Result<Done<Management>, Trouble> {
         let management = self.engine.management(self.context).await?;
+        self.record("management", &management.client);
         self.tell_properties().await;
         let message = format!("namespace {}", management.namespace);
         Ok((management, Some(message)))
+    }
+
+    /// Records a cluster from now on, until the teardown.
+    pub(super) fn record(&self, cluster: &'static str, client: &Client) {
+        if let Some(recording) = &self.context.recording {
+            let recorded = Recorded::start(cluster, client, recording);
+            self.recorded().push(recorded);
+        }
+    }
+
+    /// Ends the recording before the clusters go: that is not part of what happened to them.
+    async fn end_recording(&self) {
+        let recorded = std::mem::take(&mut *self.recorded());
+        let logs = join_all(recorded.iter().map(Recorded::logs));
+        // What takes too long is left out.
+        let _ = tokio::time::timeout(ASIDE, logs).await;
+        drop(recorded);
+        if let Some(recording) = &self.context.recording
+            && let Err(error) = recording.finish()
+        {
+            self.context.note(format!("{error:#}"));
+        }
+    }
+
+    fn recorded(&self) -> std::sync::MutexGuard<'_, Vec<Recorded>> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn check(
@@ -351,7 +382,8 @@ impl Run<'_> {
     /// one that is being reported.
     async fn save_what_only_the_machines_know(&self) {
         let folder = self.context.recorder.path().with_file_name("nodes");
-        let collected = tokio::time::timeout(ASIDE, self.engine.collect(&folder)).await;
+        let redactor = self.context.recorder.redactor();
+        let collected = tokio::time::timeout(ASIDE, self.engine.collect(&folder, redactor)).await;
         let failure = match collected {
             Ok(Ok(())) => return,
             Ok(Err(error)) => format!("{error:#}"),
@@ -365,6 +397,7 @@ impl Run<'_> {
     async fn tear_down(&self, keep: bool) -> Result<Vec<Kept>, Trouble> {
         let context = self.context.uninterrupted();
         let deadline = self.plan.stack.spec.timeouts.teardown.get();
+        self.end_recording().await;
         // A second sample of what the clusters use, before they go.
         self.tell_properties().await;
         let body = async {

@@ -1,11 +1,13 @@
-//! The run's stream of events: what happened, in one order, appended to disk as it happens.
+//! What happened in a run, appended to disk as it happens: the stream of events in one order, and beside it
+//! the recording of its clusters' objects. What is secret gets into neither.
 
 mod check;
 mod clock;
 mod event;
-mod history;
 mod probe;
 mod recorder;
+mod recording;
+mod redact;
 mod rehearsal;
 mod run_id;
 
@@ -17,9 +19,12 @@ pub use event::{
     Blocker, Event, Finding, NO_DELIVERY, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage,
     Verdict, What,
 };
-pub use history::{History, Moment, moments, read_history};
 pub use probe::{ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, ProbeWindow};
 pub use recorder::{Recorder, Sink, read};
+pub use recording::{
+    ClusterPast, Entry, Id, LogLine, LogOf, Past, RECORDING, Recording, State, Told,
+};
+pub use redact::{REDACTED, Redactor};
 pub use rehearsal::Rehearsal;
 pub use run_id::{RunId, random_seed};
 

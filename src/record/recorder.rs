@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::{Clock, Event, What};
+use super::{Clock, Event, Redactor, What};
 use anyhow::{Context, Result};
 
 /// A live view: sees each event right after it is on disk.
@@ -20,6 +20,7 @@ pub struct Recorder {
     inner: Arc<Mutex<Inner>>,
     path: PathBuf,
     clock: Clock,
+    redactor: Redactor,
 }
 
 struct Inner {
@@ -53,6 +54,7 @@ impl Recorder {
             inner: Arc::new(Mutex::new(inner)),
             path,
             clock,
+            redactor: Redactor::default(),
         })
     }
 
@@ -68,7 +70,13 @@ impl Recorder {
         self.clock
     }
 
-    /// Appends one event. A full disk must not end a run that still has clusters to remove, so a
+    /// What takes out of the stream, and of everything else in the run's folder, what must not be there.
+    #[must_use]
+    pub const fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    /// Appends one event, without what is secret. A full disk must not end a run that still has clusters to remove, so a
     /// failed write is told on the live views' side only, by the missing line.
     pub fn emit(&self, what: What) {
         let mut inner = self
@@ -76,17 +84,26 @@ impl Recorder {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let elapsed = self.clock.elapsed();
-        let event = Event {
+        let mut event = Event {
             seq: inner.next,
             at: self.clock.now(),
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             what,
         };
         inner.next += 1;
-        if let Ok(mut line) = serde_json::to_vec(&event) {
-            line.push(b'\n');
+        if let Ok(mut line) = serde_json::to_string(&event) {
+            if let Some(redacted) = self.redactor.document(&line) {
+                line = redacted.to_string();
+                event = serde_json::from_value(redacted).unwrap_or_else(|_| Event {
+                    what: What::Note {
+                        message: super::REDACTED.to_owned(),
+                    },
+                    ..event
+                });
+            }
+            line.push('\n');
             // One write per line: a killed process leaves at most one torn line at the end.
-            let _ = inner.file.write_all(&line);
+            let _ = inner.file.write_all(line.as_bytes());
         }
         for sink in &mut inner.sinks {
             sink.take(&event);

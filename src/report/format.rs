@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::terminal::{Sections, log};
-use super::{STREAM, Summary, github, history, html, junit, markdown, scs};
+use super::{STREAM, Summary, github, html, junit, markdown, recording, scs};
 
 /// A view of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Format {
         match self {
             Self::Junit => junit::write(&stream, out),
             Self::Json => Summary::write(&stream, out),
-            Self::Html => html::write(&stream, history(folder).as_deref(), out),
+            Self::Html => html::write(&stream, recording(folder).as_deref(), out),
             Self::Scs => scs::write(&stream, out),
             Self::Markdown => markdown::write(&stream, out),
             Self::Github => {

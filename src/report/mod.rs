@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::record::RECORDING;
 pub use format::Format;
 pub use merge::{Merged, merge};
 use overview::Overview;
@@ -33,9 +34,6 @@ pub use summary::Summary;
 pub const PAGE: &str = "report.html";
 /// The stream's name in a run's folder.
 pub const STREAM: &str = "events.jsonl";
-
-/// The name of the objects' history in a run's folder, where there is one.
-pub const HISTORY: &str = "history.jsonl.gz";
 
 /// Makes every view of the run in `folder`, and tells where they are.
 ///
@@ -47,7 +45,7 @@ pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
         write(folder, "junit.xml", |out| junit::write(&stream, out))?,
         write(folder, "summary.json", |out| Summary::write(&stream, out))?,
         write(folder, PAGE, |out| {
-            html::write(&stream, history(folder).as_deref(), out)
+            html::write(&stream, recording(folder).as_deref(), out)
         })?,
     ];
     if Overview::read(&stream)?.only_checks() {
@@ -56,10 +54,10 @@ pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(written)
 }
 
-/// The history that lies beside the stream.
+/// The recording that lies beside the stream.
 #[must_use]
-pub fn history(folder: &Path) -> Option<PathBuf> {
-    Some(folder.join(HISTORY)).filter(|path| path.exists())
+pub fn recording(folder: &Path) -> Option<PathBuf> {
+    Some(folder.join(RECORDING)).filter(|path| path.exists())
 }
 
 fn write(

@@ -1,4 +1,4 @@
-//! The history of watched objects as lanes of the timeline: which state each was in, from when to when.
+//! The recorded objects as lanes of the timeline: which state each was in, from when to when.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::timeline::{Group, Lane, span};
 use super::words::Tone;
-use crate::record::moments;
+use crate::record::{Id, Past, Told};
 
 /// The kinds that have a group of their own, and its name.
 const GROUPS: [(&str, &str); 5] = [
@@ -18,26 +18,46 @@ const GROUPS: [(&str, &str); 5] = [
     ("Machine", "machines"),
     ("Node", "nodes by version"),
 ];
+/// What has a lane, by cluster.
+const MANAGEMENT: [&str; 4] = [
+    "clusters.cluster.x-k8s.io",
+    "kubeadmcontrolplanes.controlplane.cluster.x-k8s.io",
+    "machinedeployments.cluster.x-k8s.io",
+    "machines.cluster.x-k8s.io",
+];
+const WORKLOAD: [&str; 5] = [
+    "nodes",
+    "pods",
+    "deployments.apps",
+    "daemonsets.apps",
+    "statefulsets.apps",
+];
 const PODS: &str = "pods that were not always well";
 const WORKLOADS: &str = "workloads that were not always well";
 
-/// Reads the groups of a history, up to `end_ms`.
+/// Reads the groups of a recording, up to `end_ms`.
 ///
 /// # Errors
-/// When the history cannot be read.
+/// When the recording cannot be read.
 pub(super) fn read(path: &Path, end_ms: u64) -> Result<Vec<Group>> {
     let mut known: BTreeMap<Key, Known> = BTreeMap::new();
-    for moment in moments(path)? {
-        let moment = moment?;
-        let Some(key) = Key::of(&moment.cluster, &moment.object) else {
+    for entry in Past::open(path)?.changes() {
+        let entry = entry?;
+        let (id, object, gone) = match entry.told {
+            Told::Object { id, object } => (id, object, false),
+            Told::Gone { id, object } => (id, object, true),
+            Told::Served { .. } | Told::Log { .. } => continue,
+        };
+        if !is_shown(&id) {
+            continue;
+        }
+        let Some(key) = Key::of(&id.cluster, &object) else {
             continue;
         };
-        let at_ms = moment.at_ms.min(end_ms);
-        let state = (!moment.gone).then(|| State::of(&key.kind, &moment.object));
+        let at_ms = entry.at_ms.min(end_ms);
+        let state = (!gone).then(|| State::of(&key.kind, &object));
         let version = ["/spec/version", "/status/nodeInfo/kubeletVersion"];
-        let mut told = version
-            .iter()
-            .map(|pointer| str_at(&moment.object, pointer));
+        let mut told = version.iter().map(|pointer| str_at(&object, pointer));
         let version = told.find(|version| !version.is_empty());
         let known = known.entry(key).or_default();
         known.version = version.unwrap_or_default().to_owned();
@@ -66,6 +86,14 @@ pub(super) fn read(path: &Path, end_ms: u64) -> Result<Vec<Group>> {
         groups.extend(Group::new(name, lanes.remove(name).unwrap_or_default()));
     }
     Ok(groups)
+}
+
+/// Whether an object has a lane: what is recorded beside it would only make these harder to see.
+fn is_shown(id: &Id) -> bool {
+    match id.cluster.as_str() {
+        "management" => MANAGEMENT.contains(&id.resource.as_str()),
+        _ => WORKLOAD.contains(&id.resource.as_str()),
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -286,7 +314,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::History;
+    use crate::record::{Clock, RECORDING, Recording, Redactor};
 
     fn machine(phase: &str) -> Value {
         json!({"kind": "Machine", "metadata": {"name": "md-0", "uid": "1"},
@@ -305,11 +333,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_object_has_its_states_in_time() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("history.gz");
-        let history = History::create(&path).unwrap();
+        let path = folder.path().join(RECORDING);
+        let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let recording = Recording::create(&path, clock, Redactor::default()).unwrap();
         let tell = async |after: u64, gone: bool, object: &Value| {
             tokio::time::advance(Duration::from_secs(after)).await;
-            history.tell("management", gone, object);
+            let is_pod = object["kind"] == "Pod";
+            let (cluster, resource) = if is_pod {
+                ("workload", WORKLOAD[1])
+            } else {
+                ("management", MANAGEMENT[3])
+            };
+            let id = Id {
+                cluster: cluster.to_owned(),
+                resource: resource.to_owned(),
+                namespace: str_at(object, "/metadata/namespace").to_owned(),
+                name: str_at(object, "/metadata/name").to_owned(),
+            };
+            if gone {
+                recording.gone(&id);
+            } else {
+                recording.object(id, object.clone());
+            }
         };
         tell(1, false, &machine("Provisioning")).await;
         tell(1, false, &machine("Provisioning")).await;
@@ -317,7 +362,7 @@ mod tests {
         tell(1, false, &pod("stuck", "ImagePullBackOff")).await;
         tell(1, false, &machine("Running")).await;
         tell(4, true, &machine("Deleting")).await;
-        history.finish().unwrap();
+        recording.finish().unwrap();
         let mut told = String::new();
         for group in read(&path, 20_000).unwrap() {
             for lane in group.lanes {

@@ -93,12 +93,12 @@ impl Group {
 }
 
 impl Timeline {
-    /// Reads the timeline of a stream up to the position `end`, and of the history beside it where there
-    /// is one.
+    /// Reads the timeline of a stream up to the position `end`, and of the recording beside it where
+    /// there is one.
     ///
     /// # Errors
-    /// When the stream or the history cannot be read.
-    pub fn read(stream: &Path, end: u64, history: Option<&Path>) -> Result<Self> {
+    /// When the stream or the recording cannot be read.
+    pub fn read(stream: &Path, end: u64, recording: Option<&Path>) -> Result<Self> {
         let mut fold = Fold::default();
         for event in record::read(stream)? {
             let event = event?;
@@ -107,11 +107,11 @@ impl Timeline {
             }
             fold.take(&event);
         }
-        let history = match history {
+        let recorded = match recording {
             Some(path) => objects::read(path, fold.now)?,
             None => Vec::new(),
         };
-        Ok(fold.finish(history))
+        Ok(fold.finish(recorded))
     }
 }
 
@@ -270,7 +270,7 @@ impl Fold {
         lane.push(span(now, now, Some(tone), what));
     }
 
-    fn finish(mut self, history: Vec<Group>) -> Timeline {
+    fn finish(mut self, recorded: Vec<Group>) -> Timeline {
         let now = self.now;
         let open: Vec<_> = self.waits.keys().cloned().collect();
         for (phase, what) in open {
@@ -304,14 +304,14 @@ impl Fold {
             Group::new("what probes saw lost", lost),
             Group::new("waits, by what blocked them", waits),
         ];
-        // The history knows all of every object, the stream only what blocked.
-        if history.is_empty() {
+        // The recording knows all of every object, the stream only what blocked.
+        if recorded.is_empty() {
             groups.push(Group::new(
                 "objects that blocked",
                 self.objects.into_values(),
             ));
         }
-        groups.extend(history.into_iter().map(Some));
+        groups.extend(recorded.into_iter().map(Some));
         Timeline {
             end_ms: now,
             groups: groups.into_iter().flatten().collect(),

@@ -20,6 +20,7 @@ pub mod logs;
 mod matching;
 pub mod network;
 mod object;
+mod past;
 mod patch;
 pub mod protobuf;
 mod pulse;

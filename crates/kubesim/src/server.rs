@@ -7,7 +7,9 @@ use std::time::Duration;
 
 #[cfg(feature = "openapi")]
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::authorization::User;
 use crate::logs::Logs;
@@ -29,6 +31,9 @@ struct State {
     kubelets: BTreeMap<String, Value>,
     tokens: BTreeMap<String, User>,
     certificates: Duration,
+    /// Why nothing can be written.
+    frozen: Option<String>,
+    stands_at: Option<Timestamp>,
 }
 
 /// An API server beside its objects.
@@ -36,6 +41,7 @@ struct State {
 pub struct Server {
     state: Mutex<State>,
     random: Mutex<Random>,
+    watched: Notify,
     logs: Logs,
     #[cfg(feature = "openapi")]
     documents: Mutex<BTreeMap<String, (String, Bytes)>>,
@@ -51,8 +57,11 @@ impl Server {
                 kubelets: BTreeMap::new(),
                 tokens: BTreeMap::new(),
                 certificates: YEAR,
+                frozen: None,
+                stands_at: None,
             }),
             random: Mutex::new(random.fork("api-server")),
+            watched: Notify::new(),
             logs: Logs::default(),
             #[cfg(feature = "openapi")]
             documents: Mutex::default(),
@@ -111,6 +120,34 @@ impl Server {
     /// Sets for how long these certificates are good.
     pub fn set_certificate_period(&self, period: Duration) {
         lock(&self.state).certificates = period;
+    }
+
+    pub(crate) fn freeze(&self, why: &str) {
+        lock(&self.state).frozen = Some(why.to_owned());
+    }
+
+    /// Why nothing can be written; none where it can.
+    pub(crate) fn frozen(&self) -> Option<String> {
+        lock(&self.state).frozen.clone()
+    }
+
+    pub(crate) fn stand_at(&self, moment: Option<Timestamp>) {
+        lock(&self.state).stands_at = moment;
+    }
+
+    pub(crate) fn stands_at(&self) -> Option<Timestamp> {
+        lock(&self.state).stands_at
+    }
+
+    /// A client begins a watch.
+    pub(crate) fn note_watch(&self) {
+        if lock(&self.state).frozen.is_some() {
+            self.watched.notify_one();
+        }
+    }
+
+    pub(crate) async fn watched(&self) {
+        self.watched.notified().await;
     }
 
     /// From now on who bears this token is this user.

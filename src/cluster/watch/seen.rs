@@ -12,9 +12,9 @@ use serde_json::Value;
 /// An object. kube's own `DynamicObject` is read twice, once into a copy of what was said and then into its
 /// parts, and has to be put together again.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(in crate::cluster) struct Seen {
     /// All of it.
-    pub(super) json: Value,
+    pub(in crate::cluster) json: Value,
     /// What a watch has to know of it.
     metadata: ObjectMeta,
 }

@@ -26,7 +26,7 @@ use serde_json::json;
 
 use super::{Engine, EngineError, Kept, Management, Problem, journal};
 use crate::cluster::{Context, Handshakes, Object};
-use crate::record::{Blocker, Finding, Phase, RunId};
+use crate::record::{Blocker, Finding, Phase, Redactor, RunId};
 use crate::stack::Release;
 pub use asker::Tools;
 use faults::{Act, AddonFault, Injected, OperatorFault};
@@ -401,7 +401,7 @@ impl Engine for EmbeddedEngine {
         })
     }
 
-    fn collect<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, Result<()>> {
+    fn collect<'a>(&'a self, _: &'a Path, _: &'a Redactor) -> BoxFuture<'a, Result<()>> {
         Box::pin(async { Ok(()) })
     }
 

@@ -37,7 +37,7 @@ pub use names::kept_name_problem;
 use super::config::Config;
 use super::{Engine, EngineError, Kept, Management, Problem};
 use crate::cluster::{Context, Handshakes, Interrupted, Network, Object};
-use crate::record::{Blocker, Finding, RunId};
+use crate::record::{Blocker, Finding, Redactor, RunId};
 use private::{PrivateFolder, RunRecord};
 
 /// The workload cluster's kubeconfig in the private folder.
@@ -364,7 +364,11 @@ impl Engine for KindEngine {
         })
     }
 
-    fn collect<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<()>> {
+    fn collect<'a>(
+        &'a self,
+        folder: &'a Path,
+        redactor: &'a Redactor,
+    ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async {
             let docker = self.docker().await?;
             let claims = cleanup::claims(self.run(), true);
@@ -380,7 +384,7 @@ impl Engine for KindEngine {
                 nodes.sort_by(|a, b| a.name.cmp(&b.name));
                 nodes.dedup();
             }
-            nodes::collect(docker, &nodes, folder).await
+            nodes::collect(docker, &nodes, folder, redactor).await
         })
     }
 

@@ -15,6 +15,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::docker::{self, Node};
+use crate::record::Redactor;
 
 /// How many lines of each journal and of what a container wrote are kept.
 const LINES: usize = 3000;
@@ -23,31 +24,37 @@ const UNITS: [&str; 2] = ["kubelet", "containerd"];
 
 /// Saves journals and states of nodes into a folder, one folder per node. What one node does not give
 /// is told in its place, and the others are saved nevertheless.
-pub(super) async fn collect(docker: &Docker, nodes: &[Node], folder: &Path) -> Result<()> {
+pub(super) async fn collect(
+    docker: &Docker,
+    nodes: &[Node],
+    folder: &Path,
+    redactor: &Redactor,
+) -> Result<()> {
     let saved = nodes.iter().map(|node| async move {
         let target = folder.join(&node.name);
         std::fs::create_dir_all(&target)
             .with_context(|| format!("failed to create {}", target.display()))?;
-        let (state, written) = futures::join!(
+        let (state, written, used) = futures::join!(
             docker::inspect(docker, &node.name),
-            docker::logs(docker, &node.name, LINES)
+            docker::logs(docker, &node.name, LINES),
+            usage(docker, node)
         );
-        let state = match state {
+        let mut state = match state {
             Ok(found) => found.map_or(Value::Null, |found| summary(&found)),
             Err(error) => json!({"error": format!("{error:#}")}),
         };
-        save(
-            &target,
-            "state.json",
-            &serde_json::to_string_pretty(&state)?,
-        )?;
-        save(&target, "container.log", &text(written))?;
+        if let (Some((memory, cpu)), true) = (used, state.is_object()) {
+            state["used"] = json!({"memoryMiB": memory, "cpuSeconds": cpu});
+        }
+        let save = |name: &str, text: &str| save(&target, name, &redactor.text(text));
+        save("state.json", &serde_json::to_string_pretty(&state)?)?;
+        save("container.log", &text(written))?;
         // Only a machine has a journal, and a container that has ended takes no command.
         let machine = node.part.is_none();
         if machine && node.running && !node.name.ends_with("-lb") {
             for unit in UNITS {
                 let journal = journal(docker, &node.name, unit, LINES).await;
-                save(&target, &format!("{unit}.log"), &text(journal))?;
+                save(&format!("{unit}.log"), &text(journal))?;
             }
         }
         anyhow::Ok(())

@@ -1,7 +1,7 @@
 //! `report.html`: a run on one page, in one file that loads nothing, light and dark, readable without
 //! scripts and on paper.
 //!
-//! What is in its sections comes from the stream alone (and from the history, where one lies beside it); a
+//! What is in its sections comes from the stream alone (and from the recording, where one lies beside it); a
 //! section without data is left out. The checks that are as they were are streamed past, so that
 //! what is in memory grows only with what is not.
 
@@ -58,11 +58,11 @@ fn is_quiet(pair: &Pair) -> bool {
 /// Writes the page of a stream as far as it goes.
 ///
 /// # Errors
-/// When the stream or the history cannot be read, or `out` cannot be written.
-pub fn write(stream: &Path, history: Option<&Path>, out: &mut dyn Write) -> Result<()> {
+/// When the stream or the recording cannot be read, or `out` cannot be written.
+pub fn write(stream: &Path, recording: Option<&Path>, out: &mut dyn Write) -> Result<()> {
     let overview = Overview::read(stream)?;
     let start = overview.start(stream)?;
-    let timeline = Timeline::read(stream, overview.end_of_stream(), history)?;
+    let timeline = Timeline::read(stream, overview.end_of_stream(), recording)?;
     let (mut noted, mut checks) = (Vec::new(), 0);
     for pair in Pairs::read(stream, overview.end_of_stream())? {
         let pair = pair?;

@@ -38,7 +38,7 @@ impl Part {
         };
         let seconds = number("sinceSeconds")?.and_then(|seconds| i64::try_from(seconds).ok());
         let ago = seconds.map(SignedDuration::from_secs);
-        let now = request.cluster.api().clock().now();
+        let now = request.cluster.now();
         let since = match request.query.text("sinceTime") {
             None | Some("") => ago.and_then(|ago| now.checked_sub(ago).ok()),
             Some(text) => Some(text.parse().map_err(|_| {

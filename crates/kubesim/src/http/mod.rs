@@ -35,6 +35,7 @@ use http_body_util::BodyExt;
 
 use crate::cluster::Cluster;
 use crate::error::ApiError;
+use crate::past::refuse_write;
 pub(crate) use faults::Transport;
 pub use faults::Unreachable;
 pub use respond::Body;
@@ -120,6 +121,11 @@ fn answer(
     access::enforce(&request)?;
     if let Some(answer) = access::review(&request) {
         return answer;
+    }
+    if !matches!(parts.method, Method::GET | Method::HEAD)
+        && let Some(why) = cluster.server().frozen()
+    {
+        return Err(refuse_write(&why));
     }
     let mut response = about_objects(&request)?;
     respond::warn(&mut response, &request.warnings.told());

@@ -169,11 +169,11 @@ impl Show {
     }
 
     fn row(&self, stored: &Stored) -> Result<Value, ApiError> {
-        let clock = self.cluster.api().clock();
         let mut row = if self.as_stored {
-            self.columns.row(&stored.value, clock.now())
+            self.columns.row(&stored.value, self.cluster.now())
         } else {
-            self.columns.row(&self.converted(stored)?, clock.now())
+            self.columns
+                .row(&self.converted(stored)?, self.cluster.now())
         };
         row["object"] = match self.include {
             Include::None => return Ok(row),

@@ -50,6 +50,7 @@ struct Watching {
 /// Options that contradict each other or cannot be read.
 pub fn start(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
     read::validate(request)?;
+    request.cluster.server().note_watch();
     let store = request.cluster.store();
     let id = &request.resource.id;
     let query = &request.query;

@@ -1,0 +1,113 @@
+//! Records a cluster: what becomes of every object of every kind that it serves, and what the pods print that
+//! tell most.
+//!
+//! It asks for each kind by a list and a watch of its own, a few lists at a time, and never again while the
+//! watch holds: a gate judges by its own views, which list anew; here a lost event costs a reader little.
+
+mod follow;
+mod logs;
+mod served;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use self::follow::Shared;
+use super::kinds::SECRET;
+use crate::record::Recording;
+
+/// How many kinds are listed at a time.
+const LISTS: usize = 4;
+/// How often what was told is written down: what a killed run loses at most.
+const FLUSH: Duration = Duration::from_secs(2);
+/// How long to wait before a cluster that does not tell its kinds is asked again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How long Secrets are waited for: who may not list them, is not told them either.
+const SECRETS: Duration = Duration::from_secs(5);
+/// How often a cluster is asked for its kinds though no definition has changed.
+const KINDS: Duration = Duration::from_secs(300);
+
+/// A cluster that is being recorded, for as long as this lives.
+pub struct Recorded {
+    cluster: &'static str,
+    client: Client,
+    recording: Recording,
+    _task: JoinSet<()>,
+}
+
+impl Recorded {
+    /// Begins to record a cluster, which need not answer yet.
+    #[must_use]
+    pub fn start(cluster: &'static str, client: &Client, recording: &Recording) -> Self {
+        let (failing, failed) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            cluster,
+            client: client.clone(),
+            recording: recording.clone(),
+            lists: Semaphore::new(LISTS),
+            defined: Notify::new(),
+            secrets: Notify::new(),
+            failing,
+        });
+        let mut task = JoinSet::new();
+        task.spawn(every_kind(shared));
+        task.spawn(logs::of_failing(
+            cluster,
+            client.clone(),
+            recording.clone(),
+            failed,
+        ));
+        task.spawn(flush(recording.clone()));
+        Self {
+            cluster,
+            client: client.clone(),
+            recording: recording.clone(),
+            _task: task,
+        }
+    }
+
+    /// Records what the control plane's pods and those that are not well have printed until now. What cannot be
+    /// read is left out.
+    pub async fn logs(&self) {
+        logs::telling(self.cluster, &self.client, &self.recording).await;
+    }
+}
+
+async fn flush(recording: Recording) {
+    loop {
+        tokio::time::sleep(FLUSH).await;
+        recording.flush();
+    }
+}
+
+/// Follows each kind from the moment it is served.
+async fn every_kind(shared: Arc<Shared>) {
+    let mut followed = BTreeSet::new();
+    let mut tasks = JoinSet::new();
+    loop {
+        let Ok(served) = served::ask(&shared.client).await else {
+            tokio::time::sleep(RETRY).await;
+            continue;
+        };
+        shared.recording.served(shared.cluster, &served);
+        let mut kinds = served::kinds(&served);
+        // Secrets first: what they hold is not to be written down of any other object.
+        kinds.sort_by_key(|kind| *kind != SECRET);
+        for kind in kinds {
+            if followed.insert(kind.clone()) {
+                let secrets = kind == SECRET;
+                tasks.spawn(follow::follow(shared.clone(), kind));
+                if secrets {
+                    let _ = tokio::time::timeout(SECRETS, shared.secrets.notified()).await;
+                }
+            }
+        }
+        // What is defined is served a moment later, and seldom comes alone.
+        let _ = tokio::time::timeout(KINDS, shared.defined.notified()).await;
+        tokio::time::sleep(RETRY).await;
+    }
+}

@@ -1,0 +1,60 @@
+//! Which kinds a cluster serves, by aggregated discovery (Kubernetes 1.30 and later).
+
+use anyhow::{Context, Result};
+use http::Request;
+use http::header::ACCEPT;
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::super::Kind;
+
+/// Both documents at once, instead of one for each group and version.
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// Asks for both documents of discovery, and for the version.
+pub(super) async fn ask(client: &Client) -> Result<Value> {
+    let version = client.apiserver_version().await?.git_version;
+    let core = document(client, "/api").await?;
+    let groups = document(client, "/apis").await?;
+    Ok(json!({"version": version, "core": core["items"], "groups": groups["items"]}))
+}
+
+async fn document(client: &Client, path: &str) -> Result<Value> {
+    let request = Request::get(path).header(ACCEPT, AGGREGATED);
+    let request = request.body(Vec::new())?;
+    let asked = client.request::<Value>(request).await;
+    asked.with_context(|| format!("failed to ask which kinds there are at {path}"))
+}
+
+/// The kinds that can be listed and watched, each in the version that the server prefers.
+pub(super) fn kinds(served: &Value) -> Vec<Kind> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let mut found: Vec<Kind> = Vec::new();
+    for group in ["core", "groups"]
+        .iter()
+        .flat_map(|part| list(&served[*part]))
+    {
+        let name = group["metadata"]["name"].as_str().unwrap_or_default();
+        for version in list(&group["versions"]) {
+            for resource in list(&version["resources"]) {
+                let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+                let kind = Kind {
+                    group: name.to_owned().into(),
+                    version: text(&version["version"]).into(),
+                    kind: text(&resource["responseKind"]["kind"]).into(),
+                    plural: text(&resource["resource"]).into(),
+                };
+                let can = |verb: &str| list(&resource["verbs"]).iter().any(|one| one == verb);
+                // The core group's events are the same objects.
+                let again = name == "events.k8s.io";
+                let known = found
+                    .iter()
+                    .any(|known| known.group == kind.group && known.plural == kind.plural);
+                if can("list") && can("watch") && !again && !known {
+                    found.push(kind);
+                }
+            }
+        }
+    }
+    found
+}

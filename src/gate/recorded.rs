@@ -1,0 +1,163 @@
+//! The two rounds of checks again, of the clusters as they were recorded before and after the upgrade.
+
+use anyhow::{Context as _, anyhow};
+use jiff::Timestamp;
+use kube::Client;
+use serde_json::Value;
+
+use super::comparison;
+use super::phases::{Done, Phases};
+use super::run::Ending;
+use super::trouble::Trouble;
+use crate::checks::{ManagementTarget, Shared, TOOLS_IMAGE, Target};
+use crate::cluster::Context;
+use crate::record::{CheckResult, Clock, Counts, Phase, Surroundings, Verdict, What};
+use crate::suite::{self, Acceptance, Memory, Place, Round, Suite};
+
+/// The clusters at a moment.
+pub struct Then {
+    /// The moment.
+    pub at: Timestamp,
+    /// The workload cluster.
+    pub workload: Client,
+    /// The management cluster.
+    pub management: Option<Client>,
+}
+
+/// What is asked of which recorded run.
+pub struct RecordedPlan {
+    /// The suites.
+    pub suites: Vec<Suite>,
+    /// The run's namespace on the management cluster.
+    pub namespace: String,
+    /// The Cluster's name.
+    pub cluster: String,
+    /// Before the upgrade.
+    pub before: Then,
+    /// After it; none when the run did not get there.
+    pub after: Option<Then>,
+}
+
+/// Asks the checks of both moments, and compares.
+pub async fn judge_recorded(plan: &RecordedPlan, context: &Context) -> Ending {
+    let phases = Phases::new(context, None);
+    let memory = Memory::default();
+    let checks = super::check::CHECKS;
+    let judged = async {
+        let round = ask(
+            plan,
+            Phase::CheckBefore,
+            &plan.before,
+            None,
+            &memory,
+            context,
+        );
+        let (before, version) = phases.run(Phase::CheckBefore, checks, round).await?;
+        let Some(then) = &plan.after else {
+            return Err(Trouble::Infrastructure(anyhow!(
+                "the recorded run did not get to the checks after the upgrade"
+            )));
+        };
+        let round = ask(
+            plan,
+            Phase::CheckAfter,
+            then,
+            Some(&version),
+            &memory,
+            context,
+        );
+        let (after, _) = phases.run(Phase::CheckAfter, checks, round).await?;
+        Ok((before, after))
+    };
+    let (verdict, reason, counts) = match judged.await {
+        Ok((before, after)) => {
+            let compared = comparison::compare(&before, &after);
+            for one in &compared {
+                context.emit(What::Compared {
+                    check: one.id.to_owned(),
+                    before: one.before.map(|result| result.outcome),
+                    after: one.after.map(|result| result.outcome),
+                    change: one.change,
+                });
+            }
+            let (verdict, reason) = comparison::verdict(&compared);
+            (verdict, reason, comparison::counts(&compared))
+        }
+        Err(Trouble::Interrupted) => {
+            let reason = Trouble::Interrupted.to_string();
+            (Verdict::Interrupted, reason, Counts::default())
+        }
+        Err(trouble) => (Verdict::None, trouble.to_string(), Counts::default()),
+    };
+    let judge = async {
+        context.emit(What::Verdict {
+            verdict,
+            reason: reason.clone(),
+            counts,
+        });
+        Ok(((), None))
+    };
+    // It only tells, so it cannot end badly.
+    let _ = phases.run(Phase::Verdict, checks, judge).await;
+    Ending {
+        verdict,
+        reason,
+        kept: Vec::new(),
+    }
+}
+
+/// The answers, and which version of Kubernetes gave them.
+async fn ask(
+    plan: &RecordedPlan,
+    phase: Phase,
+    then: &Then,
+    upgraded_from: Option<&str>,
+    memory: &Memory,
+    context: &Context,
+) -> Result<Done<(Vec<CheckResult>, String)>, Trouble> {
+    let asked = then.workload.apiserver_version().await;
+    let version = asked.context("the recording does not tell the version")?;
+    let version = version.git_version;
+    // What ages is judged as it was then.
+    let context = &context.judging_by(Clock::starting_at(then.at));
+    let management = then.management.as_ref().map(|client| ManagementTarget {
+        client,
+        namespace: &plan.namespace,
+        cluster: &plan.cluster,
+    });
+    let target = Target {
+        context,
+        workload: &then.workload,
+        management,
+        kubernetes: &version,
+        upgraded_from,
+        addons: &[],
+        dropped: &[],
+        tools_image: TOOLS_IMAGE,
+        ok_to_fail: &[],
+        parameters: &Value::Null,
+        shared: &Shared::default(),
+    };
+    let place = Place {
+        engine: "recording".to_owned(),
+        surroundings: Surroundings::default(),
+        kubeconfig: None,
+        read_only: true,
+    };
+    let round = Round {
+        suites: &plan.suites,
+        accepted: Acceptance {
+            entries: &[],
+            ok_to_fail: &[],
+        },
+        phase,
+        place: &place,
+        memory,
+    };
+    let results = suite::run(&target, round).await;
+    if context.interrupt.is_raised() {
+        return Err(Trouble::Interrupted);
+    }
+    let message = suite::tally(&results);
+    Ok(((results, version), Some(message)))
+}
