@@ -17,7 +17,7 @@ use stackgate::cluster::{Applier, Apply, Context, Interrupt, Kind, Object, View}
 use stackgate::engine::config::Config;
 use stackgate::engine::kind::{KindEngine, KindOptions, ManagementMode, clean};
 use stackgate::engine::{Engine, EngineError, Management, Problem};
-use stackgate::record::{Clock, Event, Finding, Recorder, RunId, Sink};
+use stackgate::record::{Clock, Event, Finding, Recorder, Redactor, RunId, Sink};
 use tempfile::TempDir;
 use testbed::docker;
 use tokio::sync::{Mutex, MutexGuard};
@@ -185,7 +185,11 @@ async fn a_management_cluster_comes_with_answering_providers_and_goes_without_a_
     );
 
     let evidence = bench.folder.path().join("nodes");
-    bench.engine.collect(&evidence).await.unwrap();
+    bench
+        .engine
+        .collect(&evidence, &Redactor::default())
+        .await
+        .unwrap();
     let kubelet = std::fs::read_to_string(evidence.join(&node).join("kubelet.log")).unwrap();
     assert!(kubelet.contains("kubelet["), "{kubelet}");
     let state = std::fs::read_to_string(evidence.join(&node).join("state.json")).unwrap();
@@ -246,7 +250,11 @@ async fn a_management_cluster_without_nodes_comes_with_answering_providers_and_g
         }
     }
     let evidence = bench.folder.path().join("nodes");
-    bench.engine.collect(&evidence).await.unwrap();
+    bench
+        .engine
+        .collect(&evidence, &Redactor::default())
+        .await
+        .unwrap();
     let log = std::fs::read_to_string(evidence.join(&own).join("container.log")).unwrap();
     assert!(log.contains("Starting"), "{log}");
     drop(management);
@@ -369,7 +377,11 @@ async fn a_kind_that_fails_is_told_with_its_step_and_its_words_and_leaves_logs()
     assert!(error.contains("at the step 'Preparing nodes'"), "{error}");
     assert!(error.contains("ERROR: failed to create cluster"), "{error}");
     let evidence = bench.folder.path().join("nodes");
-    bench.engine.collect(&evidence).await.unwrap();
+    bench
+        .engine
+        .collect(&evidence, &Redactor::default())
+        .await
+        .unwrap();
     let node = evidence.join(format!("stackgate-{}-control-plane", bench.run));
     assert!(node.join("state.json").exists());
     assert!(node.join("container.log").exists());

@@ -37,6 +37,9 @@ pub struct Asked {
     pub seed: Option<u64>,
     /// What was made to go wrong.
     pub faults: Vec<String>,
+    /// Whether it was to go on although lint found a MUST broken.
+    #[serde(default)]
+    pub no_lint: bool,
     /// What deadlines were multiplied by.
     pub timeout_scale: f64,
     /// The day by which what ages was judged, YYYY-MM-DD.

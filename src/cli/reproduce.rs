@@ -68,6 +68,7 @@ pub fn run(args: &ReproduceArgs, command: Vec<String>) -> Result<Ending, Failure
             simulated: false,
             faults,
         },
+        no_lint: asked.no_lint,
         timeout_scale: asked.timeout_scale,
         reports: args.reports.clone(),
         open: false,
@@ -127,6 +128,7 @@ mod tests {
     #[test]
     fn what_differs_is_told_before_anything_starts() {
         let mut asked = Asked {
+            no_lint: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             machine: "linux x86_64".to_owned(),
             stack: "demo".to_owned(),

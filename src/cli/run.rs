@@ -150,6 +150,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
             delivery: plan.stack.spec.delivery.name().to_owned(),
             seed: rehearses.then_some(seed),
             faults: faults.iter().map(ToString::to_string).collect(),
+            no_lint: run.no_lint,
             timeout_scale: run.timeout_scale,
             today: context.today().to_string(),
             files: std::collections::BTreeMap::new(),

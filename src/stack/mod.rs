@@ -27,7 +27,8 @@ pub use release::{
 pub use schema::stack_schema;
 pub use spec::{
     Accepted, ClusterApiVersion, ClusterSpec, Components, ControlPlane, Delivery, Infrastructure,
-    Management, ManagementKind, Network, ReleaseSource, Releases, Spec, StackFile, Timeouts, Worker,
+    Management, ManagementKind, Network, ReleaseSource, Releases, Spec, StackFile, Timeouts,
+    Worker,
 };
 pub use validate::CLUSTER_SUFFIX;
 pub use values::{

@@ -40,7 +40,9 @@ const TESTS: [Real; 16] = [
         failures::addon_image("kind")
     }),
     ("real_scs_light_is_judged_check_by_check", true, scs::light),
-    ("real_coredns_not_moved_closes", false, failures::coredns),
+    ("real_coredns_not_moved_closes", false, || {
+        failures::coredns("kind")
+    }),
     ("real_drain_blocked_by_budget_closes", false, || {
         failures::blocked_drain("kind")
     }),
