@@ -72,8 +72,10 @@ fn each_command_has_its_own_help() {
                                       ready for it, else embedded] [possible values: kind, embedded]
           --delivery <DELIVERY>       How releases reach the clusters [default: as stack.yaml says]
                                       [possible values: direct, operator]
-          --management <MODE> [NAME]  The management cluster: `fresh` is made and removed, `keep NAME`
-                                      is made and stays, `reuse NAME` stayed from an earlier run
+          --management <MODE> [NAME]  The management cluster: `kind` is made by kind and removed,
+                                      `light` is made without nodes and removed, `keep NAME` is made by
+                                      kind and stays, `reuse NAME` stayed from an earlier run [default:
+                                      as stack.yaml says]
           --keep <KEEP>               Whether to keep the clusters at the end [default: never] [possible
                                       values: never, on-failure, always]
           --no-lint                   Go on although `stackgate lint` finds a MUST broken
@@ -238,7 +240,7 @@ fn wrong_flags_are_wrong_usage() {
     --- stdout
     --- stderr
     error: failed to understand --management keep
-    hint: expected fresh, keep NAME or reuse NAME
+    hint: expected kind, light, keep NAME or reuse NAME
     ");
     insta::assert_snapshot!(context.run("run demo --management reuse Not_a_name"), @"
     exit code 2

@@ -39,7 +39,11 @@ impl Trouble {
     pub fn finding(&self) -> Option<&Finding> {
         match self {
             Self::Stack { finding, .. } => finding.as_deref(),
-            Self::Infrastructure(_) | Self::Interrupted => None,
+            Self::Infrastructure(error) => match error.downcast_ref::<EngineError>() {
+                Some(EngineError::Cause(finding)) => Some(finding),
+                _ => None,
+            },
+            Self::Interrupted => None,
         }
     }
 }

@@ -60,7 +60,9 @@ pub(super) fn read(path: &Path, end_ms: u64) -> Result<Vec<Group>> {
         let mut told = version.iter().map(|pointer| str_at(&object, pointer));
         let version = told.find(|version| !version.is_empty());
         let known = known.entry(key).or_default();
-        known.version = version.unwrap_or_default().to_owned();
+        if let Some(version) = version {
+            known.version = version.to_owned();
+        }
         known.take(at_ms, state);
     }
     let mut lanes: BTreeMap<&'static str, Vec<Lane>> = BTreeMap::new();

@@ -186,8 +186,10 @@ mod tests {
         let day = latest.unwrap().to_zoned(jiff::tz::TimeZone::UTC).date();
         assert_eq!(day, shipped.generated_at);
         let mut own = shipped.clone();
-        for (generated_at, wins) in [("2026-08-21", false), ("2026-08-23", true)] {
-            own.generated_at = generated_at.parse().unwrap();
+        let day = shipped.generated_at;
+        let (before, after) = (day.yesterday().unwrap(), day.tomorrow().unwrap());
+        for (generated_at, wins) in [(before, false), (after, true)] {
+            own.generated_at = generated_at;
             own.branches.truncate(1);
             std::fs::write(&file, serde_json::to_string(&own).unwrap()).unwrap();
             assert_eq!(

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::container::Part;
+use super::{HOST, PORT};
 
 /// The providers, ready for a cluster without nodes.
 #[derive(Debug)]
@@ -197,6 +198,10 @@ fn manager(deployment: &Value, services: &[Value]) -> Result<Manager> {
         bail!("it has {} containers, expected one", containers.len());
     };
     let service_account = pod["serviceAccountName"].as_str().unwrap_or("default");
+    let mut environment = environment(&container["env"], &namespace, &name, service_account)?;
+    // As a node tells each of its containers.
+    environment.push(format!("KUBERNETES_SERVICE_HOST={HOST}"));
+    environment.push(format!("KUBERNETES_SERVICE_PORT={PORT}"));
     let user = container
         .pointer("/securityContext/runAsUser")
         .or_else(|| pod.pointer("/securityContext/runAsUser"));
@@ -205,7 +210,7 @@ fn manager(deployment: &Value, services: &[Value]) -> Result<Manager> {
         image: text(&container["image"]),
         command: strings(&container["command"]),
         arguments: strings(&container["args"]),
-        environment: environment(&container["env"], &namespace, &name, service_account)?,
+        environment,
         user: user.and_then(Value::as_u64).map(|user| user.to_string()),
         aliases: services
             .iter()
@@ -283,6 +288,8 @@ fn environment(
             (_, Some("metadata.namespace")) => namespace,
             // There is one Pod, so to say, and it has the Deployment's name.
             (_, Some("metadata.name" | "metadata.uid")) => name,
+            // By it a program reaches itself; nobody else is told of it.
+            (_, Some("status.podIP")) => "127.0.0.1",
             (_, Some("spec.serviceAccountName")) => service_account,
             (Value::Null, None) if variable.get("valueFrom").is_none() => "",
             _ => bail!(
@@ -389,7 +396,15 @@ mod tests {
         assert_eq!(manager.ready, Some((9440, "/readyz".to_owned())));
         let part = &manager.part;
         assert_eq!(part.aliases, ["capd-webhook.capd-system.svc"]);
-        assert_eq!(part.environment, ["POD_NAMESPACE=capd-system", "PLAIN=1"]);
+        assert_eq!(
+            part.environment,
+            [
+                "POD_NAMESPACE=capd-system",
+                "PLAIN=1",
+                "KUBERNETES_SERVICE_HOST=kubernetes.default.svc",
+                "KUBERNETES_SERVICE_PORT=6443",
+            ]
+        );
         assert_eq!(part.binds, ["/var/run/docker.sock:/v"]);
         assert_eq!(
             (part.ports.as_slice(), part.command.len()),
