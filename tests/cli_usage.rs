@@ -107,10 +107,13 @@ fn each_command_has_its_own_help() {
       [STACK]  Also ask for what this stack needs, such as its images
 
     Options:
-          --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind, embedded]
-          --stacks <DIR>     Where stacks are found by name [default: stacks-under-test here, else in
-                             the checkout of this program]
-      -h, --help             Print help (see more with '--help')
+          --management <MANAGEMENT>  The management cluster: `kind` or `light` [default: as the stack
+                                     says] [possible values: kind, light]
+          --engine <ENGINE>          Where clusters come from [default: kind] [possible values: kind,
+                                     embedded]
+          --stacks <DIR>             Where stacks are found by name [default: stacks-under-test here,
+                                     else in the checkout of this program]
+      -h, --help                     Print help (see more with '--help')
     --- stderr
     ");
     insta::assert_snapshot!(context.run("clean -h"), @"

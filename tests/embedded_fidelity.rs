@@ -78,8 +78,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("KubeadmControlPlane 1", "ControlPlaneComponentsHealthy"),
     // The network of the new node came up after the old Machine had gone; when simulated, before.
     ("KubeadmControlPlane 1", "MachinesReady"),
-    // A control-plane node without workloads is drained within one reconciliation when simulated.
-    ("Machine control-plane 1", "Deleting"),
     // The first look at the node came after its network was up.
     ("Machine control-plane 1", "NodeHealthy"),
     ("Machine control-plane 1", "NodeReady"),

@@ -46,9 +46,9 @@ fn the_day_decides_what_is_outdated_and_what_cannot_be_judged() {
             "version: v1.35.0 is outdated: v1.35.1 has been out since 2026-02-10: 31 days at most",
         ),
         (
-            "--now 2026-09-21",
+            "--now 2026-12-11",
             3,
-            "the version data of 2026-08-22 is valid until 2026-09-21, and it is 2026-09-21",
+            "the version data of 2026-11-10 is valid until 2026-12-11, and it is 2026-12-11",
         ),
     ] {
         let shown = run(option);

@@ -206,7 +206,7 @@ fn embedded_run_is_served_as_it_was_and_can_only_be_read() {
     if let Some(told) = before.kubectl("get nodes") {
         assert!(told.contains("v1.34.3") && told.contains("Ready"), "{told}");
         let machines = before
-            .kubectl("--context management get machines -A")
+            .kubectl("--context management get machines -A -o custom-columns=PHASE:.status.phase,VERSION:.spec.version")
             .unwrap();
         assert!(
             machines.contains("Running") && machines.contains("v1.34.3"),

@@ -144,6 +144,10 @@ impl Redactor {
             for pattern in CREDENTIAL.iter() {
                 let replaced = pattern.replace_all(&text, |found: &Captures<'_>| {
                     let of = |name| found.name(name).map_or("", |group| group.as_str());
+                    if found[0].ends_with(REDACTED_DATA) {
+                        // It was taken out already, and is to stay base64.
+                        return found[0].to_owned();
+                    }
                     format!("{}{REDACTED}{}", of("keep"), of("after"))
                 });
                 if let Cow::Owned(replaced) = replaced {

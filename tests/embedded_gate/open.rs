@@ -93,7 +93,8 @@ fn embedded_real_time_passes_by_the_clock_of_the_machine() {
     };
     let before = Timestamp::now();
     let (told, took, started) = run(&["--real-time"]);
-    assert!(told >= 3.0 && took >= told, "{told} s by {took} s");
+    // The two are read one after the other.
+    assert!(told >= 3.0 && took > told - 0.5, "{told} s by {took} s");
     assert!(started >= before, "{started}");
     // Otherwise the same waits are over at once, on a day of their own.
     let (told, _, started) = run(&[]);

@@ -18,7 +18,7 @@ fn cause(known: &Known, phase: Phase) -> &'static [&'static str] {
         ("cni-deleted", _) => &["addon-deleted", "DaemonSet kube-system/kindnet"],
         ("worker-never-ready", _) => &["NodeHealthy False", "PLEG is not healthy"],
         ("control-plane-join-fails", _) => &["kubeadm-failed", "kubeadm join"],
-        ("image-pull-fails", _) => &["image-not-available", "kindest/kindnetd"],
+        ("image-pull-fails", _) => &["image-not-available", "ImagePullBackOff"],
         ("webhook-down", Phase::CheckAfter) => &["dns-resolves", "failed calling webhook"],
         ("webhook-down", _) => &["webhook-down", "failed calling webhook"],
         ("certificate-expired", _) => &["certificate-expired"],

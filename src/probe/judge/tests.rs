@@ -1,3 +1,5 @@
+//! What is made of measurements: budgets, and what was not measured.
+
 use super::*;
 
 fn result(probe: &str, outcome: Outcome) -> ProbeResult {

@@ -382,7 +382,7 @@ impl crate::kubelet::machine::Machines {
             faults,
             pods: String::new(),
             pulls: BTreeMap::new(),
-            last_address: 1,
+            given_out: 0,
             number: state.joined,
         };
         state.machines.insert(spec.name.clone(), machine);

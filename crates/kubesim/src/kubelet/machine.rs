@@ -1,7 +1,6 @@
 //! The machines that a cluster's kubelets run on: what the API does not know of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::pod::PodRun;
 use super::program::Programs;
 use super::volume::Contents;
 use crate::fault::{Fault, Faults};
+use crate::network::address::Range;
 use crate::random::Random;
 use crate::store::{Place, lock};
 
@@ -75,8 +75,8 @@ pub(crate) struct Machine {
     pub pods: String,
     /// Pulls that are under way, with their ends.
     pub pulls: BTreeMap<String, Timestamp>,
-    /// Last octets of pod addresses that were given out.
-    pub last_address: u32,
+    /// How many addresses pods were given.
+    pub given_out: u32,
     /// How many machines had joined when it did.
     pub number: u32,
 }
@@ -216,22 +216,27 @@ impl Machines {
 }
 
 impl Machine {
-    /// The next address in the node's part of the pod range.
-    fn next_pod_address(&mut self) -> Option<String> {
-        let base: Ipv4Addr = self.pods.split('/').next()?.parse().ok()?;
-        // .0 is the network, .1 the bridge.
-        self.last_address = self.last_address.max(1) + 1;
-        Some(Ipv4Addr::from(u32::from(base) + self.last_address).to_string())
+    /// The next address in the node's part of the pod range that no pod has; from the beginning again after
+    /// the last, as the CNI plugin host-local does it.
+    fn next_pod_address(&mut self, runs: &BTreeMap<Place, PodRun>) -> Option<String> {
+        let range = Range::parse(&self.pods)?;
+        // The first is the network, the second the bridge, the last the broadcast.
+        let usable = u32::try_from(range.size()).ok()?.checked_sub(3)?;
+        for _ in 0..usable {
+            let address = range.nth(2 + self.given_out % usable)?.to_string();
+            let is_new = self.given_out < usable;
+            self.given_out += 1;
+            if is_new || runs.values().all(|run| run.address != address) {
+                return Some(address);
+            }
+        }
+        None
     }
 }
 
 impl Machines {
     /// A part of the pod range for a node: the first that no other machine has.
-    pub(crate) fn free_part(
-        &self,
-        node: &str,
-        range: &crate::network::address::Range,
-    ) -> Option<String> {
+    pub(crate) fn free_part(&self, node: &str, range: &Range) -> Option<String> {
         let mut state = self.state();
         let taken: BTreeSet<&str> = state
             .machines
@@ -297,7 +302,9 @@ impl Machines {
     }
 
     pub(super) fn pod_address(&self, node: &str) -> Option<String> {
-        self.state().machines.get_mut(node)?.next_pod_address()
+        let mut state = self.state();
+        let State { machines, pods, .. } = &mut *state;
+        machines.get_mut(node)?.next_pod_address(pods)
     }
 
     /// Until when a pull takes that begins now; one that is under way already is waited for.

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -112,6 +114,7 @@ impl Registry {
     ) -> Result<Arc<Stored>, ApiError> {
         let resource = self.resource(id)?;
         let name = self.name_of(&mut object, &resource)?;
+        encode_strings(id, &mut object);
         self.refuse_new_content(&resource, &object)?;
         self.refuse_of_ending_kind(id)?;
         self.shape(&resource, &mut object);
@@ -212,6 +215,7 @@ impl Registry {
         claim: Claim,
     ) -> Result<Arc<Stored>, ApiError> {
         let resource = self.resource(id)?;
+        encode_strings(id, &mut object);
         let text = |pointer: &str| {
             let value = object.pointer(pointer).and_then(Value::as_str);
             value.unwrap_or_default().to_owned()
@@ -425,6 +429,21 @@ fn keep_what_is_the_servers(object: &mut Value, old: &Value, resource: &Resource
     if resource.generation && asks_for_something_else(object, old, whole) {
         let generation = old["metadata"]["generation"].as_i64().unwrap_or(1) + 1;
         object["metadata"]["generation"] = json!(generation);
+    }
+}
+
+/// A Secret's `stringData` is only for writing: it goes into `data`, over what is there.
+fn encode_strings(id: &GroupResource, object: &mut Value) {
+    if id.resource != "secrets" || !id.group.is_empty() {
+        return;
+    }
+    let Some(Value::Object(strings)) = object.as_object_mut().and_then(|o| o.remove("stringData"))
+    else {
+        return;
+    };
+    for (key, value) in strings {
+        let text = value.as_str().unwrap_or_default();
+        object["data"][key] = json!(STANDARD.encode(text));
     }
 }
 
