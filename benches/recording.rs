@@ -76,10 +76,10 @@ async fn write(path: &Path) -> Result<(Duration, u64)> {
         let id = id(number);
         let begun = now();
         recording.object(id, object);
-        taken += begun.elapsed();
+        begun.elapsed()
     };
     for number in 0..OBJECTS {
-        tell(number, 0);
+        taken += tell(number, 0);
     }
     let mut drawn = 1_u64;
     for second in 1..=SECONDS {
@@ -87,7 +87,7 @@ async fn write(path: &Path) -> Result<(Duration, u64)> {
             drawn = drawn
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1_442_695_040_888_963_407);
-            tell((drawn >> 33) % OBJECTS, second);
+            taken += tell((drawn >> 33) % OBJECTS, second);
         }
         tokio::time::advance(Duration::from_secs(1)).await;
         if second % 2 == 0 {
@@ -102,7 +102,7 @@ async fn write(path: &Path) -> Result<(Duration, u64)> {
 
 fn id(number: u64) -> Id {
     Id {
-        cluster: ["workload", "management"][usize::from(number % 3 == 0)].to_owned(),
+        cluster: ["workload", "management"][usize::from(number.is_multiple_of(3))].to_owned(),
         resource: format!("kinds{}.example.org", number % KINDS),
         namespace: "kube-system".to_owned(),
         name: format!("object-{number}"),
@@ -115,7 +115,7 @@ fn object(number: u64, turn: u64) -> Value {
     let conditions: Vec<Value> = ["Initialized", "Ready", "ContainersReady", "PodScheduled"]
         .iter()
         .map(|kind| {
-            json!({"type": kind, "status": if (turn + number) % 2 == 0 { "True" } else { "False" },
+            json!({"type": kind, "status": if (turn + number).is_multiple_of(2) { "True" } else { "False" },
                 "lastTransitionTime": format!("2026-01-01T00:{:02}:{:02}Z", turn / 60, turn % 60),
                 "reason": "ContainersNotReady", "message": format!("containers with unready status: [c{number}]")})
         })
@@ -135,7 +135,7 @@ fn object(number: u64, turn: u64) -> Value {
             "tolerations": [{"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}],
             "nodeName": format!("node-{}", number % 5)},
         "status": {"phase": "Running", "conditions": conditions, "podIP": format!("10.244.{}.{}", number % 5, number % 250),
-            "containerStatuses": [{"name": format!("c{number}"), "ready": turn % 2 == 0, "restartCount": turn / 50,
+            "containerStatuses": [{"name": format!("c{number}"), "ready": turn.is_multiple_of(2), "restartCount": turn / 50,
                 "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}},
                 "imageID": format!("sha256:{mixed:016x}{mixed:016x}{mixed:016x}{mixed:016x}")}]},
     })

@@ -79,6 +79,10 @@ fn embedded_readme_shows_what_a_newcomer_sees() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it is the machine's clock that is asked about"
+)]
 fn embedded_real_time_passes_by_the_clock_of_the_machine() {
     // A cluster that is given three seconds, which none is made in.
     let hurried = |stack: &str| stack.replace("create: 10m", "create: 3s");

@@ -134,7 +134,7 @@ fn body(run: &RunId, part: &Part) -> ContainerCreateBody {
                     .map(|folder| (folder.clone(), "mode=1777".to_owned()))
                     .collect(),
             ),
-            restart_policy: part.restarts.then(|| RestartPolicy {
+            restart_policy: part.restarts.then_some(RestartPolicy {
                 name: Some(RestartPolicyNameEnum::ON_FAILURE),
                 maximum_retry_count: Some(RESTARTS),
             }),
