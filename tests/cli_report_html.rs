@@ -66,7 +66,7 @@ fn probes(browser: &mut Browser) -> Tested {
         "[...document.querySelectorAll('table.probes tbody tr')].map((row) => row.cells[0].textContent + ' ' + row.cells[1].textContent).join(', ')",
     );
     expect(
-        rows == "service pass, volume skip, denied FAIL",
+        rows == "service pass, denied FAIL, volume skip",
         &rows.to_string(),
     )?;
     let drawn = browser.evaluate(

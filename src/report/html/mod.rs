@@ -29,7 +29,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// Nothing is loaded, and nothing runs but what stands here: the hashes are those of the two files.
 const POLICY: &str = concat!(
     "default-src 'none'; base-uri 'none'; form-action 'none'; ",
-    "style-src 'sha256-2PJIVdXYEmqRHhWZMa3zb4v/YfW4caE2MGpOFGkB0Ro='; ",
+    "style-src 'sha256-ZhRzE20AlCGhqWBFM9YaVFmW4dHDVhL7DmA5XfLxkzQ='; ",
     "script-src 'sha256-sC43C3mIIHUBpqFMmGf7pznReTStI6ZVRftl/2GQ0Zk='"
 );
 
