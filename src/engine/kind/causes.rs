@@ -327,19 +327,8 @@ fn was_killed(state: &ContainerState) -> bool {
 
 /// Why a machine's container does not run any more.
 fn ended(name: &str, state: &ContainerState) -> Option<String> {
-    let over = matches!(state.status?.to_string().as_str(), "exited" | "dead");
-    if !over || state.restarting == Some(true) {
-        return None;
-    }
-    let code = state.exit_code.unwrap_or_default();
-    let killed = if state.oom_killed == Some(true) {
-        ", killed for want of memory"
-    } else {
-        ""
-    };
-    Some(format!(
-        "the container of machine {name} has ended with exit code {code}{killed}"
-    ))
+    let end = docker::end_of(state)?;
+    Some(format!("the container of machine {name} {end}"))
 }
 
 /// For how long CAPD says that kubeadm failed; it tries again, in vain as a rule.

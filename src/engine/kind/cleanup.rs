@@ -44,7 +44,7 @@ impl Traces {
 
 /// Notes that the run will make the network, unless it is there; returns whether it will.
 pub(super) async fn mark_network(docker: &Docker, folder: &PrivateFolder) -> Result<bool> {
-    let missing = !light::network_exists(docker, NETWORK).await?;
+    let missing = !docker::network_exists(docker, NETWORK).await?;
     if missing {
         folder.write(NETWORK_MARK, b"")?;
     }
@@ -162,7 +162,7 @@ pub(super) async fn remove_network(docker: &Docker, folder: &PrivateFolder) -> R
         heir.write(NETWORK_MARK, b"")?;
         return Ok(false);
     }
-    if !light::network_exists(docker, NETWORK).await?
+    if !docker::network_exists(docker, NETWORK).await?
         || docker::uses_network(docker, NETWORK).await?
     {
         return Ok(false);
@@ -184,7 +184,7 @@ async fn network_left(docker: &Docker) -> Result<bool> {
         .iter()
         .any(|run| PrivateFolder::of(run).file(NETWORK_MARK).exists());
     Ok(!inherited
-        && light::network_exists(docker, NETWORK).await?
+        && docker::network_exists(docker, NETWORK).await?
         && !docker::uses_network(docker, NETWORK).await?)
 }
 
@@ -222,7 +222,7 @@ pub(super) async fn leftovers(
     if traces.network && network_left(docker).await? {
         left.push(format!("network {NETWORK}"));
     }
-    if light::network_exists(docker, &of_run(run)).await? {
+    if docker::network_exists(docker, &of_run(run)).await? {
         left.push(format!("network {}", of_run(run)));
     }
     left.extend(kept::namespaces_of(docker, run, &traces.clusters()).await?);

@@ -8,7 +8,7 @@ use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
-use bollard::models::{ContainerInspectResponse, ContainerSummary};
+use bollard::models::{ContainerInspectResponse, ContainerState, ContainerSummary};
 use bollard::query_parameters::{
     DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
     RemoveContainerOptionsBuilder,
@@ -59,6 +59,13 @@ pub(super) async fn nodes(docker: &Docker) -> Result<Vec<Node>> {
     Ok(containers.into_iter().filter_map(node).collect())
 }
 
+/// Whether Docker has a network of that name.
+pub(super) async fn network_exists(docker: &Docker, name: &str) -> Result<bool> {
+    let found = absent(docker.inspect_network(name, None).await)
+        .with_context(|| format!("failed to look for Docker's network {name}"))?;
+    Ok(found.is_some())
+}
+
 /// Whether any container is attached to a network, running or not; Docker itself names those that run.
 pub(super) async fn uses_network(docker: &Docker, network: &str) -> Result<bool> {
     let filters = HashMap::from([("network", vec![network])]);
@@ -100,6 +107,21 @@ pub(super) async fn inspect(
 ) -> Result<Option<ContainerInspectResponse>> {
     absent(docker.inspect_container(name, None).await)
         .with_context(|| format!("failed to look at container {name}"))
+}
+
+/// How a container ended that Docker does not start again, e.g. `has ended with exit code 1`; none for another.
+pub(super) fn end_of(state: &ContainerState) -> Option<String> {
+    let over = matches!(state.status?.to_string().as_str(), "exited" | "dead");
+    if !over || state.restarting == Some(true) {
+        return None;
+    }
+    let code = state.exit_code.unwrap_or_default();
+    let killed = if state.oom_killed == Some(true) {
+        ", killed for want of memory"
+    } else {
+        ""
+    };
+    Some(format!("has ended with exit code {code}{killed}"))
 }
 
 /// Removes a container with its anonymous volumes, running or not; an absent one is fine.

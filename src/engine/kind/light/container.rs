@@ -15,8 +15,8 @@ use bollard::query_parameters::{
 };
 use futures::TryStreamExt;
 
-use crate::engine::kind::docker;
 use crate::engine::kind::names::{CLUSTER_LABEL, NETWORK, PART_LABEL, RUN_LABEL, of_run};
+use crate::engine::kind::{access, docker};
 use crate::record::RunId;
 
 /// How often a manager that ends with an error is started again before that is a cause.
@@ -66,7 +66,7 @@ impl File {
 }
 
 /// The container's name.
-pub(super) fn name_of(run: &RunId, part: &str) -> String {
+fn name_of(run: &RunId, part: &str) -> String {
     format!("{}-{part}", of_run(run))
 }
 
@@ -165,6 +165,24 @@ pub(super) async fn start(docker: &Docker, run: &RunId, part: &str, files: &[Fil
         .start_container(&name, None::<StartContainerOptions>)
         .await
         .with_context(|| format!("failed to start container {name}"))
+}
+
+/// The address under which a port of a running part is published on this machine.
+///
+/// # Errors
+/// When Docker does not answer, or publishes no such port.
+pub(super) async fn published(
+    docker: &Docker,
+    run: &RunId,
+    part: &str,
+    port: u16,
+) -> Result<(String, String)> {
+    let name = name_of(run, part);
+    docker::inspect(docker, &name)
+        .await?
+        .as_ref()
+        .and_then(|found| access::published(found, port))
+        .with_context(|| format!("failed to reach {name}: Docker does not publish its port {port}"))
 }
 
 /// A container is the only process of its file system, so that whoever runs in it may read.

@@ -29,12 +29,12 @@ use self::container::{File, Part};
 use self::manifests::{Manager, Providers};
 use super::management::{KUBECONFIG, answers, soon, told};
 use super::private::PrivateFolder;
-use super::{KindOptions, access, docker, images, providers};
+use super::{KindOptions, access, images, providers};
 use crate::cluster::{Applier, Apply, Context};
 use crate::engine::EngineError;
 use crate::record::RunId;
 
-pub(super) use networks::{exists as network_exists, remove as remove_network};
+pub(super) use networks::remove as remove_network;
 pub(super) use vigil::dead;
 
 /// The Kubernetes that serves and controls, and the etcd that its kubeadm would take. Any that Cluster API
@@ -239,14 +239,7 @@ impl Site<'_> {
         files.push(File::new("/pki/sa.key", private));
         files.push(File::new("/pki/sa.pub", public));
         self.run(&part, &files).await?;
-        let name = container::name_of(self.run, &part.name);
-        let (host, port) = docker::inspect(self.docker, &name)
-            .await?
-            .as_ref()
-            .and_then(|found| access::published(found, PORT))
-            .with_context(|| {
-                format!("failed to reach {name}: Docker published none of its ports")
-            })?;
+        let (host, port) = container::published(self.docker, self.run, &part.name, PORT).await?;
         let kubeconfig = self.administrator(&format!("https://{host}:{port}"))?;
         folder.write(KUBECONFIG, kubeconfig.as_bytes())?;
         let client = access::quick_client(&kubeconfig).await?;
@@ -298,8 +291,8 @@ impl Site<'_> {
         }
         container::start(self.docker, self.run, &part.name, &files).await?;
         if let Some((port, path)) = &manager.ready {
-            let name = container::name_of(self.run, &part.name);
-            health::ready(self.docker, &name, *port, path).await?;
+            let published = container::published(self.docker, self.run, &part.name, *port).await?;
+            health::ready(published, path).await?;
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ use crate::record::RunId;
 pub(super) async fn create(docker: &Docker, run: &RunId) -> Result<()> {
     let labels = HashMap::from([(RUN_LABEL.to_owned(), run.to_string())]);
     make(docker, &of_run(run), Some(labels)).await?;
-    if !exists(docker, NETWORK).await? {
+    if !docker::network_exists(docker, NETWORK).await? {
         // kind's own has no label either: who removes it is told by the run's private folder.
         make(docker, NETWORK, None).await?;
     }
@@ -44,13 +44,6 @@ async fn make(docker: &Docker, name: &str, labels: Option<HashMap<String, String
             Err(error).with_context(|| format!("failed to create Docker's network {name}"))
         }
     }
-}
-
-/// Whether Docker has a network of that name.
-pub(in crate::engine::kind) async fn exists(docker: &Docker, name: &str) -> Result<bool> {
-    let found = docker::absent(docker.inspect_network(name, None).await)
-        .with_context(|| format!("failed to look for Docker's network {name}"))?;
-    Ok(found.is_some())
 }
 
 /// Removes the run's own network; returns whether there was one. Its containers are gone by then.

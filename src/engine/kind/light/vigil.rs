@@ -73,31 +73,22 @@ async fn parts(docker: &Docker, run: &RunId) -> Vec<Node> {
 
 /// Why a program does not run any more; none while Docker starts it again.
 fn ended(part: &Node, container: &ContainerInspectResponse) -> Option<String> {
-    let state = container.state.as_ref()?;
-    let over = matches!(state.status?.to_string().as_str(), "exited" | "dead");
+    let end = docker::end_of(container.state.as_ref()?)?;
     let restarts = container.restart_count.unwrap_or_default();
     let patient = container
         .host_config
         .as_ref()
         .and_then(|host| host.restart_policy.as_ref()?.maximum_retry_count)
         .is_some_and(|count| count > 0);
-    if !over || state.restarting == Some(true) || (patient && restarts < RESTARTS) {
+    if patient && restarts < RESTARTS {
         return None;
     }
     let name = part.part.as_deref().unwrap_or(&part.name);
-    let code = state.exit_code.unwrap_or_default();
-    let killed = if state.oom_killed == Some(true) {
-        ", killed for want of memory"
-    } else {
-        ""
-    };
     let again = match restarts {
         0 => String::new(),
         count => format!(", after it was started again {count} times"),
     };
-    Some(format!(
-        "{name} of the management cluster has ended with exit code {code}{killed}{again}"
-    ))
+    Some(format!("{name} of the management cluster {end}{again}"))
 }
 
 async fn finding(docker: &Docker, part: &Node, cause: &str, message: String) -> Finding {
