@@ -61,6 +61,31 @@ pub struct Target<'a> {
     pub shared: &'a Shared,
 }
 
+impl<'a> Target<'a> {
+    /// A workload cluster alone: of no release, with nothing accepted, and no check's parameters yet.
+    #[must_use]
+    pub const fn alone(
+        context: &'a Context,
+        workload: &'a Client,
+        kubernetes: &'a str,
+        shared: &'a Shared,
+    ) -> Self {
+        Self {
+            context,
+            workload,
+            management: None,
+            kubernetes,
+            upgraded_from: None,
+            addons: &[],
+            dropped: &[],
+            tools_image: TOOLS_IMAGE,
+            ok_to_fail: &[],
+            parameters: &Value::Null,
+            shared,
+        }
+    }
+}
+
 impl Target<'_> {
     /// What the suite sets for the check that is run; what it does not set is the default.
     ///

@@ -26,7 +26,7 @@ pub use cache::Cache;
 pub use context::{Context, Interrupt, Interrupted};
 pub use handshake::{Handshakes, Network, Validity};
 pub use object::{Condition, Object};
-pub use reach::{Reach, is_webhook_away};
+pub use reach::{Reach, WEBHOOK_AWAY, is_webhook_away};
 pub use recorded::Recorded;
 pub use refusal::{refusal, told};
 pub use rollout::rollout_blocker;

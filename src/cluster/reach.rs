@@ -17,12 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The pauses between attempts: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// What API servers answer while an admission webhook is out of reach.
-const WEBHOOK: &str = "failed calling webhook";
+pub const WEBHOOK_AWAY: &str = "failed calling webhook";
 
 /// Whether an error says that an admission webhook is out of reach, which refuses every write.
 #[must_use]
 pub fn is_webhook_away(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.message.contains(WEBHOOK))
+    matches!(error, kube::Error::Api(status) if status.message.contains(WEBHOOK_AWAY))
 }
 
 /// How well an API server is reached; clones share what they know.
@@ -145,7 +145,7 @@ async fn webhook_away(answer: Response<Body>) -> Result<Outcome, kube::Error> {
     }
     let (parts, body) = answer.into_parts();
     let body = body.collect_bytes().await?;
-    let away = String::from_utf8_lossy(&body).contains(WEBHOOK);
+    let away = String::from_utf8_lossy(&body).contains(WEBHOOK_AWAY);
     let answer = Response::from_parts(parts, Body::from(body));
     Ok((Ok(answer), away.then_some(Away::Webhook)))
 }

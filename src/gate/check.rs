@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::Client;
-use serde_json::Value;
 
 use super::phases::{Done, Phases};
 use super::run::Ending;
 use super::trouble::Trouble;
-use crate::checks::{self, Shared, TOOLS_IMAGE, Target};
+use crate::checks::{self, Shared, Target};
 use crate::cluster::{Context, Handshakes};
 use crate::record::{CheckResult, Counts, Effect, Outcome, Phase, Verdict, What};
 use crate::stack::{Accepted, OkToFail};
@@ -84,18 +83,10 @@ async fn ask(
     context: &Context,
     version: &str,
 ) -> Result<Done<Vec<CheckResult>>, Trouble> {
+    let shared = Shared::with(plan.handshakes.clone());
     let target = Target {
-        context,
-        workload: client,
-        management: None,
-        kubernetes: version,
-        upgraded_from: None,
-        addons: &[],
-        dropped: &[],
-        tools_image: TOOLS_IMAGE,
         ok_to_fail: &plan.ok_to_fail,
-        parameters: &Value::Null,
-        shared: &Shared::with(plan.handshakes.clone()),
+        ..Target::alone(context, client, version, &shared)
     };
     let place = Place {
         surroundings: checks::surroundings::see(&target).await,

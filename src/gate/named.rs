@@ -1,13 +1,11 @@
 //! Names for what kept a wait from its end when the deadline passed: the most telling of what blocked
 //! it, by what the clusters themselves say.
 
-use crate::cluster::ApplyError;
+use crate::cluster::{ApplyError, WEBHOOK_AWAY};
 use crate::record::{Blocker, Finding};
 
 /// How many blockers are shown as evidence.
 const EVIDENCE: usize = 8;
-/// What API servers answer while an admission webhook is out of reach.
-const WEBHOOK: &str = "failed calling webhook";
 
 /// The cause by name; none when nothing blocked.
 pub(super) fn cause(message: &str, blockers: &[Blocker]) -> Option<Finding> {
@@ -32,7 +30,7 @@ pub(super) fn refusal(error: &ApplyError) -> Option<Finding> {
     else {
         return None;
     };
-    let name = if message.contains(WEBHOOK) {
+    let name = if message.contains(WEBHOOK_AWAY) {
         "webhook-down"
     } else if is_expired(message) {
         "certificate-expired"

@@ -3,13 +3,12 @@
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use kube::Client;
-use serde_json::Value;
 
 use super::comparison;
 use super::phases::{Done, Phases};
 use super::run::Ending;
 use super::trouble::Trouble;
-use crate::checks::{ManagementTarget, Shared, TOOLS_IMAGE, Target};
+use crate::checks::{ManagementTarget, Shared, Target};
 use crate::cluster::Context;
 use crate::record::{CheckResult, Clock, Counts, Phase, Surroundings, Verdict, What};
 use crate::suite::{self, Acceptance, Memory, Place, Round, Suite};
@@ -125,18 +124,11 @@ async fn ask(
         namespace: &plan.namespace,
         cluster: &plan.cluster,
     });
+    let shared = Shared::default();
     let target = Target {
-        context,
-        workload: &then.workload,
         management,
-        kubernetes: &version,
         upgraded_from,
-        addons: &[],
-        dropped: &[],
-        tools_image: TOOLS_IMAGE,
-        ok_to_fail: &[],
-        parameters: &Value::Null,
-        shared: &Shared::default(),
+        ..Target::alone(context, &then.workload, &version, &shared)
     };
     let place = Place {
         engine: "recording".to_owned(),

@@ -2,12 +2,11 @@
 
 use std::cell::OnceCell;
 use std::panic::AssertUnwindSafe;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::anyhow;
 use futures::FutureExt;
-use futures::future::{join, join_all};
+use futures::future::join;
 use kube::Client;
 use serde_json::Value;
 
@@ -53,7 +52,7 @@ pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending 
         phases: &phases,
         memory: Memory::default(),
         probing: OnceCell::new(),
-        recorded: Mutex::default(),
+        recorded: context.recording.as_ref().map(Recorded::new),
     };
     let judged = AssertUnwindSafe(async {
         let outcome = run.up_to_the_checks().await;
@@ -112,7 +111,7 @@ pub(super) struct Run<'a> {
     /// What is measured, once there is a workload cluster.
     probing: OnceCell<Probing>,
     /// The clusters that are being recorded.
-    recorded: Mutex<Vec<Recorded>>,
+    recorded: Option<Recorded>,
 }
 
 impl Run<'_> {
@@ -225,28 +224,21 @@ impl Run<'_> {
 
     /// Records a cluster from now on, until the teardown.
     pub(super) fn record(&self, cluster: &'static str, client: &Client) {
-        if let Some(recording) = &self.context.recording {
-            let recorded = Recorded::start(cluster, client, recording);
-            self.recorded().push(recorded);
+        if let Some(recorded) = &self.recorded {
+            recorded.follow(cluster, client);
         }
     }
 
     /// Ends the recording before the clusters go: that is not part of what happened to them.
     async fn end_recording(&self) {
-        let recorded = std::mem::take(&mut *self.recorded());
-        let logs = join_all(recorded.iter().map(Recorded::logs));
+        let Some(recorded) = &self.recorded else {
+            return;
+        };
         // What takes too long is left out.
-        let _ = tokio::time::timeout(ASIDE, logs).await;
-        drop(recorded);
-        if let Some(recording) = &self.context.recording
-            && let Err(error) = recording.finish()
-        {
+        let _ = tokio::time::timeout(ASIDE, recorded.logs()).await;
+        if let Err(error) = recorded.end() {
             self.context.note(format!("{error:#}"));
         }
-    }
-
-    fn recorded(&self) -> std::sync::MutexGuard<'_, Vec<Recorded>> {
-        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn check(

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::call::{self, Tests, Way};
 use crate::checks::scs::{conformance, version_policy};
-use crate::checks::{Answer, Shared, TOOLS_IMAGE, Target};
+use crate::checks::{Answer, Shared, Target};
 use crate::cluster::{Context, Interrupt};
 use crate::record::{CheckResult, Clock, Outcome, Phase, Recorder, RunId, What, read};
 use crate::stack::OkToFail;
@@ -111,18 +111,10 @@ async fn run(
     let stream = recorder.path().to_owned();
     let context = Context::new(RunId::random(), recorder, interrupt, 1.0);
     context.enter(Phase::CheckBefore);
+    let shared = Shared::default();
     let target = Target {
-        context: &context,
-        workload: client,
-        management: None,
-        kubernetes: version,
-        upgraded_from: None,
-        addons: &[],
-        dropped: &[],
-        tools_image: TOOLS_IMAGE,
         ok_to_fail,
-        parameters: &Value::Null,
-        shared: &Shared::default(),
+        ..Target::alone(&context, client, version, &shared)
     };
     let round = Round {
         suites: std::slice::from_ref(&suite),

@@ -9,9 +9,11 @@ mod logs;
 mod served;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::Result;
+use futures::future::join_all;
 use kube::Client;
 use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -31,18 +33,31 @@ const SECRETS: Duration = Duration::from_secs(5);
 /// How often a cluster is asked for its kinds though no definition has changed.
 const KINDS: Duration = Duration::from_secs(300);
 
-/// A cluster that is being recorded, for as long as this lives.
+/// The clusters of a run that are being recorded, until [`Self::end`] or for as long as this lives.
 pub struct Recorded {
-    cluster: &'static str,
-    client: Client,
     recording: Recording,
-    _task: JoinSet<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    clusters: Vec<(&'static str, Client)>,
+    tasks: JoinSet<()>,
 }
 
 impl Recorded {
-    /// Begins to record a cluster, which need not answer yet.
+    /// Records nothing yet.
     #[must_use]
-    pub fn start(cluster: &'static str, client: &Client, recording: &Recording) -> Self {
+    pub fn new(recording: &Recording) -> Self {
+        Self {
+            recording: recording.clone(),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Begins to record a cluster, which need not answer yet.
+    pub fn follow(&self, cluster: &'static str, client: &Client) {
+        let recording = &self.recording;
         let (failing, failed) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             cluster,
@@ -53,27 +68,37 @@ impl Recorded {
             secrets: Notify::new(),
             failing,
         });
-        let mut task = JoinSet::new();
-        task.spawn(every_kind(shared));
-        task.spawn(logs::of_failing(
-            cluster,
-            client.clone(),
-            recording.clone(),
-            failed,
-        ));
-        task.spawn(flush(recording.clone()));
-        Self {
-            cluster,
-            client: client.clone(),
-            recording: recording.clone(),
-            _task: task,
+        let failing = logs::of_failing(cluster, client.clone(), recording.clone(), failed);
+        let state = &mut *self.state();
+        state.tasks.spawn(every_kind(shared));
+        state.tasks.spawn(failing);
+        if state.clusters.is_empty() {
+            state.tasks.spawn(flush(recording.clone()));
         }
+        state.clusters.push((cluster, client.clone()));
     }
 
     /// Records what the control plane's pods and those that are not well have printed until now. What cannot be
     /// read is left out.
     pub async fn logs(&self) {
-        logs::telling(self.cluster, &self.client, &self.recording).await;
+        let clusters = self.state().clusters.clone();
+        let logs = clusters
+            .iter()
+            .map(|(cluster, client)| logs::telling(cluster, client, &self.recording));
+        join_all(logs).await;
+    }
+
+    /// Records nothing more, and writes out what was told.
+    ///
+    /// # Errors
+    /// When something could not be written.
+    pub fn end(&self) -> Result<()> {
+        *self.state() = State::default();
+        self.recording.finish()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
