@@ -17,7 +17,7 @@ use crate::engine::embedded::faults::Injected;
 use crate::gate;
 use crate::record::RunId;
 use crate::report::Format;
-use crate::stack::{Delivery, Label};
+use crate::stack::{self, Delivery, Label};
 
 /// Decides whether a cluster stack may be released: deploys release N, checks it, upgrades it to N+1,
 /// checks again, compares, and answers with an exit code.
@@ -433,6 +433,15 @@ impl From<DeliveryKind> for Delivery {
         match kind {
             DeliveryKind::Direct => Self::Direct,
             DeliveryKind::Operator => Self::Operator,
+        }
+    }
+}
+
+impl From<ManagementKind> for stack::ManagementKind {
+    fn from(kind: ManagementKind) -> Self {
+        match kind {
+            ManagementKind::Kind => Self::Kind,
+            ManagementKind::Light => Self::Light,
         }
     }
 }

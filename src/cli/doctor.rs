@@ -4,14 +4,13 @@ use std::path::Path;
 
 use anyhow::anyhow;
 
-use super::args::{self, DoctorArgs};
+use super::args::DoctorArgs;
 use super::engine::Wanted;
 use super::exit::Failure;
 use super::run::Management;
 use super::stacks;
 use crate::engine::Problem;
 use crate::record::RunId;
-use crate::stack::ManagementKind;
 
 /// The stack whose needs are looked at when none is named.
 const DEMO: &str = "docker-demo";
@@ -24,10 +23,8 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let stack = args.stack.as_deref().unwrap_or(Path::new(DEMO));
     let folder = stacks::find(stack, args.stacks.stacks.as_deref())?;
     let stack = stacks::read(&folder, args.stacks.stacks.as_deref())?;
-    let management = match (args.management, stack.spec.management.mode) {
-        (Some(args::ManagementKind::Light), _) | (None, ManagementKind::Light) => Management::Light,
-        (Some(args::ManagementKind::Kind), _) | (None, ManagementKind::Kind) => Management::Fresh,
-    };
+    let by_stack = stack.spec.management.mode;
+    let management = Management::from(args.management.map_or(by_stack, Into::into));
     let run = RunId::random();
     let cluster = format!("{}-{run}", stack.name);
     let wanted = Wanted {

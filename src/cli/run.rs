@@ -375,11 +375,17 @@ impl Run {
 impl Run {
     /// Where the management cluster comes from: as the command line says, else as the stack does.
     fn management_of(&self, stack: &Stack) -> Management {
-        let by_stack = match stack.spec.management.mode {
-            ManagementKind::Kind => Management::Fresh,
-            ManagementKind::Light => Management::Light,
-        };
-        self.management.clone().unwrap_or(by_stack)
+        let by_stack = stack.spec.management.mode;
+        self.management.clone().unwrap_or_else(|| by_stack.into())
+    }
+}
+
+impl From<ManagementKind> for Management {
+    fn from(kind: ManagementKind) -> Self {
+        match kind {
+            ManagementKind::Kind => Self::Fresh,
+            ManagementKind::Light => Self::Light,
+        }
     }
 }
 

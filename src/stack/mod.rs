@@ -24,6 +24,8 @@ pub use release::{
     ADDON_NAMESPACE, Action, AddonChart, Addons, Condition, ConditionObject, Hook, Overwrite,
     PackError, Release, ReleaseError, Stage, pack,
 };
+#[cfg(test)]
+pub use schema::is_checked_in;
 pub use schema::stack_schema;
 pub use spec::{
     Accepted, ClusterApiVersion, ClusterSpec, Components, ControlPlane, Delivery, Infrastructure,
