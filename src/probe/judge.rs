@@ -4,7 +4,7 @@ use super::measured::{Course, Stage};
 use super::series::holes;
 use super::volume;
 use crate::record::{
-    Finding, ObjectRef, Outcome, ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, Verdict,
+    Finding, ObjectRef, Outcome, ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, Verdict, seconds,
 };
 
 /// A pause in measuring that is no news, in milliseconds: an asker that goes takes its last untold tries with it.
@@ -134,14 +134,6 @@ fn told(result: &ProbeResult) -> String {
         ));
     }
     text
-}
-
-fn seconds(ms: u64) -> String {
-    let tenths = (ms + 50) / 100;
-    if tenths >= 1000 {
-        return format!("{} s", (ms + 500) / 1000);
-    }
-    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 /// A moment of the run.

@@ -19,7 +19,7 @@ pub use event::{
     Blocker, Event, Finding, NO_DELIVERY, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage,
     Verdict, What,
 };
-pub use probe::{ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, ProbeWindow};
+pub use probe::{ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, ProbeWindow, seconds};
 pub use recorder::{Recorder, Sink, read};
 pub use recording::{
     ClusterPast, Entry, Id, LogLine, LogOf, Past, RECORDING, Recording, State, Told,

@@ -41,6 +41,16 @@ impl ProbeGap {
     }
 }
 
+/// Milliseconds as a reader takes them in: tenths of a second below a hundred.
+#[must_use]
+pub fn seconds(ms: u64) -> String {
+    let tenths = (ms + 50) / 100;
+    if tenths >= 1000 {
+        return format!("{} s", (ms + 500) / 1000);
+    }
+    format!("{}.{} s", tenths / 10, tenths % 10)
+}
+
 /// The tries of a few seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

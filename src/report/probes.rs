@@ -2,7 +2,7 @@
 
 use super::overview::Standing;
 use super::words::Tone;
-use crate::record::{Outcome, ProbeBudget, ProbeGap, ProbeResult, ProbeWindow, What};
+use crate::record::{Outcome, ProbeBudget, ProbeGap, ProbeResult, ProbeWindow, What, seconds};
 
 /// How many gaps of a probe are kept.
 const GAPS: usize = 200;
@@ -139,16 +139,6 @@ pub fn budget(budget: &ProbeBudget) -> String {
 pub fn longest(result: &ProbeResult) -> String {
     let gap = result.longest_gap.as_ref();
     gap.map_or_else(|| "none".to_owned(), |gap| seconds(gap.length_ms()))
-}
-
-/// Milliseconds as a reader takes them in.
-#[must_use]
-pub fn seconds(ms: u64) -> String {
-    let tenths = (ms + 50) / 100;
-    if tenths >= 1000 {
-        return format!("{} s", (ms + 500) / 1000);
-    }
-    format!("{}.{} s", tenths / 10, tenths % 10)
 }
 
 #[cfg(test)]

@@ -184,16 +184,13 @@ mod tests {
         assert!(told.contains("2 events, then 1"), "{told}");
     }
 
-    /// A folder with a short run and its reports.
-    fn folder() -> tempfile::TempDir {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
-        let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
+    /// The beginning of a run.
+    pub(super) fn started(rehearsal: Option<Rehearsal>) -> What {
         let release = || ReleaseRef {
             tag: "demo-1".to_owned(),
             kubernetes: "v1.35.0".to_owned(),
         };
-        recorder.emit(What::RunStarted {
+        What::RunStarted {
             run: RunId::of_seed(1),
             format: FORMAT,
             version: "0".to_owned(),
@@ -203,13 +200,22 @@ mod tests {
             engine: "embedded".to_owned(),
             delivery: "direct".to_owned(),
             command: Vec::new(),
-            rehearsal: Some(Rehearsal {
-                seed: 1,
-                missing: Vec::new(),
-                faults: Vec::new(),
-                reproduce: String::new(),
-            }),
-        });
+            rehearsal,
+        }
+    }
+
+    /// A folder with a short run and its reports.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
+        let rehearsal = Rehearsal {
+            seed: 1,
+            missing: Vec::new(),
+            faults: Vec::new(),
+            reproduce: String::new(),
+        };
+        recorder.emit(started(Some(rehearsal)));
         report::write_all(folder.path()).unwrap();
         folder
     }

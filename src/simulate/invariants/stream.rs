@@ -172,8 +172,9 @@ fn has_cause(events: &[Event]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::started;
     use super::*;
-    use crate::record::{Blocker, Counts, FORMAT, Finding, ObjectRef, ReleaseRef, RunId};
+    use crate::record::{Blocker, Counts, Finding, ObjectRef};
 
     fn numbered(what: Vec<What>) -> Vec<Event> {
         let at = jiff::Timestamp::UNIX_EPOCH;
@@ -233,22 +234,7 @@ mod tests {
 
     /// A run in which this happens in phase create.
     fn run(verdict: Verdict, within: Vec<What>) -> Vec<What> {
-        let release = || ReleaseRef {
-            tag: "demo-1".to_owned(),
-            kubernetes: "v1.35.0".to_owned(),
-        };
-        let begin = What::RunStarted {
-            run: RunId::of_seed(1),
-            format: FORMAT,
-            version: "0".to_owned(),
-            stack: "demo".to_owned(),
-            from: release(),
-            to: release(),
-            engine: "embedded".to_owned(),
-            delivery: "direct".to_owned(),
-            command: Vec::new(),
-            rehearsal: None,
-        };
+        let begin = started(None);
         let told = What::Verdict {
             verdict,
             reason: String::new(),

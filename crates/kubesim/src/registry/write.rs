@@ -12,7 +12,7 @@ use crate::admission::Operation;
 use crate::authorization::User;
 use crate::error::ApiError;
 use crate::object::{is_deleting, is_same, is_same_in, list, name, uid};
-use crate::resource::builtin::{CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES};
+use crate::resource::builtin::{CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SECRETS};
 use crate::resource::{GroupResource, Resource};
 use crate::schema::{self, Cause};
 use crate::store::{Stored, lock};
@@ -434,7 +434,7 @@ fn keep_what_is_the_servers(object: &mut Value, old: &Value, resource: &Resource
 
 /// A Secret's `stringData` is only for writing: it goes into `data`, over what is there.
 fn encode_strings(id: &GroupResource, object: &mut Value) {
-    if id.resource != "secrets" || !id.group.is_empty() {
+    if *id != SECRETS {
         return;
     }
     let Some(Value::Object(strings)) = object.as_object_mut().and_then(|o| o.remove("stringData"))
