@@ -10,7 +10,7 @@ mod common {
 use std::path::Path;
 
 use common::rehearsal::rehearse;
-use common::variant::{N, N1, Variant, failing};
+use common::variant::{N, N1, THING, Variant, failing, named_by_values};
 use stackgate::lint;
 use stackgate::record::{PhaseOutcome, Severity, Verdict, What};
 use stackgate::stack::{Delivery, Stack};
@@ -70,26 +70,7 @@ fn class_and_addons() -> Variant {
 }
 
 fn thing() -> Variant {
-    let text = "apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: things.example.org
-spec:
-  group: example.org
-  names: {kind: Thing, plural: things}
-  scope: Cluster
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
----
-apiVersion: example.org/v1
-kind: Thing
-metadata:
-  name: one
-";
-    demo().next_version(N, N2).add(N2, CNI, text)
+    demo().next_version(N, N2).add(N2, CNI, THING)
 }
 
 fn scalers() -> Variant {
@@ -129,21 +110,6 @@ fn selector() -> Variant {
             "app.kubernetes.io/name: next",
         )
     })
-}
-
-fn inherited() -> Variant {
-    let file = "cluster-addon/storage/templates/storageclass.yaml";
-    let named = |text: &str| {
-        text.replace(
-            "name: standard\n",
-            "name: {{ .Values.className | default \"standard\" }}\n",
-        )
-    };
-    demo().edit(N, file, named).edit(N1, file, named).edit(
-        N1,
-        "cluster-addon/cni/overwrite.yaml",
-        |text| format!("{}\n  className: other\n", text.trim_end()),
-    )
 }
 
 fn cilium() -> Variant {
@@ -307,7 +273,7 @@ fn defects() -> Vec<Defect> {
         pair(
             "k",
             "prune lists are rendered with the values of another chart",
-            inherited,
+            named_by_values,
             &[],
         ),
         pair(

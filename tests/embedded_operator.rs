@@ -10,7 +10,7 @@ mod common {
 use std::path::Path;
 
 use common::rehearsal::{Rehearsed, rehearse};
-use common::variant::{N, N1, Variant, stacks_dir};
+use common::variant::{N, N1, THING, Variant, stacks_dir};
 use stackgate::record::{Finding, Verdict, What};
 use stackgate::stack::Delivery::Operator;
 
@@ -257,30 +257,11 @@ fn drift_that_nobody_repairs_is_named() {
 
 #[test]
 fn what_comes_after_a_pause_on_the_same_kubernetes_is_missed() {
-    let definition = "apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata:
-  name: things.example.org
-spec:
-  group: example.org
-  names: {kind: Thing, plural: things}
-  scope: Cluster
-  versions:
-  - name: v1
-    served: true
-    storage: true
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
----
-apiVersion: example.org/v1
-kind: Thing
-metadata:
-  name: one
-";
     let variant = || {
         Variant::from("docker-demo").next_version(N, N2).add(
             N2,
             "cluster-addon/cni/templates/thing.yaml",
-            definition,
+            THING,
         )
     };
     let finding = closed(&on(variant(), &[]), "addon-stage-failed");

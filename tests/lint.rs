@@ -9,7 +9,7 @@ mod common {
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::variant::{N, N1, Variant, failing, stacks_dir};
+use common::variant::{N, N1, Variant, failing, named_by_values, stacks_dir};
 use stackgate::lint::{self, By, Report};
 use stackgate::record::Severity;
 use stackgate::stack::{Delivery, Stack};
@@ -197,22 +197,6 @@ fn chart_file(text: &str) -> Variant {
     demo().edit(N1, "cluster-addon/cni/Chart.yaml", |chart| {
         format!("{chart}{text}")
     })
-}
-
-/// A StorageClass whose name comes from values, and a chart before it that sets that value.
-fn named_by_values() -> Variant {
-    let file = "cluster-addon/storage/templates/storageclass.yaml";
-    let named = |text: &str| {
-        text.replace(
-            "name: standard\n",
-            "name: {{ .Values.className | default \"standard\" }}\n",
-        )
-    };
-    demo().edit(N, file, named).edit(N1, file, named).edit(
-        N1,
-        "cluster-addon/cni/overwrite.yaml",
-        |text| format!("{}\n  className: other\n", text.trim_end()),
-    )
 }
 
 fn scaler(version: &str) -> String {

@@ -10,6 +10,27 @@ pub const N: &str = "docker-demo-1-34-v1";
 /// Release N+1 of the demo stack.
 pub const N1: &str = "docker-demo-1-35-v1";
 
+/// A kind and an object of it, in one file.
+pub const THING: &str = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: things.example.org
+spec:
+  group: example.org
+  names: {kind: Thing, plural: things}
+  scope: Cluster
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+---
+apiVersion: example.org/v1
+kind: Thing
+metadata:
+  name: one
+";
+
 /// A workload on a worker whose Pod must not be evicted: a drain of its Node never ends.
 const PINNED: &str = r#"apiVersion: apps/v1
 kind: Deployment
@@ -254,4 +275,21 @@ fn collect(folder: &Path, path: &Path, files: &mut BTreeMap<PathBuf, String>) {
 fn write(file: &Path, content: &[u8]) {
     std::fs::create_dir_all(file.parent().unwrap()).unwrap();
     std::fs::write(file, content).unwrap();
+}
+
+/// The demo stack with a StorageClass whose name comes from values, and a chart before it that sets that value.
+pub fn named_by_values() -> Variant {
+    let file = "cluster-addon/storage/templates/storageclass.yaml";
+    let named = |text: &str| {
+        text.replace(
+            "name: standard\n",
+            "name: {{ .Values.className | default \"standard\" }}\n",
+        )
+    };
+    let demo = Variant::from("docker-demo");
+    demo.edit(N, file, named).edit(N1, file, named).edit(
+        N1,
+        "cluster-addon/cni/overwrite.yaml",
+        |text| format!("{}\n  className: other\n", text.trim_end()),
+    )
 }
