@@ -98,10 +98,13 @@ pub struct RunArgs {
     #[arg(long, value_enum)]
     pub delivery: Option<DeliveryKind>,
     /// The management cluster: `kind` is made by kind and removed, `light` is made without nodes and
-    /// removed, `keep NAME` is made by kind and stays, `reuse NAME` stayed from an earlier run
+    /// removed, `keep NAME` is made by kind and stays, `reuse NAME` stayed from an earlier run,
+    /// `existing` is that of --kubeconfig (the same as --engine existing)
     /// [default: as stack.yaml says]
     #[arg(long, num_args = 1..=2, value_names = ["MODE", "NAME"])]
     pub management: Vec<String>,
+    #[command(flatten)]
+    pub existing: ExistingArgs,
     /// Whether to keep the clusters at the end
     #[arg(long, value_enum, default_value_t = Keep::Never)]
     pub keep: Keep,
@@ -234,6 +237,8 @@ pub struct DoctorArgs {
     /// The management cluster: `kind` or `light` [default: as the stack says]
     #[arg(long, value_enum)]
     pub management: Option<ManagementKind>,
+    #[command(flatten)]
+    pub existing: ExistingArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
     #[command(flatten)]
@@ -391,6 +396,17 @@ pub struct RunEngineArgs {
     pub engine: Option<EngineKind>,
 }
 
+/// The management cluster of engine `existing`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ExistingArgs {
+    /// With --engine existing: the management cluster's kubeconfig
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// With --engine existing: the context that is meant [default: the current one]
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    pub context: Option<String>,
+}
+
 #[derive(Debug, Args)]
 pub struct StacksArgs {
     /// Where stacks are found by name [default: stacks-under-test here, else in the checkout of this
@@ -406,6 +422,8 @@ pub enum EngineKind {
     Kind,
     /// Simulated clusters in this process: a rehearsal in seconds, not a gate on real clusters
     Embedded,
+    /// A management cluster that is there, given by --kubeconfig: the run has a namespace of its own in it
+    Existing,
 }
 
 impl EngineKind {
@@ -415,6 +433,7 @@ impl EngineKind {
         match self {
             Self::Kind => "kind",
             Self::Embedded => "embedded",
+            Self::Existing => "existing",
         }
     }
 }

@@ -35,6 +35,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
         seed: 0,
         faults: &[],
         releases: &[],
+        existing: &args.existing,
     };
     let engine = super::engine::make(args.engine.engine, &wanted)?;
     let problems = super::runtime()?.block_on(engine.preflight());

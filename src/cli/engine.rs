@@ -3,14 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use super::args::EngineKind;
+use anyhow::anyhow;
+use serde_json::Value;
+
+use super::args::{EngineKind, ExistingArgs};
 use super::exit::Failure;
+use super::kubeconfig::Given;
 use super::run::Management;
 use crate::checks::TOOLS_IMAGE;
+use crate::cluster::kinds;
+use crate::delivery;
 use crate::engine::Engine;
 use crate::engine::config::Config;
 use crate::engine::embedded::faults::Injected;
 use crate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
+use crate::engine::existing::{self, ExistingEngine, ExistingOptions};
 use crate::engine::kind::{self, KindEngine, KindOptions, ManagementMode};
 use crate::record::RunId;
 use crate::stack::{Delivery, Release, Stack};
@@ -29,8 +36,11 @@ pub struct Wanted<'a> {
     pub seed: u64,
     /// What is made to go wrong with them.
     pub faults: &'a [Injected],
-    /// What a simulated Cluster Stack Operator has in its registry.
+    /// The releases: what a simulated Cluster Stack Operator has in its registry, and what a management
+    /// cluster has to serve.
     pub releases: &'a [Release],
+    /// The management cluster that is there.
+    pub existing: &'a ExistingArgs,
 }
 
 /// Makes the engine for a run of a stack.
@@ -57,6 +67,22 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
                 Delivery::Direct => engine,
                 Delivery::Operator => engine.with_operator(wanted.releases),
             }))
+        }
+        EngineKind::Existing => {
+            let existing = wanted.existing;
+            let Some(file) = &existing.kubeconfig else {
+                let error =
+                    anyhow!("failed to start: engine existing needs to know which cluster is meant");
+                return Err(Failure::input(error).hint("add --kubeconfig FILE"));
+            };
+            let given = Given::read(Some(file), existing.context.as_deref())?;
+            Ok(Box::new(ExistingEngine::new(ExistingOptions {
+                run: run.clone(),
+                kubeconfig: given.kubeconfig().clone(),
+                workload_cluster: cluster.to_owned(),
+                created: created(wanted)?,
+                teardown: stack.spec.timeouts.teardown.get(),
+            })))
         }
         EngineKind::Kind => {
             let config = Config::load().map_err(Failure::input)?;
@@ -89,6 +115,26 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
     }
 }
 
+/// `apiVersion` and `kind` of what a run creates in its management cluster.
+fn created(wanted: &Wanted<'_>) -> Result<BTreeSet<(String, String)>, Failure> {
+    let text = |object: &Value, field: &str| object[field].as_str().unwrap_or_default().to_owned();
+    let mut created = BTreeSet::new();
+    match wanted.stack.spec.delivery {
+        Delivery::Operator => {
+            let kind = kinds::CLUSTER_STACK.resource();
+            created.insert((kind.api_version.clone(), kind.kind.clone()));
+        }
+        Delivery::Direct => {
+            for release in wanted.releases {
+                let class = delivery::class(release, "default").map_err(Failure::input)?;
+                let kinds = class.objects.iter();
+                created.extend(kinds.map(|one| (text(one, "apiVersion"), text(one, "kind"))));
+            }
+        }
+    }
+    Ok(created)
+}
+
 /// Removes what earlier runs on an engine left, or the management cluster that was `kept` under a
 /// name, and returns it in the reader's words.
 ///
@@ -102,6 +148,8 @@ pub async fn clean(
     match (engine, kept) {
         (EngineKind::Kind, Some(name)) => kind::clean_kept(&name).await,
         (EngineKind::Kind, None) => kind::clean(run).await,
+        // None of these is ours.
+        (EngineKind::Existing, _) => existing::clean(run).await,
         // Simulated clusters end with their process.
         (EngineKind::Embedded, _) => Ok(Vec::new()),
     }
@@ -114,7 +162,7 @@ pub async fn clean(
 pub async fn others(engine: EngineKind) -> anyhow::Result<BTreeSet<RunId>> {
     match engine {
         EngineKind::Kind => kind::others().await,
-        EngineKind::Embedded => Ok(BTreeSet::new()),
+        EngineKind::Embedded | EngineKind::Existing => Ok(BTreeSet::new()),
     }
 }
 

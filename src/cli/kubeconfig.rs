@@ -1,18 +1,16 @@
 //! A cluster that is given by a kubeconfig: which one, whether it answers, and in words without secrets
 //! what is wrong with it.
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use kube::client::AuthError;
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 use tempfile::NamedTempFile;
 
 use super::exit::Failure;
-use crate::cluster::Network;
+use crate::cluster::{Network, without_secrets};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -93,6 +91,11 @@ impl Given {
         Client::try_from(config).map_err(|error| wrong(without_secrets(&error)))
     }
 
+    /// What was read, with the chosen context as its current one.
+    pub const fn kubeconfig(&self) -> &Kubeconfig {
+        &self.kubeconfig
+    }
+
     /// The way to its servers.
     pub fn network(&self) -> Network {
         Network::of(&self.kubeconfig)
@@ -168,37 +171,4 @@ fn told(error: &KubeconfigError) -> String {
         }
         error => error.to_string(),
     }
-}
-
-/// An error with its causes, without what a credential plugin printed.
-fn without_secrets(error: &kube::Error) -> String {
-    if let kube::Error::Auth(auth) = error {
-        return match auth {
-            AuthError::AuthExecRun { cmd, out } => {
-                let program = cmd.split_whitespace().next().unwrap_or_default();
-                format!("{} failed ({})", program.trim_matches('"'), out.status)
-            }
-            AuthError::AuthExecParse(_) => {
-                "the credential plugin printed something else than credentials".to_owned()
-            }
-            AuthError::AuthExecStart(cause) => {
-                format!("the credential plugin cannot be started: {cause}")
-            }
-            other => other.to_string(),
-        };
-    }
-    let mut told: Vec<String> = match error {
-        // It says nothing but that there is a cause.
-        kube::Error::Service(_) | kube::Error::HyperError(_) => Vec::new(),
-        error => vec![error.to_string()],
-    };
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if told.last().is_none_or(|last| !last.contains(&text)) {
-            told.push(text);
-        }
-        cause = error.source();
-    }
-    told.join(": ")
 }

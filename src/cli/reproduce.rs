@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use tempfile::TempDir;
 
 use super::args::{
-    DeliveryKind, EngineKind, Keep, RehearsalArgs, RunArgs, RunEngineArgs, StacksArgs,
+    DeliveryKind, EngineKind, ExistingArgs, Keep, RehearsalArgs, RunArgs, RunEngineArgs, StacksArgs,
 };
 use super::bundle::{SUFFIX, unpack};
 use super::exit::{Ending, Failure};
@@ -24,6 +24,8 @@ pub struct ReproduceArgs {
     /// Whether to keep the clusters at the end
     #[arg(long, value_enum, default_value_t = Keep::Never)]
     pub keep: Keep,
+    #[command(flatten)]
+    pub existing: ExistingArgs,
     /// Where runs are found by id, and where the new run's folder goes
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub reports: PathBuf,
@@ -61,6 +63,7 @@ pub fn run(args: &ReproduceArgs, command: Vec<String>) -> Result<Ending, Failure
         },
         delivery: Some(value::<DeliveryKind>("delivery", &asked.delivery)?),
         management: Vec::new(),
+        existing: args.existing.clone(),
         keep: args.keep,
         rehearsal: RehearsalArgs {
             seed: asked.seed.filter(|_| embedded),

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use jiff::civil::Date;
 use tempfile::TempDir;
 
-use super::args::{EngineKind, RehearsalArgs, RunArgs, SummaryFormat};
+use super::args::{EngineKind, ExistingArgs, RehearsalArgs, RunArgs, SummaryFormat};
 use super::conduct::{Conduct, free};
 use super::engine::{Wanted, own_suites};
 use super::exit::Failure;
@@ -21,6 +21,9 @@ use crate::simulate::{self, Scenario};
 use crate::source::{self, Obtained};
 use crate::stack::{Delivery, ManagementKind, Pair, Release, Stack};
 use crate::suite::Suite;
+
+/// The mode of `--management` that is an engine of its own.
+const EXISTING: &str = EngineKind::Existing.name();
 
 /// What is to be run, with nothing left to interpret.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct Run {
     pub made: Option<TempDir>,
     /// Where the management cluster comes from, and whether it stays, where stack.yaml is not to say.
     pub management: Option<Management>,
+    /// The management cluster that is there, where that is meant.
+    pub existing: ExistingArgs,
     /// Whether clusters stay after the run.
     pub keep: Keep,
     /// Multiplies every deadline.
@@ -107,6 +112,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         seed,
         faults,
         releases: &[plan.pair.from.clone(), plan.pair.to.clone()],
+        existing: &run.existing,
     };
     let engine = super::engine::make(engine, &wanted)?;
     let rehearsal = rehearses.then(|| Rehearsal {
@@ -241,6 +247,7 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
         seed: 0,
         faults: &[],
         releases: &[],
+        existing: &run.existing,
     };
     // Another engine than that of the run: what is connected here belongs to a runtime that ends here.
     let kind = super::engine::make(EngineKind::Kind, &wanted)?;
@@ -320,6 +327,14 @@ impl Run {
             args.rehearsal.faults = scenario.faults;
             made = Some(folder);
         }
+        if args.management.first().is_some_and(|mode| mode == EXISTING) {
+            let engine = args.engine.engine.get_or_insert(EngineKind::Existing);
+            if *engine != EngineKind::Existing {
+                let error =
+                    anyhow!("failed to start: --management existing is an engine of its own");
+                return Err(Failure::input(error).hint("leave out --engine"));
+            }
+        }
         let (management, surplus) = Management::resolve(&args.management)?;
         let stack = match (args.stack, surplus) {
             (Some(stack), None) => stack,
@@ -337,11 +352,19 @@ impl Run {
             }
         };
         let engine = match (args.engine.engine, &management) {
-            (Some(EngineKind::Kind), _) if args.rehearsal.is_any() => {
+            (Some(EngineKind::Kind | EngineKind::Existing), _) if args.rehearsal.is_any() => {
                 let error = anyhow!(
                     "failed to start: --seed, --real-time and --fault are for simulated clusters"
                 );
-                return Err(Failure::input(error).hint("leave out --engine kind, or these"));
+                return Err(Failure::input(error).hint("leave out --engine, or these"));
+            }
+            (engine, _) if engine != Some(EngineKind::Existing) && args.existing.kubeconfig.is_some() => {
+                let error = anyhow!("failed to start: --kubeconfig names a management cluster that is there, which this run does not use");
+                return Err(Failure::input(error).hint("add --engine existing, or leave out --kubeconfig"));
+            }
+            (Some(EngineKind::Existing), Some(_)) => {
+                let error = anyhow!("failed to start: the management cluster of engine existing is there already");
+                return Err(Failure::input(error).hint("leave out --management"));
             }
             (Some(EngineKind::Embedded), Some(management)) if *management != Management::Fresh => {
                 let error = anyhow!("failed to start: simulated clusters end with their run");
@@ -360,6 +383,7 @@ impl Run {
             engine,
             delivery: args.delivery.map(Into::into),
             management,
+            existing: args.existing,
             // What is made from a seed is there to go wrong.
             no_lint: args.no_lint || args.rehearsal.simulated,
             rehearsal: args.rehearsal,
@@ -394,6 +418,7 @@ impl Management {
     fn resolve(values: &[String]) -> Result<(Option<Self>, Option<String>), Failure> {
         let (mode, surplus) = match values {
             [] => return Ok((None, None)),
+            [mode, rest @ ..] if mode == EXISTING => return Ok((None, rest.first().cloned())),
             [mode, rest @ ..] if mode == "kind" || mode == "fresh" => {
                 (Self::Fresh, rest.first().cloned())
             }
@@ -404,7 +429,7 @@ impl Management {
                 let given = values.join(" ");
                 let error = anyhow!("failed to understand --management {given}");
                 return Err(
-                    Failure::input(error).hint("expected kind, light, keep NAME or reuse NAME")
+                    Failure::input(error).hint("expected kind, light, existing, keep NAME or reuse NAME")
                 );
             }
         };
@@ -462,15 +487,29 @@ mod tests {
     }
 
     #[test]
+    fn a_management_cluster_that_is_there_is_an_engine() {
+        for line in [
+            "demo --engine existing --kubeconfig k --context c",
+            "demo --management existing --kubeconfig k --context c",
+            "--management existing demo --kubeconfig k --context c",
+        ] {
+            let run = resolve(line).unwrap_or_else(|failure| panic!("{line}: {failure:?}"));
+            assert_eq!(run.engine, Some(EngineKind::Existing), "{line}");
+            assert_eq!(run.management, None, "{line}");
+            assert_eq!(run.existing.context.as_deref(), Some("c"), "{line}");
+        }
+    }
+
+    #[test]
     fn a_management_mode_that_makes_no_sense_is_refused_with_the_way_out() {
         for (line, hint) in [
             (
                 "demo --management keep",
-                "expected kind, light, keep NAME or reuse NAME",
+                "expected kind, light, existing, keep NAME or reuse NAME",
             ),
             (
                 "demo --management warm x",
-                "expected kind, light, keep NAME or reuse NAME",
+                "expected kind, light, existing, keep NAME or reuse NAME",
             ),
             (
                 "demo --management fresh x",
@@ -486,6 +525,20 @@ mod tests {
             ),
             ("--management keep demo", "usage: stackgate run STACK"),
             ("--management fresh", "usage: stackgate run STACK"),
+            (
+                "demo --management existing --engine kind",
+                "leave out --engine",
+            ),
+            (
+                "demo --management existing x",
+                "only keep and reuse take a name",
+            ),
+            (
+                "demo --engine existing --management light",
+                "leave out --management",
+            ),
+            ("demo --engine existing --seed 1", "leave out --engine, or these"),
+            ("demo --kubeconfig k", "add --engine existing"),
             ("demo --management keep A_b", "lower-case letters"),
             ("demo --management keep -", "no hyphen at the ends"),
         ] {

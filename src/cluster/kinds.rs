@@ -27,6 +27,8 @@ pub const KUBEADM_CONTROL_PLANE: Kind = Kind::new(
 pub const CLUSTER_CLASS: Kind = Kind::new(CORE, VERSION, "ClusterClass", "clusterclasses");
 /// `Secret`; watched for a moment in the run's own namespace, and recorded without its values.
 pub const SECRET: Kind = Kind::new("", "v1", "Secret", "secrets");
+/// `Namespace`.
+pub const NAMESPACE: Kind = Kind::new("", "v1", "Namespace", "namespaces");
 /// `Node`.
 pub const NODE: Kind = Kind::new("", "v1", "Node", "nodes");
 /// `Pod`.

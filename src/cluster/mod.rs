@@ -28,7 +28,7 @@ pub use handshake::{Handshakes, Network, Validity};
 pub use object::{Condition, Object};
 pub use reach::{Reach, WEBHOOK_AWAY, is_webhook_away};
 pub use recorded::Recorded;
-pub use refusal::{refusal, told};
+pub use refusal::{refusal, told, without_secrets};
 pub use rollout::rollout_blocker;
 pub use view::{Kind, View, blind};
 pub use wait::{Investigate, Progress, WaitError, stay, wait};

@@ -1,7 +1,9 @@
-//! What an API server says to who may not, in few words.
+//! What an API server says to who may not, in few words, and why it cannot be asked.
 
+use std::error::Error;
 use std::sync::LazyLock;
 
+use kube::client::AuthError;
 use regex::Regex;
 
 /// How an API server tells what is not allowed (`responsewriters.forbiddenMessage` in
@@ -43,6 +45,40 @@ pub fn refusal(error: &anyhow::Error) -> Option<String> {
     }
     let found = PATH.as_ref()?.captures(&forbidden)?;
     Some(format!("may not {} {}", &found[1], &found[2]))
+}
+
+/// An error with its causes, without what a credential plugin printed.
+#[must_use]
+pub fn without_secrets(error: &kube::Error) -> String {
+    if let kube::Error::Auth(auth) = error {
+        return match auth {
+            AuthError::AuthExecRun { cmd, out } => {
+                let program = cmd.split_whitespace().next().unwrap_or_default();
+                format!("{} failed ({})", program.trim_matches('"'), out.status)
+            }
+            AuthError::AuthExecParse(_) => {
+                "the credential plugin printed something else than credentials".to_owned()
+            }
+            AuthError::AuthExecStart(cause) => {
+                format!("the credential plugin cannot be started: {cause}")
+            }
+            other => other.to_string(),
+        };
+    }
+    let mut told: Vec<String> = match error {
+        // It says nothing but that there is a cause.
+        kube::Error::Service(_) | kube::Error::HyperError(_) => Vec::new(),
+        error => vec![error.to_string()],
+    };
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if told.last().is_none_or(|last| !last.contains(&text)) {
+            told.push(text);
+        }
+        cause = error.source();
+    }
+    told.join(": ")
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! Where clusters come from; the only room that knows which engine is at work.
 
+mod access;
 pub mod config;
 pub mod embedded;
+pub mod existing;
 mod journal;
 pub mod kind;
+mod names;
+mod private;
+mod process;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -70,9 +75,6 @@ pub struct Kept {
 pub trait Engine: Send + Sync {
     /// The engine's name, as in `--engine`.
     fn name(&self) -> &'static str;
-
-    /// The infrastructure provider's name, e.g. `docker`.
-    fn provider(&self) -> &'static str;
 
     /// A kubeconfig file of the workload cluster, for programs; none where it is in reach of this
     /// process alone, or not connected yet.

@@ -272,7 +272,7 @@ impl Run<'_> {
         };
         let place = Place {
             engine: self.engine.name().to_owned(),
-            surroundings: workload.surroundings(self.engine.provider()),
+            surroundings: workload.surroundings(&release.tag.provider),
             kubeconfig: self.engine.workload_kubeconfig(),
             read_only: false,
         };

@@ -313,11 +313,6 @@ impl Engine for EmbeddedEngine {
         "embedded"
     }
 
-    fn provider(&self) -> &'static str {
-        // The simulated Machines are those of CAPD.
-        "docker"
-    }
-
     fn preflight(&self) -> BoxFuture<'_, Vec<Problem>> {
         // It needs nothing but this process.
         Box::pin(async { Vec::new() })

@@ -6,20 +6,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bollard::Docker;
 use bollard::models::ContainerInspectResponse;
-use kube::Client;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
 use super::docker;
+pub(super) use crate::engine::access::{client, quick_client};
 
 /// Where kubeadm writes the administrator's kubeconfig in a control-plane node.
 const ADMIN: &str = "/etc/kubernetes/admin.conf";
 /// The API server's port in a container.
 const PORT: u16 = 6443;
-/// How long a connection may take: a node that is gone must not hold up a watch for half a minute.
-const CONNECT: Duration = Duration::from_secs(5);
-/// How long a read may be silent. Longer than the API server's own end of a watch (about 5 min).
-const READ: Duration = Duration::from_secs(330);
 /// How long an address may take to answer before it counts as out of reach.
 const REACH: Duration = Duration::from_secs(2);
 
@@ -36,29 +31,6 @@ pub(super) async fn kubeconfig(docker: &Docker, node: &str) -> Result<Option<Str
         return Ok(None);
     };
     with_server(&text, &format!("https://{host}:{port}"), None).map(Some)
-}
-
-/// A client for a kubeconfig.
-pub(super) async fn client(kubeconfig: &str) -> Result<Client> {
-    Client::try_from(config(kubeconfig).await?).context("failed to make a client from a kubeconfig")
-}
-
-/// A client that does not itself try again, with pauses of its own, what an API server that is being
-/// started refuses.
-pub(super) async fn quick_client(kubeconfig: &str) -> Result<Client> {
-    let mut config = config(kubeconfig).await?;
-    config.default_retry = false;
-    Client::try_from(config).context("failed to make a client from a kubeconfig")
-}
-
-async fn config(kubeconfig: &str) -> Result<Config> {
-    let kubeconfig = Kubeconfig::from_yaml(kubeconfig).context("failed to read a kubeconfig")?;
-    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
-        .await
-        .context("failed to read a kubeconfig")?;
-    config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(READ);
-    Ok(config)
 }
 
 /// A workload cluster's kubeconfig as CAPD gives it, with an address that works from here: containers

@@ -13,8 +13,9 @@ use super::docker::{self, Node};
 use super::kept::{self, Clusters};
 use super::light;
 use super::names::{Claims, NETWORK, is_kept, kept_cluster, of_run, owns, run_of};
-use super::private::{PrivateFolder, RunRecord};
-use super::process::{self, Process};
+use super::record::RunRecord;
+use crate::engine::private::PrivateFolder;
+use crate::engine::process::{self, Process};
 use crate::record::RunId;
 
 /// How often what was removed is looked for again: a manager on its way out may make one more.
@@ -68,7 +69,7 @@ pub(super) fn claimant(
 
 /// What belongs to a run, as far as its record tells.
 pub(super) fn claims(run: &RunId, named: bool) -> Claims {
-    let record = PrivateFolder::of(run).load();
+    let record: Option<RunRecord> = PrivateFolder::of(run).load();
     let mut recorded = BTreeSet::new();
     if let Some(record) = record {
         recorded.insert(record.workload);
@@ -190,7 +191,7 @@ async fn network_left(docker: &Docker) -> Result<bool> {
 
 /// The process of a run that is under way.
 fn live(folder: &PrivateFolder) -> Option<Process> {
-    Some(folder.load()?.process).filter(|process| process.is_alive())
+    Some(folder.load::<RunRecord>()?.process).filter(|process| process.is_alive())
 }
 
 /// What is left of a run, by name.

@@ -15,7 +15,7 @@ use super::access;
 use super::docker::{self, Node};
 use super::management::node_of;
 use super::names::{RUN_LABEL, is_kept, of_run, run_of};
-use crate::cluster::Kind;
+use crate::cluster::kinds::NAMESPACE;
 use crate::record::RunId;
 
 /// How long a kept cluster may take to answer one request.
@@ -24,7 +24,6 @@ const ANSWER: Duration = Duration::from_secs(20);
 const RELEASE: Duration = Duration::from_secs(120);
 /// The pause between two looks at what keeps a namespace.
 const PAUSE: Duration = Duration::from_millis(300);
-const NAMESPACE: Kind = Kind::new("", "v1", "Namespace", "namespaces");
 
 /// In which kept clusters a run may have a namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]

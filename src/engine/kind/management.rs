@@ -14,9 +14,10 @@ use tokio::time::Instant;
 
 use super::create::{self, Creation};
 use super::names::{RUN_LABEL, of_run};
-use super::private::PrivateFolder;
 use super::{KindOptions, ManagementMode, access, docker, images, light, providers};
+use crate::cluster::kinds::NAMESPACE;
 use crate::cluster::{Applier, Apply, Context, Interrupted, Kind};
+use crate::engine::private::PrivateFolder;
 use crate::engine::{ENGINE, EngineError, Management};
 use crate::record::{Blocker, ObjectRef, What};
 
@@ -28,7 +29,6 @@ const ANSWER: Duration = Duration::from_secs(60);
 const RETRY: Duration = Duration::from_millis(200);
 /// Remembers in a kept cluster what was installed.
 const MEMORY: (&str, &str) = ("kube-system", "stackgate-management");
-const NAMESPACE: Kind = Kind::new("", "v1", "Namespace", "namespaces");
 const CONFIG_MAP: Kind = Kind::new("", "v1", "ConfigMap", "configmaps");
 
 /// The kubeconfig's name in the private folder.

@@ -16,9 +16,8 @@ mod management;
 mod names;
 mod nodes;
 mod preflight;
-mod private;
-mod process;
 mod providers;
+mod record;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,10 +34,12 @@ pub use cleanup::{clean, clean_kept, others};
 pub use names::kept_name_problem;
 
 use super::config::Config;
+use super::private::PrivateFolder;
+use super::process::Process;
 use super::{Engine, EngineError, Kept, Management, Problem};
 use crate::cluster::{Context, Handshakes, Interrupted, Network, Object};
 use crate::record::{Blocker, Finding, Redactor, RunId};
-use private::{PrivateFolder, RunRecord};
+use record::RunRecord;
 
 /// The workload cluster's kubeconfig in the private folder.
 const WORKLOAD_KUBECONFIG: &str = "workload.kubeconfig";
@@ -136,7 +137,7 @@ impl KindEngine {
         let docker = self.docker().await?;
         self.folder.create()?;
         let mut record = RunRecord {
-            process: process::Process::current()?,
+            process: Process::current()?,
             management: self.options.management_cluster(),
             removes_management: matches!(
                 self.options.management,
@@ -258,7 +259,7 @@ impl KindEngine {
         let complete = self
             .folder
             .load()
-            .is_some_and(|record| !record.removes_management)
+            .is_some_and(|record: RunRecord| !record.removes_management)
             && lock(&self.traces).kept.is_some();
         complete.then(|| Kept {
             what: format!("management cluster {name} for later runs"),
@@ -316,10 +317,6 @@ impl Engine for KindEngine {
             }
             access::client(&reachable).await
         })
-    }
-
-    fn provider(&self) -> &'static str {
-        "docker"
     }
 
     fn workload_kubeconfig(&self) -> Option<PathBuf> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+pub(super) use crate::engine::names::{PREFIX, RUN_LABEL, RUN_VARIABLE, of_run, run_of};
 use crate::record::RunId;
 
 /// kind's and CAPD's own label on every node container; its value is the cluster's name.
@@ -9,27 +10,12 @@ pub(super) const CLUSTER_LABEL: &str = "io.x-k8s.kind.cluster";
 /// The label of a container that is one program of a management cluster without nodes; its value is the
 /// program's name.
 pub(super) const PART_LABEL: &str = "stackgate/part";
-/// The label of everything in a cluster that belongs to a run.
-pub(super) const RUN_LABEL: &str = "stackgate/run";
 /// The network that kind makes and that CAPD insists on (`DefaultNetwork` in its docker manager).
 pub(super) const NETWORK: &str = "kind";
-/// Set in every child process, so that those that outlive a killed run can be told.
-pub(super) const RUN_VARIABLE: &str = "STACKGATE_RUN";
 
-const PREFIX: &str = "stackgate-";
 const KEPT_PREFIX: &str = "stackgate-keep-";
 /// kind warns above 50 characters of a cluster's name, since a node's name is a host name.
 const KEPT_LIMIT: usize = 50 - KEPT_PREFIX.len();
-
-/// The name of a run's management cluster, of its namespace, and of its private folder.
-pub(super) fn of_run(run: &RunId) -> String {
-    format!("{PREFIX}{run}")
-}
-
-/// The run that a management cluster, namespace or private folder of that name belongs to.
-pub(super) fn run_of(name: &str) -> Option<RunId> {
-    name.strip_prefix(PREFIX)?.parse().ok()
-}
 
 /// The name of a management cluster that outlives its run.
 pub(super) fn kept_cluster(name: &str) -> String {

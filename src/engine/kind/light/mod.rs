@@ -28,10 +28,10 @@ use self::certificates::{Authority, Pair, signer};
 use self::container::{File, Part};
 use self::manifests::{Manager, Providers};
 use super::management::{KUBECONFIG, answers, soon, told};
-use super::private::PrivateFolder;
 use super::{KindOptions, access, images, providers};
 use crate::cluster::{Applier, Apply, Context};
 use crate::engine::EngineError;
+use crate::engine::private::PrivateFolder;
 use crate::record::RunId;
 
 pub(super) use networks::remove as remove_network;

@@ -1,4 +1,4 @@
-//! A run's private folder: kubeconfigs for the user alone, and the record by which a later process
+//! A run's private folder: kubeconfigs for the user alone, and the engine's record by which a later process
 //! knows what the run made and whether it still runs.
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
@@ -7,28 +7,13 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsE
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::names::{of_run, run_of};
-use super::process::Process;
 use crate::record::RunId;
 
 const RECORD: &str = "run.json";
-
-/// What a run tells those who come after it. Written before anything is made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct RunRecord {
-    /// The process that runs it.
-    pub(super) process: Process,
-    /// The management cluster's name in kind.
-    pub(super) management: String,
-    /// Whether the management cluster goes with the run. A cluster that is to be kept goes with it
-    /// from when the run has claimed its name until it is complete.
-    pub(super) removes_management: bool,
-    /// The workload cluster's name.
-    pub(super) workload: String,
-}
 
 /// The folder of one run.
 #[derive(Clone, Debug)]
@@ -37,7 +22,12 @@ pub(super) struct PrivateFolder(PathBuf);
 impl PrivateFolder {
     /// Where a run's folder is, whether it exists or not.
     pub(super) fn of(run: &RunId) -> Self {
-        Self(std::env::temp_dir().join(of_run(run)))
+        Self::named(&of_run(run))
+    }
+
+    /// The folder of that name, whether it exists or not: of an engine that keeps records of its own.
+    pub(super) fn named(name: &str) -> Self {
+        Self(std::env::temp_dir().join(name))
     }
 
     /// Makes it, for this user alone. The folder above is open to everybody, so one that is
@@ -79,14 +69,14 @@ impl PrivateFolder {
     }
 
     /// Writes the run's record.
-    pub(super) fn save(&self, record: &RunRecord) -> Result<()> {
+    pub(super) fn save(&self, record: &impl Serialize) -> Result<()> {
         let json = serde_json::to_vec_pretty(record).context("failed to write the run's record")?;
         self.write(RECORD, &json)?;
         Ok(())
     }
 
     /// The run's record; none where the run got no further than making the folder.
-    pub(super) fn load(&self) -> Option<RunRecord> {
+    pub(super) fn load<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&std::fs::read(self.file(RECORD)).ok()?).ok()
     }
 
@@ -111,11 +101,16 @@ impl PrivateFolder {
 
     /// Every run that has left a folder of this user's.
     pub(super) fn all() -> Vec<RunId> {
-        Self::all_in(&std::env::temp_dir())
+        Self::all_by(run_of)
+    }
+
+    /// Every run that has left a folder of this user's, by what the folder's name says.
+    pub(super) fn all_by(run_of: impl Fn(&str) -> Option<RunId>) -> Vec<RunId> {
+        Self::all_in(&std::env::temp_dir(), run_of)
     }
 
     /// The records of every run that has left one.
-    pub(super) fn records() -> Vec<(RunId, RunRecord)> {
+    pub(super) fn records<T: DeserializeOwned>() -> Vec<(RunId, T)> {
         Self::all()
             .into_iter()
             .filter_map(|run| {
@@ -125,7 +120,7 @@ impl PrivateFolder {
             .collect()
     }
 
-    fn all_in(folder: &Path) -> Vec<RunId> {
+    fn all_in(folder: &Path, run_of: impl Fn(&str) -> Option<RunId>) -> Vec<RunId> {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         entries
             .filter(|entry| is_own(&entry.path()))
@@ -145,23 +140,14 @@ fn is_own(path: &Path) -> bool {
 mod tests {
     use super::*;
 
-    fn record() -> RunRecord {
-        RunRecord {
-            process: Process::current().unwrap(),
-            management: "stackgate-7f3a09bc".to_owned(),
-            removes_management: true,
-            workload: "docker-demo-7f3a09bc".to_owned(),
-        }
-    }
-
     #[test]
     fn what_is_saved_is_read_back_and_is_for_the_user_alone() {
         let base = tempfile::tempdir().unwrap();
         let folder = PrivateFolder(base.path().join("stackgate-7f3a09bc"));
         folder.create().unwrap();
-        assert_eq!(folder.load(), None);
-        folder.save(&record()).unwrap();
-        assert_eq!(folder.load(), Some(record()));
+        assert_eq!(folder.load::<String>(), None);
+        folder.save(&"docker-demo").unwrap();
+        assert_eq!(folder.load::<String>().as_deref(), Some("docker-demo"));
         let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(mode(folder.path()), 0o700);
         assert_eq!(mode(&folder.file(RECORD)), 0o600);
@@ -197,7 +183,7 @@ mod tests {
             std::fs::create_dir(base.path().join(name)).unwrap();
         }
         std::fs::write(base.path().join("stackgate-00000000"), "").unwrap();
-        let runs = PrivateFolder::all_in(base.path());
+        let runs = PrivateFolder::all_in(base.path(), run_of);
         assert_eq!(runs, ["7f3a09bc".parse().unwrap()]);
     }
 }
