@@ -94,6 +94,7 @@ fn options(run: &RunId, folder: &Path, config: Config) -> KindOptions {
         components_version: config.components.as_ref().unwrap().version.clone(),
         images: vec![NODE_IMAGE.to_owned()],
         management: ManagementMode::Fresh,
+        operator: None,
         workload_cluster: format!("demo-{run}"),
         config,
     }

@@ -19,7 +19,7 @@ use crate::lint;
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
 use crate::simulate::{self, Scenario};
 use crate::source::{self, Obtained};
-use crate::stack::{Delivery, ManagementKind, Pair, Release, Stack};
+use crate::stack::{Delivery, ManagementKind, Pair, Release, Spec, Stack};
 use crate::suite::Suite;
 
 /// The mode of `--management` that is an engine of its own.
@@ -88,7 +88,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
     } else {
         RunId::random()
     };
-    refuse_what_cannot_be_delivered(engine, input.stack.spec.delivery, &run.rehearsal.faults)?;
+    refuse_what_cannot_be_delivered(engine, &input.stack.spec, &run.rehearsal.faults)?;
     let Input {
         stack,
         suites,
@@ -171,17 +171,20 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
     })
 }
 
+/// What is missing for the operator on real clusters that stackgate makes.
+const NO_OPERATOR: &str = "delivery `operator` on real clusters needs to know the Cluster Stack Operator: stack.yaml has no spec.operator";
+
 /// Refuses the operator where nobody can install it, and its faults where it is not.
 fn refuse_what_cannot_be_delivered(
     engine: EngineKind,
-    delivery: Delivery,
+    spec: &Spec,
     faults: &[Injected],
 ) -> Result<(), Failure> {
-    if delivery == Delivery::Operator && engine == EngineKind::Kind {
-        let error = anyhow!(
-            "failed to start: delivery `operator` on real clusters needs the Cluster Stack Operator's image and manifests, which stack.yaml cannot name in this version"
-        );
+    let delivery = spec.delivery;
+    if delivery == Delivery::Operator && engine == EngineKind::Kind && spec.operator.is_none() {
+        let error = anyhow!("failed to start: {NO_OPERATOR}");
         return Err(Failure::input(error)
+            .hint("docs/operator.md tells how to name chart or manifests, and the image")
             .hint("--engine embedded rehearses it, --delivery direct goes without the operator"));
     }
     let alone = faults.iter().find(|one| one.fault.needs_operator());
@@ -252,11 +255,15 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
     // Another engine than that of the run: what is connected here belongs to a runtime that ends here.
     let kind = super::engine::make(EngineKind::Kind, &wanted)?;
     let problems = super::runtime()?.block_on(kind.preflight());
-    if problems.is_empty() {
+    let mut missing: Vec<String> = problems.into_iter().map(|problem| problem.what).collect();
+    let spec = &stack.spec;
+    if spec.delivery == Delivery::Operator && spec.operator.is_none() {
+        missing.push(NO_OPERATOR.to_owned());
+    }
+    if missing.is_empty() {
         chosen(EngineKind::Kind, Vec::new())
     } else {
-        let missing = problems.into_iter().map(|problem| problem.what);
-        chosen(EngineKind::Embedded, missing.collect())
+        chosen(EngineKind::Embedded, missing)
     }
 }
 

@@ -5,5 +5,5 @@ mod operator;
 mod rendered;
 
 pub use direct::{DeliveryError, Direct};
-pub use operator::{OPERATOR_NAMESPACE, Operator, addon_name, operator_kinds, unclaimed, unmet};
+pub use operator::{Operator, addon_name, operator_kinds, unclaimed, unmet};
 pub use rendered::{AddonObjects, ClassObjects, Inputs, addons, applied, class, dropped, expected};

@@ -11,10 +11,8 @@ use crate::cluster::{
     Applier, Apply, Context, Investigate, Kind, Object, Progress, View, kinds, wait,
 };
 use crate::record::{Blocker, ObjectRef};
-use crate::stack::Release;
+use crate::stack::{OPERATOR_NAMESPACE, Release};
 
-/// Where the operator runs: its ExtensionConfig names no other namespace.
-pub const OPERATOR_NAMESPACE: &str = "cso-system";
 /// The releases of one ClusterStack share provider, name and minor of Kubernetes.
 const API: &str = "clusterstack.x-k8s.io/v1alpha1";
 

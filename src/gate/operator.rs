@@ -15,8 +15,9 @@ use super::causes::held;
 use super::finished::Goal;
 use super::truth::{Truth, Wrong};
 use crate::cluster::{Context, Investigate, Object, View, kinds};
-use crate::delivery::{OPERATOR_NAMESPACE, addon_name, unclaimed, unmet};
+use crate::delivery::{addon_name, unclaimed, unmet};
 use crate::record::{Blocker, Finding, ObjectRef};
+use crate::stack::OPERATOR_NAMESPACE;
 
 /// How many objects are shown as evidence.
 const SHOWN: usize = 8;

@@ -5,6 +5,7 @@ pub mod archive;
 pub mod chart;
 mod load;
 mod ok_to_fail;
+mod operator;
 mod pair;
 mod probes;
 mod problem;
@@ -17,6 +18,7 @@ mod yaml;
 
 pub use load::{STACK_FILE, Stack, StackError, stack_names};
 pub use ok_to_fail::OkToFail;
+pub use operator::{OPERATOR_NAMESPACE, OperatorInstall, OperatorReleases, OperatorSpec};
 pub use pair::Pair;
 pub use probes::{ProbeLimits, Probes};
 pub use problem::{Place, Problem, Problems};

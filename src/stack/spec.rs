@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::operator::OperatorSpec;
 use super::probes::Probes;
 use super::values::{
     Cidr, Day, ImageReference, Label, Pattern, ReleaseTag, Subdomain, Timeout, Version,
@@ -48,6 +49,9 @@ pub struct Spec {
     pub releases: Releases,
     #[serde(default)]
     pub delivery: Delivery,
+    /// What delivery `operator` needs on real clusters; simulated ones have an operator of their own.
+    #[serde(default)]
+    pub operator: Option<OperatorSpec>,
     pub cluster: ClusterSpec,
     /// Node image of each Kubernetes version of the pair; the releases name the same images.
     pub node_images: BTreeMap<Version, ImageReference>,
@@ -126,7 +130,7 @@ pub enum Delivery {
     /// stackgate renders the charts and applies them.
     #[default]
     Direct,
-    /// The Cluster Stack Operator does; on simulated clusters only, in this version.
+    /// The Cluster Stack Operator does; on real clusters that of `operator`.
     Operator,
 }
 

@@ -11,7 +11,7 @@ use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerSummary};
 use bollard::query_parameters::{
     DownloadFromContainerOptionsBuilder, ListContainersOptionsBuilder, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder,
+    RemoveContainerOptionsBuilder, UploadToContainerOptionsBuilder,
 };
 use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::io::AsyncWriteExt;
@@ -294,6 +294,77 @@ pub(super) async fn logs(docker: &Docker, container: &str, lines: usize) -> Resu
     Ok(clean_lines(&String::from_utf8_lossy(&text)))
 }
 
+/// A file or folder that is put into a container.
+pub(super) struct Entry {
+    path: String,
+    /// None for a folder.
+    content: Option<Vec<u8>>,
+    mode: u32,
+}
+
+impl Entry {
+    /// A file by its path from the root, which whoever runs in the container may read: it is the only program
+    /// of its file system.
+    pub(super) fn file(path: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        Self {
+            path: path.into(),
+            content: Some(content.into()),
+            mode: 0o444,
+        }
+    }
+
+    /// A folder in which everybody may write.
+    pub(super) fn folder(path: &str) -> Self {
+        Self {
+            path: path.to_owned(),
+            content: None,
+            mode: 0o777,
+        }
+    }
+
+    /// The same for everybody to write.
+    pub(super) fn writable(mut self) -> Self {
+        self.mode |= 0o222;
+        self
+    }
+
+    /// Its path from the root.
+    #[cfg(test)]
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+/// Puts files into a container, which need not run.
+pub(super) async fn upload(docker: &Docker, container: &str, entries: &[Entry]) -> Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let options = UploadToContainerOptionsBuilder::new().path("/").build();
+    let archive = archive(entries).context("failed to pack files")?;
+    docker
+        .upload_to_container(container, Some(options), bollard::body_full(archive.into()))
+        .await
+        .with_context(|| format!("failed to put files into container {container}"))
+}
+
+fn archive(entries: &[Entry]) -> std::io::Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for entry in entries {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(entry.mode);
+        let path = entry.path.trim_start_matches('/');
+        let content = entry.content.as_deref();
+        if content.is_none() {
+            header.set_entry_type(tar::EntryType::Directory);
+        }
+        let content = content.unwrap_or_default();
+        header.set_size(content.len() as u64);
+        archive.append_data(&mut header, path, content)?;
+    }
+    archive.into_inner()
+}
+
 /// A file in a container, if it is there; the container need not run.
 pub(super) async fn read_file(
     docker: &Docker,
@@ -400,5 +471,20 @@ mod tests {
         )]));
         let node = node(container).unwrap();
         assert_eq!((node.name.as_str(), node.running), ("a", false));
+    }
+
+    #[test]
+    fn files_are_packed_where_they_belong() {
+        let packed = archive(&[Entry::file("/pki/ca.crt", "PEM"), Entry::folder("/r")]).unwrap();
+        let mut read = tar::Archive::new(packed.as_slice());
+        let entries = read.entries().unwrap().map(|entry| {
+            let entry = entry.unwrap();
+            let path = entry.path().unwrap().to_string_lossy().into_owned();
+            (path, entry.header().entry_type().is_dir(), entry.header().mode().unwrap())
+        });
+        let entries: Vec<_> = entries.collect();
+        let expected = [("pki/ca.crt", false, 0o444), ("r", true, 0o777)];
+        let expected = expected.map(|(path, folder, mode)| (path.to_owned(), folder, mode));
+        assert_eq!(entries, expected);
     }
 }

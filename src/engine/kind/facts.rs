@@ -8,7 +8,7 @@ use futures::future::join_all;
 use tokio::process::Command;
 
 use super::docker::Node;
-use super::{KindOptions, ManagementMode, cleanup, docker, host, nodes};
+use super::{KindOptions, ManagementMode, OperatorOptions, cleanup, docker, host, nodes};
 
 /// Everything that can be told now; what cannot is left out. What nodes use is told as of now.
 pub(super) async fn properties(docker: &Docker, options: &KindOptions) -> Vec<(String, String)> {
@@ -55,6 +55,9 @@ pub(super) async fn properties(docker: &Docker, options: &KindOptions) -> Vec<(S
     for limit in ["max_user_instances", "max_user_watches"] {
         let value = host::limit(limit).map(|value| value.to_string());
         add(&format!("host.inotify.{}", limit.replace('_', "-")), value);
+    }
+    for image in options.operator.iter().flat_map(OperatorOptions::images) {
+        add("operator.image", digest(docker, &image).await.map(|digest| format!("{image} ({digest})")));
     }
     let images: BTreeSet<&String> = options.images.iter().chain([&options.node_image]).collect();
     for image in images {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::create::{self, Creation};
 use super::names::{RUN_LABEL, of_run};
-use super::{KindOptions, ManagementMode, access, docker, images, light, providers};
+use super::{KindOptions, ManagementMode, access, docker, images, light, operator, providers};
 use crate::cluster::kinds::NAMESPACE;
 use crate::cluster::{Applier, Apply, Context, Interrupted, Kind};
 use crate::engine::private::PrivateFolder;
@@ -48,26 +48,30 @@ pub(super) async fn prepare(
     manifests: Option<Vec<Value>>,
 ) -> Result<Client, EngineError> {
     let cluster = options.management_cluster();
-    match &options.management {
+    let client = match &options.management {
         ManagementMode::Fresh | ManagementMode::Keep(_) => {
             let client = fresh(context, docker, options, folder, &cluster, manifests).await?;
             remember(context, &client, options).await?;
-            Ok(client)
+            client
         }
         ManagementMode::Light => {
             let manifests = match manifests {
                 Some(manifests) => manifests,
                 None => components(options).await?,
             };
-            light::fresh(context, docker, options, folder, manifests).await
+            return light::fresh(context, docker, options, folder, manifests).await;
         }
         ManagementMode::Reuse(name) => {
             let client = kept(docker, folder, &cluster, name).await?;
             recall(&client, options, name).await?;
             providers::ready(context, &client).await?;
-            Ok(client)
+            client
         }
+    };
+    if let Some(operator) = &options.operator {
+        operator::install(context, docker, &node_of(&cluster), &client, operator).await?;
     }
+    Ok(client)
 }
 
 /// Makes the run's namespace in a management cluster.

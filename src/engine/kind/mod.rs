@@ -3,6 +3,7 @@
 
 mod access;
 mod causes;
+mod certificates;
 mod cleanup;
 mod create;
 mod docker;
@@ -15,6 +16,7 @@ mod light;
 mod management;
 mod names;
 mod nodes;
+mod operator;
 mod preflight;
 mod providers;
 mod record;
@@ -32,6 +34,7 @@ use tokio::sync::OnceCell;
 
 pub use cleanup::{clean, clean_kept, others};
 pub use names::kept_name_problem;
+pub use operator::OperatorOptions;
 
 use super::config::Config;
 use super::private::PrivateFolder;
@@ -72,6 +75,8 @@ pub struct KindOptions {
     pub images: Vec<String>,
     /// What happens to the management cluster.
     pub management: ManagementMode,
+    /// The Cluster Stack Operator, where it delivers.
+    pub operator: Option<OperatorOptions>,
     /// The workload cluster's name, which ends in `-` and the run's id.
     pub workload_cluster: String,
     /// What the machine offers.

@@ -60,6 +60,9 @@ pub(super) async fn problems(options: &KindOptions) -> (Vec<Problem>, Option<Vec
                 needed.insert(options.node_image.clone());
                 needed.extend(images::of_objects(manifests.as_deref().unwrap_or_default()));
             }
+            if let Some(operator) = &options.operator {
+                needed.extend(operator.images());
+            }
             if nodeless {
                 needed.extend(light::images(manifests.as_deref().unwrap_or_default()));
             }

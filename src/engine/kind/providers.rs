@@ -32,7 +32,7 @@ pub(super) const DEADLINE: Duration = Duration::from_secs(300);
 const RESTARTS: i64 = 3;
 const SOURCE: &str = "Cluster API's components";
 /// What every provider's Deployment carries.
-const PROVIDER_LABEL: &str = "cluster.x-k8s.io/provider";
+pub(super) const PROVIDER_LABEL: &str = "cluster.x-k8s.io/provider";
 
 const DEPLOYMENT: Kind = Kind::new("apps", "v1", "Deployment", "deployments");
 const POD: Kind = Kind::new("", "v1", "Pod", "pods");

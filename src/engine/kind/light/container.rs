@@ -11,11 +11,11 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, StartContainerOptions,
-    UploadToContainerOptionsBuilder,
 };
 use futures::TryStreamExt;
 
 use crate::engine::kind::names::{CLUSTER_LABEL, NETWORK, PART_LABEL, RUN_LABEL, of_run};
+use crate::engine::kind::docker::Entry;
 use crate::engine::kind::{access, docker};
 use crate::record::RunId;
 
@@ -47,22 +47,6 @@ pub(super) struct Part {
     pub(super) reaches_workloads: bool,
     /// Whether it is started again when it fails, as a node would.
     pub(super) restarts: bool,
-}
-
-/// A file in a container.
-pub(super) struct File {
-    /// Its path from the root, e.g. `/pki/ca.crt`.
-    pub(super) path: String,
-    pub(super) content: String,
-}
-
-impl File {
-    pub(super) fn new(path: impl Into<String>, content: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            content: content.into(),
-        }
-    }
 }
 
 /// The container's name.
@@ -151,20 +135,21 @@ fn body(run: &RunId, part: &Part) -> ContainerCreateBody {
 ///
 /// # Errors
 /// When Docker does not take the files, or cannot start the program.
-pub(super) async fn start(docker: &Docker, run: &RunId, part: &str, files: &[File]) -> Result<()> {
+pub(super) async fn start(docker: &Docker, run: &RunId, part: &str, files: &[Entry]) -> Result<()> {
     let name = name_of(run, part);
-    if !files.is_empty() {
-        let options = UploadToContainerOptionsBuilder::new().path("/").build();
-        let archive = archive(files).context("failed to pack files")?;
-        docker
-            .upload_to_container(&name, Some(options), bollard::body_full(archive.into()))
-            .await
-            .with_context(|| format!("failed to put files into container {name}"))?;
-    }
+    docker::upload(docker, &name, files).await?;
     docker
         .start_container(&name, None::<StartContainerOptions>)
         .await
         .with_context(|| format!("failed to start container {name}"))
+}
+
+/// Puts files into a container that was made and does not run yet.
+///
+/// # Errors
+/// When Docker does not take the files.
+pub(super) async fn put(docker: &Docker, run: &RunId, part: &str, files: &[Entry]) -> Result<()> {
+    docker::upload(docker, &name_of(run, part), files).await
 }
 
 /// The address under which a port of a running part is published on this machine.
@@ -183,19 +168,6 @@ pub(super) async fn published(
         .as_ref()
         .and_then(|found| access::published(found, port))
         .with_context(|| format!("failed to reach {name}: Docker does not publish its port {port}"))
-}
-
-/// A container is the only process of its file system, so that whoever runs in it may read.
-fn archive(files: &[File]) -> std::io::Result<Vec<u8>> {
-    let mut archive = tar::Builder::new(Vec::new());
-    for file in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o444);
-        header.set_size(file.content.len() as u64);
-        let path = file.path.trim_start_matches('/');
-        archive.append_data(&mut header, path, file.content.as_bytes())?;
-    }
-    archive.into_inner()
 }
 
 async fn image(docker: &Docker, image: &str) -> Result<()> {
@@ -235,14 +207,5 @@ mod tests {
         let binding = &host.port_bindings.unwrap()["6443/tcp"];
         let binding = &binding.as_ref().unwrap()[0];
         assert_eq!(binding.host_ip.as_deref(), Some("127.0.0.1"));
-    }
-
-    #[test]
-    fn files_are_packed_where_they_belong() {
-        let packed = archive(&[File::new("/pki/ca.crt", "PEM")]).unwrap();
-        let mut read = tar::Archive::new(packed.as_slice());
-        let entry = read.entries().unwrap().next().unwrap().unwrap();
-        assert_eq!(entry.path().unwrap().to_str(), Some("pki/ca.crt"));
-        assert_eq!(entry.header().mode().unwrap(), 0o444);
     }
 }

@@ -9,13 +9,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::container::Part;
-use super::{HOST, PORT};
+use super::{HOST, PORT, operator};
 
 /// The providers, ready for a cluster without nodes.
 #[derive(Debug)]
 pub(super) struct Providers {
     /// What the API server gets.
     pub(super) objects: Vec<Value>,
+    /// What it gets once Cluster API answers: its runtime extensions.
+    pub(super) extensions: Vec<Value>,
     /// What runs.
     pub(super) managers: Vec<Manager>,
 }
@@ -55,14 +57,21 @@ pub(super) fn take_apart(manifests: Vec<Value>, authority: &str) -> Result<Provi
             .redirect(object)
             .with_context(|| format!("failed to reach the webhook of {shown} without nodes"))?;
     }
+    let (extensions, objects): (Vec<Value>, Vec<Value>) = objects
+        .into_iter()
+        .partition(|object| object["kind"] == "ExtensionConfig");
     let managers = deployments
         .iter()
         .map(|deployment| {
-            manager(deployment, &services)
+            manager(deployment, &services, &objects)
                 .with_context(|| format!("failed to run {} without nodes", shown(deployment)))
         })
         .collect::<Result<_>>()?;
-    Ok(Providers { objects, managers })
+    Ok(Providers {
+        objects,
+        extensions,
+        managers,
+    })
 }
 
 fn shown(object: &Value) -> String {
@@ -102,7 +111,10 @@ impl Routes<'_> {
                     self.address(config)?;
                 }
             }
-            "ExtensionConfig" => self.address(&mut object["spec"]["clientConfig"])?,
+            "ExtensionConfig" => {
+                self.address(&mut object["spec"]["clientConfig"])?;
+                operator::keeps_its_authority(object);
+            }
             _ => {}
         }
         Ok(())
@@ -186,7 +198,7 @@ fn strings(list: &Value) -> Vec<String> {
     list.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-fn manager(deployment: &Value, services: &[Value]) -> Result<Manager> {
+fn manager(deployment: &Value, services: &[Value], objects: &[Value]) -> Result<Manager> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (namespace, name) = (
         text(&deployment["metadata"]["namespace"]),
@@ -198,7 +210,7 @@ fn manager(deployment: &Value, services: &[Value]) -> Result<Manager> {
         bail!("it has {} containers, expected one", containers.len());
     };
     let service_account = pod["serviceAccountName"].as_str().unwrap_or("default");
-    let mut environment = environment(&container["env"], &namespace, &name, service_account)?;
+    let mut environment = environment(&container["env"], &namespace, &name, service_account, objects)?;
     // As a node tells each of its containers.
     environment.push(format!("KUBERNETES_SERVICE_HOST={HOST}"));
     environment.push(format!("KUBERNETES_SERVICE_PORT={PORT}"));
@@ -272,16 +284,37 @@ fn ready(container: &Value) -> Result<Option<(u16, String)>> {
     Ok(Some((port, path)))
 }
 
+/// What a Secret of the manifests has under a key.
+fn secret(objects: &[Value], namespace: &str, reference: &Value) -> Option<String> {
+    let secret = objects.iter().find(|object| {
+        object["kind"] == "Secret"
+            && object["metadata"]["namespace"] == namespace
+            && object["metadata"]["name"] == reference["name"]
+    })?;
+    let key = reference["key"].as_str()?;
+    if let Some(text) = secret["stringData"][key].as_str() {
+        return Some(text.to_owned());
+    }
+    let encoded = secret["data"][key].as_str()?;
+    String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
+}
+
 /// The environment, with what a node would fill in.
 fn environment(
     list: &Value,
     namespace: &str,
     name: &str,
     service_account: &str,
+    objects: &[Value],
 ) -> Result<Vec<String>> {
     let list = list.as_array().into_iter().flatten();
     list.map(|variable| {
         let of = variable["name"].as_str().unwrap_or_default();
+        if let Some(reference) = variable.pointer("/valueFrom/secretKeyRef") {
+            let value = secret(objects, namespace, reference)
+                .with_context(|| format!("its variable {of} comes from a Secret that the manifests do not have: {reference}"))?;
+            return Ok(format!("{of}={value}"));
+        }
         let field = variable.pointer("/valueFrom/fieldRef/fieldPath");
         let value = match (&variable["value"], field.and_then(Value::as_str)) {
             (Value::String(value), _) => value.as_str(),
@@ -376,7 +409,9 @@ mod tests {
             service(),
             deployment(socket()),
         ];
-        let Providers { objects, managers } = take_apart(manifests, "PEM").unwrap();
+        let Providers {
+            objects, managers, ..
+        } = take_apart(manifests, "PEM").unwrap();
         assert_eq!(objects.len(), 3);
         assert_eq!(objects[0], role);
         let address = json!({"url": "https://capd-webhook.capd-system.svc:9443/convert", "caBundle": STANDARD.encode("PEM")});
@@ -413,6 +448,23 @@ mod tests {
     }
 
     #[test]
+    fn an_extension_waits_for_cluster_api_and_keeps_the_runs_authority() {
+        let extension = json!({
+            "apiVersion": "runtime.cluster.x-k8s.io/v1alpha1", "kind": "ExtensionConfig",
+            "metadata": {"name": "e", "annotations": {"runtime.cluster.x-k8s.io/inject-ca-from-secret": "n/s", "a": "b"}},
+            "spec": {"clientConfig": reference("capd-webhook")},
+        });
+        let manifests = vec![extension, service(), deployment(socket())];
+        let providers = take_apart(manifests, "PEM").unwrap();
+        assert!(providers.objects.is_empty());
+        let extension = &providers.extensions[0];
+        assert_eq!(extension["metadata"]["annotations"], json!({"a": "b"}));
+        let config = &extension["spec"]["clientConfig"];
+        assert_eq!(config["caBundle"], STANDARD.encode("PEM"));
+        assert_eq!(config["url"], "https://capd-webhook.capd-system.svc:9443/convert");
+    }
+
+    #[test]
     fn what_only_a_node_can_give_is_refused_by_name() {
         let refused = |manifests| format!("{:#}", take_apart(manifests, "PEM").unwrap_err());
         let claim = json!({"name": "v", "persistentVolumeClaim": {"claimName": "c"}});
@@ -428,7 +480,14 @@ mod tests {
         *variable
             .pointer_mut("/spec/template/spec/containers/0/env/0/valueFrom")
             .unwrap() = json!({"secretKeyRef": {"name": "s", "key": "k"}});
-        assert!(refused(vec![variable]).contains("POD_NAMESPACE"));
+        let error = refused(vec![variable.clone()]);
+        assert!(error.contains("POD_NAMESPACE"), "{error}");
+        assert!(error.contains("a Secret that the manifests do not have"), "{error}");
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "capd-system"},
+            "data": {"k": STANDARD.encode("v")}});
+        let providers = take_apart(vec![variable, secret], "PEM").unwrap();
+        let environment = &providers.managers[0].part.environment;
+        assert_eq!(environment[0], "POD_NAMESPACE=v");
         let error = refused(vec![definition("other"), service(), deployment(socket())]);
         assert!(error.contains("no Service capd-system/other"), "{error}");
     }

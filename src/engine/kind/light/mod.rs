@@ -5,7 +5,6 @@
 //! token in the folder, and its webhook's certificate in the mount that it has on a node. So its command
 //! line stays as the provider wrote it, and its rights are those of its own roles.
 
-mod certificates;
 mod container;
 mod health;
 mod manifests;
@@ -24,10 +23,12 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use self::certificates::{Authority, Pair, signer};
-use self::container::{File, Part};
+use self::container::Part;
 use self::manifests::{Manager, Providers};
 use super::management::{KUBECONFIG, answers, soon, told};
+use super::certificates::{Authority, Pair, signer};
+use super::docker::Entry;
+use super::operator::{self, Prepared};
 use super::{KindOptions, access, images, providers};
 use crate::cluster::{Applier, Apply, Context};
 use crate::engine::EngineError;
@@ -76,6 +77,11 @@ pub(super) async fn fresh(
 ) -> Result<Client, EngineError> {
     let steps = watch::Sender::new(String::new());
     let cluster = options.management_cluster();
+    let operator = options
+        .operator
+        .as_ref()
+        .map(|operator| operator.prepare(|name| std::env::var(name).ok()))
+        .transpose()?;
     let site = Site {
         docker,
         run: &options.run,
@@ -87,7 +93,7 @@ pub(super) async fn fresh(
         tokio::select! {
             biased;
             death = died => Err(death),
-            client = site.make(context, folder, manifests) => client,
+            client = site.make(context, folder, manifests, operator) => client,
         }
     };
     let made = told(context, &cluster, &steps, made).await;
@@ -117,19 +123,33 @@ impl Site<'_> {
         &self,
         context: &Context,
         folder: &PrivateFolder,
-        manifests: Vec<Value>,
+        mut manifests: Vec<Value>,
+        operator: Option<Prepared>,
     ) -> Result<Client, EngineError> {
         self.step("starting etcd and the API server");
         networks::create(self.docker, self.run).await?;
-        let Providers { objects, managers } =
-            manifests::take_apart(manifests, &self.authority.certificate)?;
+        let mut files = Vec::new();
+        if let Some(operator) = operator {
+            manifests.extend(operator.objects);
+            manifests.extend(operator.extensions);
+            files = operator.files;
+        }
+        let Providers {
+            objects,
+            extensions,
+            managers,
+        } = manifests::take_apart(manifests, &self.authority.certificate)?;
         let containers = async {
             let made = managers
                 .iter()
                 .map(|manager| container::create(self.docker, self.run, &manager.part));
-            Ok(try_join_all(made).await?)
+            try_join_all(made).await?;
+            if !files.is_empty() {
+                container::put(self.docker, self.run, operator::PART, &files).await?;
+            }
+            Ok(())
         };
-        let ((), _, client) = try_join3(self.etcd(), containers, self.api_server(folder)).await?;
+        let ((), (), client) = try_join3(self.etcd(), containers, self.api_server(folder)).await?;
         self.step("applying Cluster API's definitions");
         let applied = async {
             let options = Apply {
@@ -153,6 +173,7 @@ impl Site<'_> {
         )
         .await?;
         providers::webhooks_answer(context, &client).await?;
+        operator::discovered(context, &client, &extensions).await?;
         Ok(client)
     }
 
@@ -161,15 +182,15 @@ impl Site<'_> {
     }
 
     /// A pair's files, and the authority's certificate beside them.
-    fn pki(&self, folder: &str, pair: &Pair) -> Vec<File> {
+    fn pki(&self, folder: &str, pair: &Pair) -> Vec<Entry> {
         vec![
-            File::new(format!("{folder}/ca.crt"), &self.authority.certificate),
-            File::new(format!("{folder}/tls.crt"), &pair.certificate),
-            File::new(format!("{folder}/tls.key"), &pair.key),
+            Entry::file(format!("{folder}/ca.crt"), self.authority.certificate.as_str()),
+            Entry::file(format!("{folder}/tls.crt"), pair.certificate.as_str()),
+            Entry::file(format!("{folder}/tls.key"), pair.key.as_str()),
         ]
     }
 
-    async fn run(&self, part: &Part, files: &[File]) -> Result<()> {
+    async fn run(&self, part: &Part, files: &[Entry]) -> Result<()> {
         container::create(self.docker, self.run, part).await?;
         container::start(self.docker, self.run, &part.name, files).await
     }
@@ -236,8 +257,8 @@ impl Site<'_> {
             ..Part::default()
         };
         let mut files = self.pki(PKI, &pair);
-        files.push(File::new("/pki/sa.key", private));
-        files.push(File::new("/pki/sa.pub", public));
+        files.push(Entry::file("/pki/sa.key", private));
+        files.push(Entry::file("/pki/sa.pub", public));
         self.run(&part, &files).await?;
         let (host, port) = container::published(self.docker, self.run, &part.name, PORT).await?;
         let kubeconfig = self.administrator(&format!("https://{host}:{port}"))?;
@@ -270,7 +291,7 @@ impl Site<'_> {
             ..Part::default()
         };
         let server = format!("https://{HOST}:{PORT}");
-        let files = [File::new("/pki/kubeconfig", self.administrator(&server)?)];
+        let files = [Entry::file("/pki/kubeconfig", self.administrator(&server)?)];
         self.run(&part, &files).await
     }
 
@@ -279,9 +300,9 @@ impl Site<'_> {
         let part = &manager.part;
         let token = token(client, &manager.namespace, &manager.service_account).await?;
         let mut files = vec![
-            File::new(format!("{ACCOUNT}/ca.crt"), &self.authority.certificate),
-            File::new(format!("{ACCOUNT}/namespace"), &manager.namespace),
-            File::new(format!("{ACCOUNT}/token"), token),
+            Entry::file(format!("{ACCOUNT}/ca.crt"), self.authority.certificate.as_str()),
+            Entry::file(format!("{ACCOUNT}/namespace"), manager.namespace.as_str()),
+            Entry::file(format!("{ACCOUNT}/token"), token),
         ];
         if !manager.certificates.is_empty() {
             let pair = self.authority.server(&part.aliases)?;
