@@ -26,9 +26,12 @@ async fn document(client: &Client, path: &str) -> Result<Value> {
     asked.with_context(|| format!("failed to ask which kinds there are at {path}"))
 }
 
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
 /// The kinds that can be listed and watched, each in the version that the server prefers.
 pub(super) fn kinds(served: &Value) -> Vec<Kind> {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut found: Vec<Kind> = Vec::new();
     for group in ["core", "groups"]
         .iter()
