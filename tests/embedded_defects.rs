@@ -443,7 +443,12 @@ fn embedded_random_pairs_that_the_operator_cannot_take_close_the_gate_issue_4() 
             scenario.flaw() == Some(rule) && scenario.faults.is_empty()
         });
         let run = simulate::rehearse(seed.unwrap(), false, |_| 1).unwrap();
-        assert_eq!(run.violations, Vec::<String>::new(), "{rule}: {}", run.reason);
+        assert_eq!(
+            run.violations,
+            Vec::<String>::new(),
+            "{rule}: {}",
+            run.reason
+        );
         assert_eq!(run.verdict, Verdict::Closed);
     }
 }

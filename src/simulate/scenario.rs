@@ -264,7 +264,11 @@ mod tests {
         };
         // Each is met, and most pairs are good ones.
         for rule in ["stage-added", "stage-dropped"] {
-            assert!((2..20).contains(&flawed(rule)), "{rule}: {} %", flawed(rule));
+            assert!(
+                (2..20).contains(&flawed(rule)),
+                "{rule}: {} %",
+                flawed(rule)
+            );
         }
     }
 

@@ -59,15 +59,20 @@ pub fn set(object: &mut Value, kind: &str, state: &State, now: &str) {
     let generation = object["metadata"]["generation"].clone();
     let (status, reason, message) = (state.status, &state.reason, &state.message);
     let texts = [("status", status), ("reason", reason), ("message", message)];
-    let same = |old: &Value| {
-        says(old, 6, &texts) && field(old, "observedGeneration") == Some(&generation)
-    };
-    put(&mut object["status"]["conditions"], kind, status, same, |since| {
-        json!({
-            "type": kind, "status": status, "reason": reason, "message": message,
-            "observedGeneration": generation, "lastTransitionTime": since.unwrap_or(now),
-        })
-    });
+    let same =
+        |old: &Value| says(old, 6, &texts) && field(old, "observedGeneration") == Some(&generation);
+    put(
+        &mut object["status"]["conditions"],
+        kind,
+        status,
+        same,
+        |since| {
+            json!({
+                "type": kind, "status": status, "reason": reason, "message": message,
+                "observedGeneration": generation, "lastTransitionTime": since.unwrap_or(now),
+            })
+        },
+    );
 }
 
 /// Sets a condition in the place of the older version.
@@ -79,7 +84,16 @@ pub fn set_older(object: &mut Value, kind: &str, state: &State, now: &str) {
             says(old, 3, &[("status", status)])
         } else {
             let severity = ("severity", "Info");
-            says(old, 6, &[("status", status), severity, ("reason", reason), ("message", message)])
+            says(
+                old,
+                6,
+                &[
+                    ("status", status),
+                    severity,
+                    ("reason", reason),
+                    ("message", message),
+                ],
+            )
         }
     };
     let conditions = &mut object["status"]["deprecated"]["v1beta1"]["conditions"];

@@ -27,9 +27,7 @@ pub(super) fn present(
     let mut all: Vec<Arc<Value>> = owned.iter().map(|stored| stored.value.clone()).collect();
     all.sort_by_key(|revision| number(revision));
     let highest = all.last().map_or(0, |last| number(last));
-    let found = all
-        .iter()
-        .position(|revision| is_of(revision, template));
+    let found = all.iter().position(|revision| is_of(revision, template));
     let Some(found) = found else {
         let mut data = json!({"spec": {"template": template}});
         let hash = hash(&data);
