@@ -452,3 +452,20 @@ fn embedded_random_pairs_that_the_operator_cannot_take_close_the_gate_issue_4() 
         assert_eq!(run.verdict, Verdict::Closed);
     }
 }
+
+#[test]
+fn embedded_what_nobody_can_remove_is_not_left_behind_issue_4() {
+    for fault in ["certificate-expired@check-after", "webhook-down@upgrade"] {
+        let seed = (0..).find(|seed| {
+            let scenario = Scenario::of_seed(*seed);
+            scenario.troubles() == [fault]
+        });
+        let run = simulate::rehearse(seed.unwrap(), false, |_| 1).unwrap();
+        assert_eq!(
+            run.violations,
+            Vec::<String>::new(),
+            "{fault}: {}",
+            run.reason
+        );
+    }
+}
