@@ -13,6 +13,7 @@ use common::rehearsal::rehearse;
 use common::variant::{N, N1, THING, Variant, failing, named_by_values};
 use stackgate::lint;
 use stackgate::record::{PhaseOutcome, Severity, Verdict, What};
+use stackgate::simulate::{self, Scenario};
 use stackgate::stack::{Delivery, Stack};
 
 const N2: &str = "docker-demo-1-34-v2";
@@ -432,4 +433,39 @@ fn the_table_in_docs_is_what_lint_and_the_gate_say() {
         table,
         "docs/defects.md is old: run `UPDATE_DOCS=1 cargo test --test embedded_defects`"
     );
+}
+
+#[test]
+fn embedded_random_pairs_that_the_operator_cannot_take_close_the_gate_issue_4() {
+    for rule in ["stage-added", "stage-dropped"] {
+        let seed = (0..).find(|seed| {
+            let scenario = Scenario::of_seed(*seed);
+            scenario.flaw() == Some(rule) && scenario.faults.is_empty()
+        });
+        let run = simulate::rehearse(seed.unwrap(), false, |_| 1).unwrap();
+        assert_eq!(
+            run.violations,
+            Vec::<String>::new(),
+            "{rule}: {}",
+            run.reason
+        );
+        assert_eq!(run.verdict, Verdict::Closed);
+    }
+}
+
+#[test]
+fn embedded_what_nobody_can_remove_is_not_left_behind_issue_4() {
+    for fault in ["certificate-expired@check-after", "webhook-down@upgrade"] {
+        let seed = (0..).find(|seed| {
+            let scenario = Scenario::of_seed(*seed);
+            scenario.troubles() == [fault]
+        });
+        let run = simulate::rehearse(seed.unwrap(), false, |_| 1).unwrap();
+        assert_eq!(
+            run.violations,
+            Vec::<String>::new(),
+            "{fault}: {}",
+            run.reason
+        );
+    }
 }

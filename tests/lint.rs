@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use common::variant::{N, N1, Variant, failing, named_by_values, stacks_dir};
 use stackgate::lint::{self, By, Report};
 use stackgate::record::Severity;
+use stackgate::simulate::Scenario;
 use stackgate::stack::{Delivery, Stack};
 
 /// The next version for the same Kubernetes.
@@ -614,4 +615,25 @@ fn the_table_in_docs_is_that_of_the_rules() {
         text[start..stop] == table(),
         "docs/lint.md is old: run `UPDATE_DOCS=1 cargo test --test lint`"
     );
+}
+
+#[test]
+fn of_a_random_pair_lint_finds_what_the_simulation_says_is_wrong_with_it_issue_4() {
+    let mut met = BTreeSet::new();
+    for seed in 0..60 {
+        let scenario = Scenario::of_seed(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let stack = scenario.write(folder.path()).unwrap();
+        let stack = Stack::load(&stack.to_string_lossy(), stack.parent().unwrap()).unwrap();
+        let pair = stack.open_releases().unwrap();
+        let causes = lint::pair(&stack, &pair).causes(stack.spec.delivery);
+        let causes: BTreeSet<&str> = causes.iter().map(|cause| cause.cause.as_str()).collect();
+        let flaw = scenario.flaw().map(|rule| format!("lint-{rule}"));
+        match &flaw {
+            Some(flaw) => assert!(causes.contains(flaw.as_str()), "seed {seed}: {causes:?}"),
+            None => assert_eq!(causes, BTreeSet::new(), "seed {seed}"),
+        }
+        met.extend(flaw);
+    }
+    assert_eq!(met.len(), 2, "{met:?}");
 }

@@ -16,7 +16,7 @@ use crate::record::{Verdict, random_seed};
 use crate::simulate::{Finished, rehearse, reproduce, seed_of};
 
 /// Every so many runs, one is run twice and must give the same stream.
-const TWICE: u64 = 50;
+const TWICE: u64 = 20;
 
 /// What a simulation showed.
 #[derive(Debug, Serialize)]
@@ -26,7 +26,8 @@ struct Outcome {
     runs: u64,
     repeated: u64,
     verdicts: BTreeMap<&'static str, u64>,
-    /// Runs by the fault that was injected first; `none` for those without.
+    /// Runs by the first thing that goes wrong: the pair's flaw by the rule of lint that finds it, else the
+    /// fault that was injected first; `none` for those in which nothing does.
     faults: BTreeMap<&'static str, u64>,
     violations: Vec<Violation>,
     simulated_seconds: f64,
@@ -135,15 +136,16 @@ impl Outcome {
             Verdict::Interrupted => "interrupted",
         };
         *self.verdicts.entry(verdict).or_default() += 1;
-        let faults = &finished.scenario.faults;
-        let fault = faults.first().map_or("none", |one| one.fault.name);
-        *self.faults.entry(fault).or_default() += 1;
+        let scenario = &finished.scenario;
+        let fault = scenario.faults.first().map(|one| one.fault.name);
+        let first = scenario.flaw().or(fault).unwrap_or("none");
+        *self.faults.entry(first).or_default() += 1;
         self.simulated_seconds += finished.seconds;
         if !finished.violations.is_empty() {
-            let seed = finished.scenario.seed;
+            let seed = scenario.seed;
             self.violations.push(Violation {
                 seed,
-                faults: faults.iter().map(ToString::to_string).collect(),
+                faults: scenario.troubles(),
                 what: finished.violations.clone(),
                 verdict: format!("{verdict}: {}", finished.reason),
                 reproduce: reproduce(seed),

@@ -29,6 +29,20 @@ pub struct Condition {
     pub observed: Option<i64>,
 }
 
+/// Up to so many fields are looked through; among more, a name is found sooner by its hash.
+const FEW: usize = 12;
+
+/// A field of an object. Most objects have few: to compare their names takes less than to hash the one that
+/// is wanted.
+fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    let fields = value.as_object()?;
+    if fields.len() > FEW {
+        return fields.get(name);
+    }
+    let mut fields = fields.iter();
+    fields.find_map(|(own, value)| (own == name).then_some(value))
+}
+
 impl Object {
     /// Wraps an object of a cluster.
     #[must_use]
@@ -40,16 +54,21 @@ impl Object {
     #[must_use]
     pub fn at(&self, pointer: &str) -> Option<&Value> {
         // As `Value::pointer`, which copies each word because it may be escaped.
-        if pointer.contains('~') {
-            return self.json.pointer(pointer).filter(|value| !value.is_null());
+        let (mut found, mut rest) = (&self.json, pointer);
+        while let Some(path) = rest.strip_prefix('/') {
+            let end = path.bytes().position(|byte| byte == b'/');
+            let (word, more) = path.split_at(end.unwrap_or(path.len()));
+            if word.contains('~') {
+                return self.json.pointer(pointer).filter(|value| !value.is_null());
+            }
+            found = match found {
+                Value::Object(_) => field(found, word)?,
+                Value::Array(items) => items.get(word.parse::<usize>().ok()?)?,
+                _ => return None,
+            };
+            rest = more;
         }
-        let mut words = pointer.split('/').skip(1);
-        let found = words.try_fold(&self.json, |value, word| match value {
-            Value::Object(fields) => fields.get(word),
-            Value::Array(items) => items.get(word.parse::<usize>().ok()?),
-            _ => None,
-        });
-        found.filter(|value| !value.is_null())
+        Some(found).filter(|value| !value.is_null())
     }
 
     /// The string at a pointer, or an empty one.
@@ -93,13 +112,13 @@ impl Object {
     /// A label's value.
     #[must_use]
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.at("/metadata/labels")?.get(key)?.as_str()
+        field(self.at("/metadata/labels")?, key)?.as_str()
     }
 
     /// An annotation's value.
     #[must_use]
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.at("/metadata/annotations")?.get(key)?.as_str()
+        field(self.at("/metadata/annotations")?, key)?.as_str()
     }
 
     /// Whether it is on its way out.
@@ -139,14 +158,19 @@ impl Object {
         ["/status/conditions", "/status/v1beta2/conditions"]
             .iter()
             .flat_map(|pointer| self.array(pointer))
-            .find(|condition| condition["type"] == kind)
+            .find(|condition| field(condition, "type").is_some_and(|own| own == kind))
+    }
+
+    /// What the status of a condition is, if anybody reports it: `True`, `False`, `Unknown`.
+    #[must_use]
+    pub fn status_of(&self, kind: &str) -> Option<&str> {
+        field(self.find_condition(kind)?, "status")?.as_str()
     }
 
     /// Whether a condition of the status is `True`.
     #[must_use]
     pub fn is_true(&self, kind: &str) -> bool {
-        let condition = self.find_condition(kind);
-        condition.is_some_and(|condition| condition["status"] == "True")
+        self.status_of(kind) == Some("True")
     }
 
     /// A reference to it.

@@ -19,7 +19,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::page::{Item, Page};
+use self::page::{Identity, Item, Page};
 use self::seen::Seen;
 use super::pulse::{Pulse, Teller};
 use super::refusal::told;
@@ -262,7 +262,7 @@ impl Shared {
             let request = Request::new(api.resource_url()).list(&params);
             let request = request.map_err(kube::Error::BuildRequest)?;
             let text = api.clone().into_client().request_text(request).await?;
-            let page = Page::read(&text, |metadata| self.known(metadata));
+            let page = Page::read(&text, |told| self.known(told));
             let Page { items, metadata } = page.map_err(kube::Error::SerdeError)?;
             for item in items {
                 let object = match item {
@@ -278,15 +278,12 @@ impl Shared {
         }
     }
 
-    /// What is held of an object, if it is that version of it whose metadata these are.
-    fn known(&self, metadata: &Value) -> Option<Arc<Object>> {
-        let text = |field: &str| metadata[field].as_str().unwrap_or_default();
-        let key = (text("namespace").to_owned(), text("name").to_owned());
+    /// What is held of an object, if it is this version of it.
+    fn known(&self, told: Identity) -> Option<Arc<Object>> {
+        let key = (told.namespace.unwrap_or_default(), told.name?);
         let held = lock(&self.store).objects.get(&key)?.clone();
-        let (version, uid) = (text("resourceVersion"), text("uid"));
-        let same = held.str("/metadata/resourceVersion") == version
-            && held.str("/metadata/uid") == uid
-            && !version.is_empty();
+        let same = held.str("/metadata/resourceVersion") == told.resource_version?
+            && held.str("/metadata/uid") == told.uid.unwrap_or_default();
         same.then_some(held)
     }
 

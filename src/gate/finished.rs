@@ -169,8 +169,8 @@ fn replicas(object: &Object, wanted: i64) -> Option<Blocker> {
         ));
         let condition = ["RollingOut", "ScalingUp", "ScalingDown"]
             .iter()
-            .filter_map(|kind| object.condition(kind))
-            .find(|condition| condition.status == "True");
+            .find(|kind| object.is_true(kind))
+            .and_then(|kind| object.condition(kind));
         if let Some(condition) = condition {
             blocker.reason = condition.reason;
             blocker.message = condition.message;
@@ -201,8 +201,7 @@ fn machines(goal: &Goal, machines: &[Arc<Object>]) -> Vec<Blocker> {
             .find_map(|condition| machine.unless_true(condition));
         found.extend(unmet);
         // The version alone does not tell N from N+1 where both have the same Kubernetes.
-        let updated = machine.condition("UpToDate");
-        if updated.is_some_and(|condition| condition.status == "False") {
+        if machine.status_of("UpToDate") == Some("False") {
             found.extend(machine.unless_true("UpToDate"));
         }
     }

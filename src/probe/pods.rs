@@ -12,6 +12,8 @@ pub const SERVER: &str = "server";
 pub const ASKER: &str = "asker";
 /// The pod that reads a volume.
 pub const KEEPER: &str = "keeper";
+/// How many pods ask the same.
+pub const ASKERS: u32 = 2;
 /// The workload's port that everybody may reach.
 pub const OPEN: u16 = 8080;
 /// Its port that a NetworkPolicy denies.
@@ -64,7 +66,7 @@ impl Place {
             budget(SERVER),
             budget(ASKER),
             deployment(SERVER, server, 2),
-            deployment(ASKER, asking(&asks), 2),
+            deployment(ASKER, asking(&asks), ASKERS),
         ]
     }
 

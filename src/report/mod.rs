@@ -41,17 +41,26 @@ pub const STREAM: &str = "events.jsonl";
 /// When the stream cannot be read or a view cannot be written.
 pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
     let stream = folder.join(STREAM);
-    let mut written = vec![
-        write(folder, "junit.xml", |out| junit::write(&stream, out))?,
-        write(folder, "summary.json", |out| Summary::write(&stream, out))?,
-        write(folder, PAGE, |out| {
-            html::write(&stream, recording(folder).as_deref(), out)
-        })?,
-    ];
+    let mut written = write_for_machines(folder)?;
+    written.push(write(folder, PAGE, |out| {
+        html::write(&stream, recording(folder).as_deref(), out)
+    })?);
     if Overview::read(&stream)?.only_checks() {
         written.push(write(folder, "scs.yaml", |out| scs::write(&stream, out))?);
     }
     Ok(written)
+}
+
+/// Makes the views of the run in `folder` that other programs read, and tells where they are.
+///
+/// # Errors
+/// As for [`write_all`].
+pub fn write_for_machines(folder: &Path) -> Result<Vec<PathBuf>> {
+    let stream = folder.join(STREAM);
+    Ok(vec![
+        write(folder, "junit.xml", |out| junit::write(&stream, out))?,
+        write(folder, "summary.json", |out| Summary::write(&stream, out))?,
+    ])
 }
 
 /// The recording that lies beside the stream.

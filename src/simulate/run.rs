@@ -37,8 +37,10 @@ pub fn reproduce(seed: u64) -> String {
     format!("stackgate run --simulated --seed {seed}")
 }
 
-/// Rehearses the scenario of a seed and judges it. With `twice`, a second time, which must give the same
-/// stream of events. `exit_code` is what a process would end with.
+/// Rehearses the scenario of a seed and judges it. With `twice`, also by its page, and by a second time, which
+/// must give the same stream of events. `exit_code` is what a process would end with.
+///
+/// What no other run is judged by is not made: neither the page nor a recording of its clusters.
 ///
 /// # Errors
 /// When the scenario cannot be written or is refused as input: a mistake of this program.
@@ -48,13 +50,18 @@ pub fn rehearse(seed: u64, twice: bool, exit_code: fn(Verdict) -> u8) -> Result<
     let stack = scenario.write(folder.path())?;
     let first = folder.path().join("first");
     let one = once(&scenario, &stack, &first, exit_code)?;
-    report::write_all(&first)?;
+    if twice {
+        report::write_all(&first)?;
+    } else {
+        report::write_for_machines(&first)?;
+    }
     let mut violations = invariants::violations(&Ended {
         scenario: &scenario,
         verdict: one.ending.verdict,
         unmet: &one.unmet,
         left: &one.left,
         folder: &first,
+        has_page: twice,
     });
     if twice {
         let second = folder.path().join("second");

@@ -58,6 +58,11 @@ impl Release {
         }
     }
 
+    /// Whether it has an addon of this name, of whatever version.
+    pub(super) fn has(&self, addon: &Addon) -> bool {
+        self.addons.iter().any(|own| own.name == addon.name)
+    }
+
     fn node_image(&self) -> String {
         format!("kindest/node:{}", self.kubernetes)
     }

@@ -2,18 +2,38 @@
 
 use serde_json::{Value, json};
 
-/// The value at a JSON pointer. As `Value::pointer`, without the copies that it makes of each word; none of
-/// the pointers here has a word that needs escaping.
-pub(crate) fn at<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
-    if pointer.contains('~') {
-        return value.pointer(pointer);
+/// Up to so many fields are looked through; among more, a name is found sooner by its hash.
+const FEW: usize = 12;
+
+/// A field of an object. Most objects have few: to compare their names takes less than to hash the one that
+/// is wanted.
+pub(crate) fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    let fields = value.as_object()?;
+    if fields.len() > FEW {
+        return fields.get(name);
     }
-    let mut words = pointer.split('/').skip(1);
-    words.try_fold(value, |value, word| match value {
-        Value::Object(fields) => fields.get(word),
-        Value::Array(items) => items.get(word.parse::<usize>().ok()?),
-        _ => None,
-    })
+    let mut fields = fields.iter();
+    fields.find_map(|(own, value)| (own == name).then_some(value))
+}
+
+/// The value at a JSON pointer. As `Value::pointer`, without the copies that it makes of each word; hardly any
+/// of the pointers here has a word that needs escaping.
+pub(crate) fn at<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
+    let (mut found, mut rest) = (value, pointer);
+    while let Some(path) = rest.strip_prefix('/') {
+        let end = path.bytes().position(|byte| byte == b'/');
+        let (word, more) = path.split_at(end.unwrap_or(path.len()));
+        if word.contains('~') {
+            return value.pointer(pointer);
+        }
+        found = match found {
+            Value::Object(_) => field(found, word)?,
+            Value::Array(items) => items.get(word.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+        rest = more;
+    }
+    Some(found)
 }
 
 /// Whether two values are equal. As `==`, and quick where the fields stand in the same order, as they do in a
@@ -75,34 +95,44 @@ pub(crate) fn list<'v>(value: &'v Value, pointer: &str) -> &'v [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
+fn in_metadata<'v>(object: &'v Value, name: &str) -> Option<&'v Value> {
+    field(field(object, "metadata")?, name)
+}
+
+fn text_in_metadata<'v>(object: &'v Value, name: &str) -> &'v str {
+    in_metadata(object, name)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
 /// `metadata.name`.
 pub(crate) fn name(object: &Value) -> &str {
-    object["metadata"]["name"].as_str().unwrap_or_default()
+    text_in_metadata(object, "name")
 }
 
 /// `metadata.namespace`, empty for cluster-scoped objects.
 pub(crate) fn namespace(object: &Value) -> &str {
-    object["metadata"]["namespace"].as_str().unwrap_or_default()
+    text_in_metadata(object, "namespace")
 }
 
 /// `metadata.uid`.
 pub(crate) fn uid(object: &Value) -> &str {
-    object["metadata"]["uid"].as_str().unwrap_or_default()
+    text_in_metadata(object, "uid")
 }
 
 /// Whether the object is on its way out.
 pub(crate) fn is_deleting(object: &Value) -> bool {
-    object["metadata"]["deletionTimestamp"].is_string()
+    in_metadata(object, "deletionTimestamp").is_some_and(Value::is_string)
 }
 
 /// A label's value.
 pub(crate) fn label<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
-    object["metadata"]["labels"].get(key)?.as_str()
+    field(in_metadata(object, "labels")?, key)?.as_str()
 }
 
 /// An annotation's value.
 pub(crate) fn annotation<'v>(object: &'v Value, key: &str) -> Option<&'v str> {
-    object["metadata"]["annotations"].get(key)?.as_str()
+    field(in_metadata(object, "annotations")?, key)?.as_str()
 }
 
 /// Sets a text below `metadata`, e.g. in `labels`.
@@ -131,15 +161,19 @@ pub(crate) fn controlled_by(owner: &Value) -> Value {
 
 /// A condition of the object's status.
 pub(crate) fn condition<'v>(object: &'v Value, kind: &str) -> Option<&'v Value> {
-    let conditions = list(object, "/status/conditions");
-    conditions
-        .iter()
-        .find(|condition| condition["type"] == kind)
+    let mut conditions = list(object, "/status/conditions").iter();
+    conditions.find(|condition| is_of(condition, kind))
+}
+
+/// Whether a condition is of a type.
+pub(crate) fn is_of(condition: &Value, kind: &str) -> bool {
+    field(condition, "type").is_some_and(|own| own == kind)
 }
 
 /// Whether a condition of the object's status is true.
 pub(crate) fn is_true(object: &Value, kind: &str) -> bool {
-    condition(object, kind).is_some_and(|condition| condition["status"] == "True")
+    let status = condition(object, kind).and_then(|condition| field(condition, "status"));
+    status.is_some_and(|status| status == "True")
 }
 
 /// Whether a pod is ready.

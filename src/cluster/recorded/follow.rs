@@ -21,7 +21,7 @@ const LIST: Duration = Duration::from_secs(30);
 /// How many objects a page of a list has.
 const PAGE: u32 = 500;
 /// After how many seconds a watch is asked for again: one that has silently died is not missed for longer.
-const WATCH: u32 = 120;
+const WATCH: u32 = 300;
 /// How long to wait before it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How long, when it is not allowed or not there.

@@ -113,13 +113,23 @@ async fn flush(recording: Recording) {
 async fn every_kind(shared: Arc<Shared>) {
     let mut followed = BTreeSet::new();
     let mut tasks = JoinSet::new();
+    let mut known = None;
     loop {
         let Ok(served) = served::ask(&shared.client).await else {
             tokio::time::sleep(RETRY).await;
             continue;
         };
-        shared.recording.served(shared.cluster, &served);
-        let mut kinds = served::kinds(&served);
+        if known.as_ref() == Some(&served) {
+            shared.changed().await;
+            continue;
+        }
+        let Ok(read) = served.read() else {
+            tokio::time::sleep(RETRY).await;
+            continue;
+        };
+        known = Some(served);
+        shared.recording.served(shared.cluster, &read);
+        let mut kinds = served::kinds(&read);
         // Secrets first: what they hold is not to be written down of any other object.
         kinds.sort_by_key(|kind| *kind != SECRET);
         for kind in kinds {
@@ -131,8 +141,15 @@ async fn every_kind(shared: Arc<Shared>) {
                 }
             }
         }
+        shared.changed().await;
+    }
+}
+
+impl Shared {
+    /// Waits until the cluster is to be asked for its kinds again.
+    async fn changed(&self) {
+        let _ = tokio::time::timeout(KINDS, self.defined.notified()).await;
         // What is defined is served a moment later, and seldom comes alone.
-        let _ = tokio::time::timeout(KINDS, shared.defined.notified()).await;
         tokio::time::sleep(RETRY).await;
     }
 }

@@ -11,24 +11,48 @@ use super::super::Kind;
 /// Both documents at once, instead of one for each group and version.
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
-/// Asks for both documents of discovery, and for the version.
-pub(super) async fn ask(client: &Client) -> Result<Value> {
-    let version = client.apiserver_version().await?.git_version;
-    let core = document(client, "/api").await?;
-    let groups = document(client, "/apis").await?;
-    Ok(json!({"version": version, "core": core["items"], "groups": groups["items"]}))
+/// What a cluster says of its kinds, as it is said.
+#[derive(PartialEq, Eq)]
+pub(super) struct Served {
+    version: String,
+    core: String,
+    groups: String,
 }
 
-async fn document(client: &Client, path: &str) -> Result<Value> {
+/// Asks for both documents of discovery, and for the version.
+pub(super) async fn ask(client: &Client) -> Result<Served> {
+    Ok(Served {
+        version: client.apiserver_version().await?.git_version,
+        core: document(client, "/api").await?,
+        groups: document(client, "/apis").await?,
+    })
+}
+
+async fn document(client: &Client, path: &str) -> Result<String> {
     let request = Request::get(path).header(ACCEPT, AGGREGATED);
     let request = request.body(Vec::new())?;
-    let asked = client.request::<Value>(request).await;
+    let asked = client.request_text(request).await;
     asked.with_context(|| format!("failed to ask which kinds there are at {path}"))
+}
+
+impl Served {
+    /// Reads it.
+    pub(super) fn read(&self) -> Result<Value> {
+        let items = |document: &str| -> Result<Value> {
+            let mut document: Value = serde_json::from_str(document)?;
+            Ok(document["items"].take())
+        };
+        let (core, groups) = (items(&self.core)?, items(&self.groups)?);
+        Ok(json!({"version": self.version, "core": core, "groups": groups}))
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// The kinds that can be listed and watched, each in the version that the server prefers.
 pub(super) fn kinds(served: &Value) -> Vec<Kind> {
-    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let mut found: Vec<Kind> = Vec::new();
     for group in ["core", "groups"]
         .iter()

@@ -5,7 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ListMeta;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::cluster::Object;
@@ -19,6 +21,16 @@ pub(super) enum Item {
     Told(Value),
 }
 
+/// Which version of which object it is: what its metadata has to be read for where it is known.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Identity {
+    pub(super) namespace: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) uid: Option<String>,
+    pub(super) resource_version: Option<String>,
+}
+
 /// A page.
 #[derive(Debug)]
 pub(super) struct Page {
@@ -27,11 +39,11 @@ pub(super) struct Page {
 }
 
 impl Page {
-    /// Reads a page. `known` is asked with the metadata of each object; of what it knows, the rest is
+    /// Reads a page. `known` is asked with the identity of each object; of what it knows, the rest is
     /// passed over.
     pub(super) fn read(
         text: &str,
-        known: impl Fn(&Value) -> Option<Arc<Object>>,
+        known: impl Fn(Identity) -> Option<Arc<Object>>,
     ) -> serde_json::Result<Self> {
         let mut json = serde_json::Deserializer::from_str(text);
         let page = OfPage(&known).deserialize(&mut json)?;
@@ -47,7 +59,7 @@ struct OfItems<'k, F>(&'k F);
 /// Reads one of them.
 struct OfItem<'k, F>(&'k F);
 
-impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> DeserializeSeed<'de> for OfPage<'_, F> {
+impl<'de, F: Fn(Identity) -> Option<Arc<Object>>> DeserializeSeed<'de> for OfPage<'_, F> {
     type Value = Page;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Page, D::Error> {
@@ -55,7 +67,7 @@ impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> DeserializeSeed<'de> for OfPage<
     }
 }
 
-impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> Visitor<'de> for OfPage<'_, F> {
+impl<'de, F: Fn(Identity) -> Option<Arc<Object>>> Visitor<'de> for OfPage<'_, F> {
     type Value = Page;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,7 +92,7 @@ impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> Visitor<'de> for OfPage<'_, F> {
     }
 }
 
-impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> DeserializeSeed<'de> for OfItems<'_, F> {
+impl<'de, F: Fn(Identity) -> Option<Arc<Object>>> DeserializeSeed<'de> for OfItems<'_, F> {
     type Value = Vec<Item>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Vec<Item>, D::Error> {
@@ -88,7 +100,7 @@ impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> DeserializeSeed<'de> for OfItems
     }
 }
 
-impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> Visitor<'de> for OfItems<'_, F> {
+impl<'de, F: Fn(Identity) -> Option<Arc<Object>>> Visitor<'de> for OfItems<'_, F> {
     type Value = Vec<Item>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,7 +121,7 @@ impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> Visitor<'de> for OfItems<'_, F> 
     }
 }
 
-impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> DeserializeSeed<'de> for OfItem<'_, F> {
+impl<'de, F: Fn(Identity) -> Option<Arc<Object>>> DeserializeSeed<'de> for OfItem<'_, F> {
     type Value = Item;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Item, D::Error> {
@@ -117,7 +129,7 @@ impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> DeserializeSeed<'de> for OfItem<
     }
 }
 
-impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> Visitor<'de> for OfItem<'_, F> {
+impl<'de, F: Fn(Identity) -> Option<Arc<Object>>> Visitor<'de> for OfItem<'_, F> {
     type Value = Item;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -127,14 +139,18 @@ impl<'de, F: Fn(&Value) -> Option<Arc<Object>>> Visitor<'de> for OfItem<'_, F> {
     fn visit_map<A: MapAccess<'de>>(self, mut told: A) -> Result<Item, A::Error> {
         let mut object = Map::new();
         while let Some(name) = told.next_key::<String>()? {
-            let value: Value = told.next_value()?;
-            if name == "metadata"
-                && let Some(known) = (self.0)(&value)
-            {
+            if name != "metadata" {
+                object.insert(name, told.next_value()?);
+                continue;
+            }
+            let metadata: &RawValue = told.next_value()?;
+            let identity = serde_json::from_str(metadata.get()).map_err(A::Error::custom)?;
+            if let Some(known) = (self.0)(identity) {
                 while told.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 return Ok(Item::Known(known));
             }
-            object.insert(name, value);
+            let metadata = serde_json::from_str(metadata.get()).map_err(A::Error::custom)?;
+            object.insert(name, metadata);
         }
         Ok(Item::Told(Value::Object(object)))
     }
@@ -153,8 +169,8 @@ mod tests {
         let list = json!({"kind": "List", "metadata": {"resourceVersion": "7", "continue": "x"},
             "items": [object("a"), object("b"), object("c")]});
         let held = Arc::new(Object::new("workload", object("held")));
-        let page = Page::read(&list.to_string(), |metadata| {
-            (metadata["name"] == "b").then(|| held.clone())
+        let page = Page::read(&list.to_string(), |identity| {
+            (identity.name.as_deref() == Some("b")).then(|| held.clone())
         });
         let page = page.unwrap();
         assert_eq!(page.metadata.resource_version.as_deref(), Some("7"));

@@ -21,7 +21,7 @@ use kube::config::Kubeconfig;
 use kube::{Api, Client};
 use kubesim::cso::{self, Operator};
 use kubesim::resource::builtin::NAMESPACES;
-use kubesim::{ApiError, Cluster, Options, Simulation, capi, controllers};
+use kubesim::{ApiError, Cluster, Fault, Options, Simulation, capi, controllers};
 use serde_json::json;
 
 use super::{Engine, EngineError, Kept, Management, Problem, journal};
@@ -197,12 +197,19 @@ impl EmbeddedEngine {
         }
     }
 
-    /// What checks made in the workload cluster and did not remove. It goes with the simulation; with a
-    /// real cluster it would stay.
+    /// What checks and probes made in the workload cluster and did not remove, though they could have. It goes
+    /// with the simulation; with a real cluster it would stay.
     fn unremoved(&self, simulation: &Simulation) -> Vec<String> {
-        let Some(cluster) = simulation.cluster(&self.workload()) else {
+        let name = self.workload();
+        let Some(cluster) = simulation.cluster(&name) else {
             return Vec::new();
         };
+        let faults = simulation.faults();
+        // Nobody can remove anything through an API server that is not trusted, or that refuses every write.
+        let closed = [Fault::CertificateExpired, Fault::WebhookDown];
+        if closed.iter().any(|fault| faults.is_on(*fault, &name)) {
+            return Vec::new();
+        }
         let namespaces = cluster.api().list(&NAMESPACES, None);
         let made = namespaces.iter().filter(|one| {
             let metadata = &one["metadata"];

@@ -24,6 +24,8 @@ pub(super) struct Ended<'a> {
     pub left: &'a [String],
     /// The folder with its stream and reports.
     pub folder: &'a Path,
+    /// Whether the page is among them.
+    pub has_page: bool,
 }
 
 /// Everything that does not hold of a run.
@@ -36,7 +38,7 @@ pub(super) fn violations(ended: &Ended<'_>) -> Vec<String> {
         Ok(events) => violations.extend(stream::violations(&events, ended.verdict)),
         Err(error) => violations.push(format!("the stream cannot be read: {error:#}")),
     }
-    if let Err(error) = reports(ended.folder) {
+    if let Err(error) = reports(ended.folder, ended.has_page) {
         violations.push(format!("a report is not valid: {error:#}"));
     }
     violations
@@ -63,24 +65,27 @@ pub(super) fn stream(folder: &Path) -> Result<Vec<Event>> {
     record::read(&folder.join(STREAM))?.collect()
 }
 
-/// What the folder of a run may hold.
-fn expected() -> [&'static str; 4] {
-    [STREAM, "junit.xml", "summary.json", report::PAGE]
+/// What the folder of a run holds, and nothing else.
+fn expected(has_page: bool) -> Vec<&'static str> {
+    let mut expected = vec![STREAM, "junit.xml", "summary.json"];
+    expected.extend(has_page.then_some(report::PAGE));
+    expected
 }
 
 /// Reads the reports back, each by the rules of its schema.
-fn reports(folder: &Path) -> Result<()> {
+fn reports(folder: &Path, has_page: bool) -> Result<()> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         names.push(entry?.file_name().to_string_lossy().into_owned());
     }
-    for wanted in expected() {
+    let expected = expected(has_page);
+    for wanted in &expected {
         ensure!(
             names.iter().any(|name| name == wanted),
             "there is no {wanted}"
         );
     }
-    names.retain(|name| !expected().contains(&name.as_str()));
+    names.retain(|name| !expected.contains(&name.as_str()));
     ensure!(
         names.is_empty(),
         "nobody asked for the files {}",
@@ -223,13 +228,13 @@ mod tests {
     #[test]
     fn reports_are_read_back_and_what_is_wrong_with_one_is_told() {
         let folder = folder();
-        reports(folder.path()).unwrap();
+        reports(folder.path(), true).unwrap();
         let file = |name: &str| folder.path().join(name);
         let summary = std::fs::read_to_string(file("summary.json")).unwrap();
         let told = |name: &str, text: &str| {
             let before = std::fs::read(file(name)).unwrap();
             std::fs::write(file(name), text).unwrap();
-            let told = format!("{:#}", reports(folder.path()).unwrap_err());
+            let told = format!("{:#}", reports(folder.path(), true).unwrap_err());
             std::fs::write(file(name), before).unwrap();
             told
         };
@@ -239,11 +244,12 @@ mod tests {
         assert!(told("summary.json", &other).contains("not what the stream says"));
         assert!(told("junit.xml", "<testsuites/>").contains("junit.xml"));
         std::fs::write(file("notes.tmp"), "").unwrap();
-        let error = reports(folder.path()).unwrap_err().to_string();
+        let error = reports(folder.path(), true).unwrap_err().to_string();
         assert_eq!(error, "nobody asked for the files notes.tmp");
         std::fs::remove_file(file("notes.tmp")).unwrap();
         std::fs::remove_file(file(report::PAGE)).unwrap();
-        let error = reports(folder.path()).unwrap_err().to_string();
+        let error = reports(folder.path(), true).unwrap_err().to_string();
         assert_eq!(error, "there is no report.html");
+        reports(folder.path(), false).unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::object::text;
+use crate::object::{field, is_of, text};
 
 /// One condition's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,42 +57,88 @@ impl State {
 /// the place of the older version too, where clients of v1beta1 look.
 pub fn set(object: &mut Value, kind: &str, state: &State, now: &str) {
     let generation = object["metadata"]["generation"].clone();
-    let new = json!({
-        "type": kind, "status": state.status, "reason": state.reason, "message": state.message,
-        "observedGeneration": generation, "lastTransitionTime": now,
-    });
-    put(&mut object["status"]["conditions"], new);
+    let (status, reason, message) = (state.status, &state.reason, &state.message);
+    let texts = [("status", status), ("reason", reason), ("message", message)];
+    let same =
+        |old: &Value| says(old, 6, &texts) && field(old, "observedGeneration") == Some(&generation);
+    put(
+        &mut object["status"]["conditions"],
+        kind,
+        status,
+        same,
+        |since| {
+            json!({
+                "type": kind, "status": status, "reason": reason, "message": message,
+                "observedGeneration": generation, "lastTransitionTime": since.unwrap_or(now),
+            })
+        },
+    );
 }
 
 /// Sets a condition in the place of the older version.
 pub fn set_older(object: &mut Value, kind: &str, state: &State, now: &str) {
-    let mut new = json!({"type": kind, "status": state.status, "lastTransitionTime": now});
-    if state.status != "True" {
-        new["severity"] = json!("Info");
-        new["reason"] = json!(state.reason);
-        new["message"] = json!(state.message);
-    }
-    put(
-        &mut object["status"]["deprecated"]["v1beta1"]["conditions"],
-        new,
-    );
+    let (status, reason, message) = (state.status, &state.reason, &state.message);
+    let holds = status == "True";
+    let same = |old: &Value| {
+        if holds {
+            says(old, 3, &[("status", status)])
+        } else {
+            let severity = ("severity", "Info");
+            says(
+                old,
+                6,
+                &[
+                    ("status", status),
+                    severity,
+                    ("reason", reason),
+                    ("message", message),
+                ],
+            )
+        }
+    };
+    let conditions = &mut object["status"]["deprecated"]["v1beta1"]["conditions"];
+    put(conditions, kind, status, same, |since| {
+        let since = since.unwrap_or(now);
+        let mut new = json!({"type": kind, "status": status, "lastTransitionTime": since});
+        if !holds {
+            new["severity"] = json!("Info");
+            new["reason"] = json!(reason);
+            new["message"] = json!(message);
+        }
+        new
+    });
 }
 
-fn put(conditions: &mut Value, mut new: Value) {
+/// Whether a condition has so many fields, these among them.
+fn says(condition: &Value, fields: usize, texts: &[(&str, &str)]) -> bool {
+    condition.as_object().is_some_and(|all| all.len() == fields)
+        && texts
+            .iter()
+            .all(|(name, text)| field(condition, name).is_some_and(|own| own == text))
+}
+
+/// Puts a condition in the place of the one of its type, unless that is the same: most of what controllers
+/// tell is known. `make` is given since when the status is what it is, where that is known.
+fn put(
+    conditions: &mut Value,
+    kind: &str,
+    status: &str,
+    same: impl Fn(&Value) -> bool,
+    make: impl FnOnce(Option<&str>) -> Value,
+) {
     if !conditions.is_array() {
         *conditions = json!([]);
     }
     let Some(conditions) = conditions.as_array_mut() else {
         return;
     };
-    match conditions.iter_mut().find(|old| old["type"] == new["type"]) {
+    match conditions.iter_mut().find(|old| is_of(old, kind)) {
+        Some(old) if same(old) => {}
         Some(old) => {
-            if old["status"] == new["status"] {
-                new["lastTransitionTime"] = old["lastTransitionTime"].clone();
-            }
-            *old = new;
+            let since = (text(old, "/status") == status).then(|| text(old, "/lastTransitionTime"));
+            *old = make(since);
         }
-        None => conditions.push(new),
+        None => conditions.push(make(None)),
     }
 }
 

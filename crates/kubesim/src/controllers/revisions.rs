@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::template::hash;
 use crate::cluster::Cluster;
 use crate::error::ApiError;
-use crate::object::{controlled_by, int, name, namespace, uid};
+use crate::object::{controlled_by, int, is_same_in, name, namespace, uid};
 use crate::registry::{Deletion, Write};
 use crate::resource::builtin::CONTROLLER_REVISIONS;
 
@@ -22,22 +22,20 @@ pub(super) fn present(
     manager: &str,
 ) -> Result<(Arc<Value>, Vec<Arc<Value>>), ApiError> {
     let api = cluster.api();
-    let data = json!({"spec": {"template": owner["spec"]["template"]}});
+    let template = &owner["spec"]["template"];
     let owned = cluster.store().owned(&CONTROLLER_REVISIONS, uid(owner));
     let mut all: Vec<Arc<Value>> = owned.iter().map(|stored| stored.value.clone()).collect();
     all.sort_by_key(|revision| number(revision));
     let highest = all.last().map_or(0, |last| number(last));
-    let found = all
-        .iter()
-        .position(|revision| template(revision) == data["spec"]["template"]);
+    let found = all.iter().position(|revision| is_of(revision, template));
     let Some(found) = found else {
+        let mut data = json!({"spec": {"template": template}});
         let hash = hash(&data);
-        let mut labels = owner["spec"]["template"]["metadata"]["labels"].clone();
+        let mut labels = template["metadata"]["labels"].clone();
         if !labels.is_object() {
             labels = json!({});
         }
         labels[HASH] = json!(hash);
-        let mut data = data;
         data["spec"]["template"]["$patch"] = json!("replace");
         let revision = json!({
             "apiVersion": "apps/v1", "kind": "ControllerRevision",
@@ -108,11 +106,8 @@ fn number(revision: &Value) -> i64 {
     int(revision, "/revision").unwrap_or(0)
 }
 
-/// The template that a revision keeps, without the directive for the patch.
-fn template(revision: &Value) -> Value {
-    let mut template = revision["data"]["spec"]["template"].clone();
-    template
-        .as_object_mut()
-        .map(|template| template.shift_remove("$patch"));
-    template
+/// Whether a revision keeps this template; the directive for the patch is none of it.
+fn is_of(revision: &Value, template: &Value) -> bool {
+    let kept = &revision["data"]["spec"]["template"];
+    is_same_in(kept, template, |field| field != "$patch")
 }

@@ -11,7 +11,7 @@ use super::{Registry, namespaces};
 use crate::admission::Operation;
 use crate::authorization::User;
 use crate::error::ApiError;
-use crate::object::{is_deleting, is_same, is_same_in, list, name, uid};
+use crate::object::{is_deleting, is_same, is_same_in, list, name, text, uid};
 use crate::resource::builtin::{CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SECRETS};
 use crate::resource::{GroupResource, Resource};
 use crate::schema::{self, Cause};
@@ -216,12 +216,9 @@ impl Registry {
     ) -> Result<Arc<Stored>, ApiError> {
         let resource = self.resource(id)?;
         encode_strings(id, &mut object);
-        let text = |pointer: &str| {
-            let value = object.pointer(pointer).and_then(Value::as_str);
-            value.unwrap_or_default().to_owned()
-        };
-        let (namespace, name) = (text("/metadata/namespace"), text("/metadata/name"));
-        let wanted = text("/metadata/resourceVersion");
+        let said = |pointer: &str| text(&object, pointer).to_owned();
+        let (namespace, name) = (said("/metadata/namespace"), said("/metadata/name"));
+        let wanted = said("/metadata/resourceVersion");
         let old = self
             .stored(id, &namespace, &name)
             .ok_or_else(|| ApiError::not_found(id, &name))?;
