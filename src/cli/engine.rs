@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::args::EngineKind;
 use super::exit::Failure;
-use super::run::Management;
+use super::management::Management;
 use crate::checks::TOOLS_IMAGE;
 use crate::engine::Engine;
 use crate::engine::config::Config;

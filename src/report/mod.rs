@@ -5,11 +5,15 @@ mod format;
 pub mod github;
 pub mod html;
 pub mod junit;
+pub mod last_lines;
 pub mod markdown;
 mod merge;
 mod objects;
+#[cfg(feature = "otel")]
+mod otlp;
 pub mod overview;
 pub mod pairs;
+pub mod pauses;
 pub mod probes;
 pub mod scs;
 pub mod scs_yaml;

@@ -19,6 +19,7 @@ mod preflight;
 mod private;
 mod process;
 mod providers;
+mod resumed;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,9 +36,9 @@ pub use cleanup::{clean, clean_kept, others};
 pub use names::kept_name_problem;
 
 use super::config::Config;
-use super::{Engine, EngineError, Kept, Management, Problem};
+use super::{Engine, EngineError, Kept, Management, Opened, Problem};
 use crate::cluster::{Context, Handshakes, Interrupted, Network, Object};
-use crate::record::{Blocker, Finding, Redactor, RunId};
+use crate::record::{Blocker, Finding, Reach, Redactor, RunId};
 use private::{PrivateFolder, RunRecord};
 
 /// The workload cluster's kubeconfig in the private folder.
@@ -316,6 +317,45 @@ impl Engine for KindEngine {
             }
             access::client(&reachable).await
         })
+    }
+
+    fn open<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, Result<Opened>> {
+        // They are reached all the time, with what lies in the private folder.
+        let files = [
+            ("management", management::KUBECONFIG),
+            ("workload", WORKLOAD_KUBECONFIG),
+        ];
+        let files = files.map(|(cluster, name)| (cluster, self.folder.file(name)));
+        let clusters =
+            files
+                .into_iter()
+                .filter(|(_, file)| file.is_file())
+                .map(|(cluster, file)| Reach {
+                    cluster: cluster.to_owned(),
+                    file: file.to_string_lossy().into_owned(),
+                });
+        let clusters = clusters.collect();
+        Box::pin(async {
+            Ok(Opened {
+                clusters,
+                ..Opened::default()
+            })
+        })
+    }
+
+    fn private(&self) -> Option<PathBuf> {
+        self.folder.exists().then(|| self.folder.path().to_owned())
+    }
+
+    fn remains(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { self.left().await.map(drop) })
+    }
+
+    fn rejoin<'a>(
+        &'a self,
+        context: &'a Context,
+    ) -> BoxFuture<'a, Result<Management, EngineError>> {
+        Box::pin(self.take_over(context))
     }
 
     fn provider(&self) -> &'static str {

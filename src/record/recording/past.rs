@@ -96,6 +96,12 @@ impl Past {
         })
     }
 
+    /// Where in the file the last whole frame ends.
+    pub(super) fn whole(&self) -> u64 {
+        let last = self.frames.last();
+        last.map_or(0, |frame| frame.at + frame.info.length)
+    }
+
     /// The wall time at 0 ms; none while nothing was recorded.
     #[must_use]
     pub fn epoch(&self) -> Option<Timestamp> {

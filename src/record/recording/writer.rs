@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::super::{Clock, Redactor};
 use super::format::{FORMAT, FrameKind, Id, Info, Line, LineKind, LogLine, LogOf};
+use super::past::Past;
 
 /// How hard is compressed: zstd's own default, some hundred MB a second.
 const LEVEL: i32 = 3;
@@ -65,6 +66,30 @@ impl Recording {
         let file = options.append(true).create_new(true).mode(0o600).open(path);
         let file =
             file.with_context(|| format!("failed to create the recording {}", path.display()))?;
+        Self::on(file, clock, redactor)
+    }
+
+    /// Goes on with the recording of a run whose process is gone, or begins one. What was torn at its end is cut
+    /// off, and everything is told anew: what was there may be gone.
+    ///
+    /// # Errors
+    /// When there is another file in its place, or it cannot be written.
+    pub fn resume(path: &Path, clock: Clock, redactor: Redactor) -> Result<Self> {
+        if !path.exists() {
+            return Self::create(path, clock, redactor);
+        }
+        let resuming = || format!("failed to go on with the recording {}", path.display());
+        let whole = Past::open(path)?.whole();
+        let file = OpenOptions::new().append(true).open(path);
+        let file = file.with_context(resuming)?;
+        file.set_len(whole).with_context(resuming)?;
+        let recording = Self::on(file, clock, redactor)?;
+        let at_ms = recording.now_ms();
+        recording.with(|writer| writer.write_key(at_ms));
+        Ok(recording)
+    }
+
+    fn on(file: File, clock: Clock, redactor: Redactor) -> Result<Self> {
         let writer = Writer {
             file,
             redactor: redactor.clone(),
@@ -329,7 +354,10 @@ impl Writer {
     }
 
     fn write_key(&mut self, at_ms: u64) {
-        let mut frame = Frame::default();
+        let mut frame = Frame {
+            from_ms: at_ms,
+            ..Frame::default()
+        };
         for (cluster, served) in &self.served {
             frame.push(at_ms, LineKind::Served, &of_cluster(cluster), served);
         }
