@@ -2,7 +2,7 @@
 //! what is skipped because of it when it ends badly.
 
 use std::cell::{Cell, RefCell};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -80,7 +80,7 @@ impl<'a> Phases<'a> {
         deadline: Duration,
         body: impl Future<Output = Result<Done<T>, Trouble>>,
     ) -> Result<T, Trouble> {
-        match self.attempt(phase, deadline, body).await {
+        match self.attempt(phase, deadline, Box::pin(body)).await {
             Attempt::Ended(result) => result,
             // Only who pauses can be asked to.
             Attempt::Again => Err(Trouble::Interrupted),
@@ -97,7 +97,7 @@ impl<'a> Phases<'a> {
         self.stand_before(phase).await?;
         loop {
             self.failed.borrow_mut().retain(|(one, _)| *one != phase);
-            let result = match self.attempt(phase, deadline, body()).await {
+            let result = match self.attempt(phase, deadline, Box::pin(body())).await {
                 Attempt::Again => continue,
                 Attempt::Ended(result) => result,
             };
@@ -139,11 +139,12 @@ impl<'a> Phases<'a> {
         }
     }
 
+    /// A body is large, and each function that it is handed on to would hold it twice: so it is in a box.
     async fn attempt<T>(
         &self,
         phase: Phase,
         deadline: Duration,
-        body: impl Future<Output = Result<Done<T>, Trouble>>,
+        body: Pin<Box<impl Future<Output = Result<Done<T>, Trouble>>>>,
     ) -> Attempt<T> {
         let started = Instant::now();
         let scaled = self.context.scaled(deadline);
