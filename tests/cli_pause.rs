@@ -54,14 +54,14 @@ impl Run {
             let count = self.stderr.read_line(&mut told).unwrap();
             assert!(count > 0, "it ended before it was paused:\n{told}");
         }
-        let pauses = self
+        let mut pauses = self
             .events()
             .into_iter()
             .filter_map(|event| match event.what {
                 What::Paused(pause) => Some(pause),
                 _ => None,
             });
-        pauses.last().unwrap()
+        pauses.next_back().unwrap()
     }
 
     fn events(&self) -> Vec<Event> {

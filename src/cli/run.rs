@@ -171,6 +171,10 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
     let facts = obtained.iter().flat_map(|one| one.facts.clone());
     let facts: Vec<(String, String)> = facts.collect();
     conduct.run(async |context| {
+        // What the releases' Secrets hold is known before anything of them is written down.
+        let redactor = context.recorder.redactor();
+        plan.secrets(&context.run)
+            .for_each(|mut secret| redactor.object(&mut secret));
         if let Some(resumption) = &resumed {
             return gate::resume(&plan, &context, &*engine, resumption).await;
         }
@@ -198,10 +202,6 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
             files: std::collections::BTreeMap::new(),
             redacted: std::collections::BTreeSet::new(),
         };
-        // What the releases' Secrets hold is known before anything is written down.
-        let redactor = context.recorder.redactor();
-        plan.secrets(&context.run)
-            .for_each(|mut secret| redactor.object(&mut secret));
         let folder = context.recorder.path().parent();
         let kept = inputs::keep(
             folder.unwrap_or(Path::new(".")),

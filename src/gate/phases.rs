@@ -29,11 +29,14 @@ pub(super) struct Phases<'a> {
     /// What failed, and in which phase.
     failed: RefCell<Vec<(Phase, String)>>,
     /// Who is told when the run stands still, and when it does not any more.
-    onlooker: RefCell<Option<Box<dyn Fn(bool)>>>,
+    onlooker: RefCell<Option<Onlooker>>,
 }
 
 /// A phase's result with a line for the reader.
 pub(super) type Done<T> = (T, Option<String>);
+
+/// Who is told with `true` that the run stands still, and with `false` that it goes on.
+type Onlooker = Box<dyn Fn(bool)>;
 
 /// How an attempt at a phase ended.
 enum Attempt<T> {
@@ -248,18 +251,13 @@ impl<'a> Phases<'a> {
         if self.context.interrupt.is_raised() {
             return Err(Trouble::Interrupted);
         }
-        let failed = self.failed.borrow();
         let stop = Stop {
             phase,
             place: place.to_owned(),
-            failed: failed
-                .iter()
-                .map(|(phase, what)| format!("{phase}: {what}"))
-                .collect(),
+            failed: self.failed_so_far(),
             may_retry,
             engine: self.engine,
         };
-        drop(failed);
         let tell = |still| {
             if let Some(onlooker) = &*self.onlooker.borrow() {
                 onlooker(still);
@@ -272,6 +270,13 @@ impl<'a> Phases<'a> {
             return Err(Trouble::Interrupted);
         }
         decided.map_err(Trouble::Infrastructure)
+    }
+
+    fn failed_so_far(&self) -> Vec<String> {
+        let failed = self.failed.borrow();
+        let told = failed.iter();
+        told.map(|(phase, what)| format!("{phase}: {what}"))
+            .collect()
     }
 
     fn nobody_came(&self, place: &str) -> Trouble {

@@ -418,3 +418,64 @@ impl Course {
         (self.gaps <= GAPS).then_some(What::ProbeGap(gap))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cluster::Interrupt;
+    use crate::probe::api;
+    use crate::record::{Clock, Outcome, Recorder};
+
+    /// What comes of an API server that is away for six seconds before two minutes in which nobody is to look, and
+    /// all the time then.
+    async fn measured(stands_still: bool) -> ProbeResult {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
+        let run = "7f3a09bc".parse().unwrap();
+        let context = Context::new(run, recorder, Interrupt::default(), 1.0);
+        let budget = ProbeBudget {
+            longest_gap_ms: 10_000,
+            share_lost_percent: None,
+        };
+        let course = Course::new(&api::PROBE, budget, Stage::Trying);
+        let measured = Measured::new(context, vec![course]);
+        let name = api::PROBE.name;
+        let tries = async |count: u32, word: &str| {
+            for _ in 0..count {
+                tokio::time::advance(Duration::from_secs(2)).await;
+                let end = measured.now_ms();
+                let start = end - 10;
+                measured.take(name, api::HERE, api::HERE, &Try { start, end, word });
+            }
+        };
+        measured.begin(name);
+        tries(10, "ok").await;
+        tries(3, "TIMEOUT").await;
+        if stands_still {
+            measured.stands(true);
+        }
+        tries(60, "TIMEOUT").await;
+        if stands_still {
+            measured.stands(false);
+        }
+        let upgraded = measured.now_ms();
+        tries(10, "ok").await;
+        measured.finish(Some(upgraded)).remove(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happens_while_the_run_stands_still_does_not_count() {
+        let result = measured(true).await;
+        assert_eq!((result.tries, result.lost), (23, 3));
+        assert_eq!(result.outcome, Outcome::Pass, "{}", result.message);
+        assert_eq!(result.unmeasured_ms, 0);
+        let gap = result.longest_gap.unwrap();
+        assert_eq!((gap.from_ms, gap.to_ms), (21_990, 26_000));
+        let result = measured(false).await;
+        assert_eq!((result.tries, result.lost), (83, 63));
+        assert_eq!(result.outcome, Outcome::Fail, "{}", result.message);
+    }
+}
