@@ -13,7 +13,7 @@ use futures::future::BoxFuture;
 use kube::Client;
 
 use crate::cluster::{Context, Handshakes, Interrupted, Object};
-use crate::record::{Blocker, Finding, Phase, Reach, Redactor};
+use crate::record::{Blocker, ContainerUse, Finding, Phase, Reach, Redactor};
 
 /// In the place of a cluster's name, of what is the engine's own: what is wrong with it says nothing about
 /// the stack under test.
@@ -148,6 +148,11 @@ pub trait Engine: Send + Sync {
             self.remains().await?;
             Err(anyhow::anyhow!("the clusters cannot be taken over").into())
         })
+    }
+
+    /// How each of the run's containers is now, and what it uses; none where an engine has no containers.
+    fn containers(&self) -> BoxFuture<'_, Option<Vec<(String, ContainerUse)>>> {
+        Box::pin(async { None })
     }
 
     /// Facts about the environment for the reports: provider, versions, digests, host.

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -39,6 +40,9 @@ pub struct Ending {
 
 /// How long preflight may take: everything in it answers at once or not at all.
 pub(super) const PREFLIGHT: Duration = Duration::from_secs(60);
+
+/// How often it is looked what containers use, and how long that may take.
+const CONTAINERS: Duration = Duration::from_secs(10);
 
 /// How long may be spent on what is told beside the verdict: it must not hold up the teardown.
 const ASIDE: Duration = Duration::from_secs(30);
@@ -91,8 +95,14 @@ async fn begin(
         }
         (verdict, reason)
     });
+    let judged = async {
+        tokio::select! {
+            biased;
+            judged = judged.catch_unwind() => judged,
+            never = run.watch_containers() => match never {},
+        }
+    };
     let (mut verdict, mut reason) = judged
-        .catch_unwind()
         .await
         .unwrap_or_else(|panic| run.without_verdict(panicked(&*panic).to_string()));
     let keep = match plan.keep {
@@ -308,6 +318,21 @@ impl Run<'_> {
         {
             recorded.follow(cluster, client);
         }
+    }
+
+    /// Records how the engine's containers are, where it has any, for as long as it is waited for.
+    async fn watch_containers(&self) -> Infallible {
+        while let Some(recording) = &self.context.recording {
+            let looked = tokio::time::timeout(CONTAINERS, self.engine.containers()).await;
+            let Some(used) = looked.unwrap_or(Some(Vec::new())) else {
+                break;
+            };
+            for (container, used) in used {
+                recording.used(&container, &used);
+            }
+            tokio::time::sleep(CONTAINERS).await;
+        }
+        std::future::pending().await
     }
 
     /// Ends the recording before the clusters go: that is not part of what happened to them.

@@ -24,7 +24,7 @@ pub use pause::{Decision, Pause, Reach};
 pub use probe::{ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, ProbeWindow, seconds};
 pub use recorder::{Recorder, Sink, is_written, read};
 pub use recording::{
-    ClusterPast, Entry, Id, LogLine, LogOf, Past, RECORDING, Recording, State, Told,
+    ClusterPast, ContainerUse, Entry, Id, LogLine, LogOf, Past, RECORDING, Recording, State, Told,
 };
 pub use redact::{REDACTED, Redactor};
 pub use rehearsal::Rehearsal;

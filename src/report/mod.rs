@@ -1,6 +1,7 @@
 //! Views of a run: each is a function of the stream on disk, and can be made from it at any moment,
 //! also of a run that was killed.
 
+mod containers;
 mod format;
 pub mod github;
 pub mod html;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::objects;
 use super::overview::Standing;
 use super::probes::{self, Probes};
 use super::words::Tone;
+use super::{containers, objects};
 use crate::record::{self, Blocker, Event, ObjectRef, Phase, PhaseOutcome, What};
 
 /// How many lanes a group may have; a reader loses the thread with more.
@@ -111,7 +111,13 @@ impl Timeline {
             Some(path) => objects::read(path, fold.now)?,
             None => Vec::new(),
         };
-        Ok(fold.finish(recorded))
+        let containers = match recording {
+            Some(path) => containers::read(path, fold.now)?,
+            None => None,
+        };
+        let mut timeline = fold.finish(recorded);
+        timeline.groups.extend(containers);
+        Ok(timeline)
     }
 }
 

@@ -38,7 +38,7 @@ pub use names::kept_name_problem;
 use super::config::Config;
 use super::{Engine, EngineError, Kept, Management, Opened, Problem};
 use crate::cluster::{Context, Handshakes, Interrupted, Network, Object};
-use crate::record::{Blocker, Finding, Reach, Redactor, RunId};
+use crate::record::{Blocker, ContainerUse, Finding, Reach, Redactor, RunId};
 use private::{PrivateFolder, RunRecord};
 
 /// The workload cluster's kubeconfig in the private folder.
@@ -340,6 +340,19 @@ impl Engine for KindEngine {
                 clusters,
                 ..Opened::default()
             })
+        })
+    }
+
+    fn containers(&self) -> BoxFuture<'_, Option<Vec<(String, ContainerUse)>>> {
+        Box::pin(async {
+            let used = async {
+                let docker = self.docker().await?;
+                let claims = cleanup::claims(self.run(), true);
+                let nodes = cleanup::owned(docker, self.run(), &claims).await?;
+                anyhow::Ok(nodes::uses(docker, nodes).await)
+            };
+            // Who does not answer now is asked again.
+            Some(used.await.unwrap_or_default())
         })
     }
 

@@ -13,13 +13,15 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::super::{Clock, Redactor};
-use super::format::{FORMAT, FrameKind, Id, Info, Line, LineKind, LogLine, LogOf};
+use super::format::{ContainerUse, FORMAT, FrameKind, Id, Info, Line, LineKind, LogLine, LogOf};
 use super::past::Past;
 
 /// How hard is compressed: zstd's own default, some hundred MB a second.
 const LEVEL: i32 = 3;
 /// After how many bytes of lines a frame is written.
 const FRAME: usize = 256 << 10;
+/// After how many bytes of what containers use a frame is written.
+const USED: usize = 4 << 10;
 /// Everything is written down anew when changes since the last time are as long as it, but not for less.
 const KEY: usize = 1 << 20;
 
@@ -37,6 +39,7 @@ struct Writer {
     clock: Clock,
     changes: Frame,
     logs: Frame,
+    used: Frame,
     /// Every object that is there, as it was told last.
     objects: BTreeMap<Id, Box<RawValue>>,
     served: BTreeMap<String, Box<RawValue>>,
@@ -96,6 +99,7 @@ impl Recording {
             clock,
             changes: Frame::default(),
             logs: Frame::default(),
+            used: Frame::default(),
             objects: BTreeMap::new(),
             served: BTreeMap::new(),
             printed: BTreeMap::new(),
@@ -214,6 +218,25 @@ impl Recording {
         });
     }
 
+    /// One of the engine's containers is like this now.
+    pub fn used(&self, container: &str, used: &ContainerUse) {
+        let at_ms = self.now_ms();
+        let Ok(raw) = serde_json::value::to_raw_value(used) else {
+            return;
+        };
+        let id = Id {
+            name: container.to_owned(),
+            ..of_cluster("")
+        };
+        self.with(|writer| {
+            writer.used.push(at_ms, LineKind::Used, &id, &raw);
+            // Little as it is, it is written down some minutes at a time.
+            if writer.used.lines.len() >= USED {
+                writer.write_used(at_ms);
+            }
+        });
+    }
+
     /// Writes down what was told until now.
     pub fn flush(&self) {
         let at_ms = self.now_ms();
@@ -229,6 +252,8 @@ impl Recording {
     /// When something could not be written.
     pub fn finish(&self) -> Result<()> {
         self.flush();
+        let at_ms = self.now_ms();
+        self.with(|writer| writer.write_used(at_ms));
         match self.lock().take() {
             Some(writer) if writer.broken => {
                 anyhow::bail!("failed to write the recording: it ends early")
@@ -373,6 +398,13 @@ impl Writer {
         let frame = std::mem::take(&mut self.logs);
         if !frame.lines.is_empty() {
             self.write(FrameKind::Logs, &frame, at_ms);
+        }
+    }
+
+    fn write_used(&mut self, at_ms: u64) {
+        let frame = std::mem::take(&mut self.used);
+        if !frame.lines.is_empty() {
+            self.write(FrameKind::Used, &frame, at_ms);
         }
     }
 
