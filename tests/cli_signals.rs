@@ -36,6 +36,7 @@ fn child() {
         command: vec![],
         recorded: false,
         judged_on: None,
+        resumed: None,
         rehearsal: None,
         virtual_time: false,
         open: false,

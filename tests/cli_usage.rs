@@ -30,6 +30,9 @@ fn help_is_an_answer() {
                  conditions
       reproduce  Run the gate again with the inputs, the seed and the faults of a run, from its folder
                  or a bundle
+      resume     Let a paused run go on, or go on with one whose process is gone, while its clusters are
+                 there
+      abort      Have a paused run torn down
       bundle     Make one file of a run, to be attached to an issue
       simulate   Rehearse many random stacks with random accidents, and judge each run by what must
                  always hold
@@ -86,6 +89,12 @@ fn each_command_has_its_own_help() {
                                       `simulate` made from this seed
           --fault <NAME[@PHASE]>      Make something go wrong in a rehearsal, when it enters a phase
                                       (`stackgate faults` lists both); may be given again
+          --pause <POINT>             Stand still, to be looked at with kubectl: before:PHASE,
+                                      PHASE+DURATION (upgrade+40s), on-failure; may be given again. It
+                                      goes on, begins the phase again or tears down by the keys c, r, a,
+                                      or by `stackgate resume|abort`
+          --pause-for <DURATION>      How long to wait at a pause before giving up: without anybody
+                                      there is no verdict [default: 2h]
           --timeout-scale <FACTOR>    Multiplies every deadline; from 0.1 to 100 [default: 1]
           --reports <DIR>             Where the run's folder goes [default: reports]
           --open                      Show the report in a browser at the end

@@ -14,7 +14,7 @@ use serde_json::Value;
 use stackgate::cluster::{Context, Handshakes, Interrupt, Object};
 use stackgate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use stackgate::engine::existing::{ExistingEngine, ExistingOptions};
-use stackgate::engine::{Engine, EngineError, Kept, Management, Problem};
+use stackgate::engine::{Engine, EngineError, Kept, Management, Opened, Problem};
 use stackgate::gate::{self, Keep, Plan};
 use stackgate::record::{Blocker, Clock, Finding, Recorder, Redactor, RunId, Verdict};
 use stackgate::stack::Stack;
@@ -40,6 +40,10 @@ impl Engine for Simulated {
         context: &'a Context,
     ) -> BoxFuture<'a, Result<Management, EngineError>> {
         self.existing.management(context)
+    }
+
+    fn open<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, anyhow::Result<Opened>> {
+        self.existing.open(folder)
     }
 
     fn connect<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, anyhow::Result<Client>> {

@@ -420,3 +420,65 @@ fn embedded_no_secret_is_in_any_file_of_a_run() {
         "what it printed was not recorded"
     );
 }
+
+/// A Secret whose value stands in the release's own files.
+const PLAIN: &str = r#"apiVersion: v1
+kind: Secret
+metadata:
+  name: plain
+  namespace: {{ .Release.Namespace }}
+stringData:
+  password: PLAIN-0a1b2c3d4e5f
+"#;
+
+#[test]
+fn embedded_what_a_releases_secret_holds_is_not_in_a_runs_folder_and_is_had_from_its_original() {
+    const SECRET: &str = "PLAIN-0a1b2c3d4e5f";
+    let context = TestContext::new();
+    let file = "cluster-addon/storage/templates/plain.yaml";
+    let stack = Variant::from("docker-demo")
+        .add(N, file, PLAIN)
+        .add(N1, file, PLAIN)
+        .write(&context.path().join("stacks/docker-demo"));
+    let path = stack.to_str().unwrap().to_owned();
+    let code = rehearse(&context, &path, &["--seed", "3"]);
+    let mut found = Vec::new();
+    contents(&context.path().join("reports/latest"), &mut found);
+    for (path, bytes) in &found {
+        let text = String::from_utf8_lossy(bytes);
+        assert!(!text.contains(SECRET), "{} has it", path.display());
+    }
+    // Both are packed, so nothing of them is kept; what has no secret is.
+    let kept = |part: &str| {
+        let is = |(path, _): &&(PathBuf, Vec<u8>)| path.to_string_lossy().ends_with(part);
+        found.iter().filter(is).count()
+    };
+    assert_eq!(kept("-cluster-addon-v1.tgz"), 0);
+    assert_eq!(
+        (kept("-cluster-class-v1.tgz"), kept("metadata.yaml")),
+        (2, 2)
+    );
+    let refused = context.run("reproduce latest");
+    assert!(
+        refused.starts_with("exit code 2")
+            && refused.contains("--originals STACK")
+            && refused.contains("docker-demo-1-34-cluster-addon-v1.tgz"),
+        "{refused}"
+    );
+    let again = context.run(&format!("reproduce latest --originals {path}"));
+    assert!(
+        again.starts_with(&format!("exit code {}", code.unwrap())),
+        "{again}"
+    );
+    // Another value is another release.
+    let other = format!("{N}/docker-demo-1-34-cluster-addon-v1.tgz");
+    let other = stack.join("releases/cluster-stacks").join(other);
+    let mut bytes = fs::read(&other).unwrap();
+    bytes.push(0);
+    fs::write(&other, bytes).unwrap();
+    let refused = context.run(&format!("reproduce latest --originals {path}"));
+    assert!(
+        refused.starts_with("exit code 2") && refused.contains("is not what was run"),
+        "{refused}"
+    );
+}

@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use super::bundle::BundleArgs;
 use super::diff::DiffArgs;
 use super::lint::LintArgs;
+use super::pause::{AbortArgs, PauseArgs, ResumeArgs};
 use super::release::ReleaseCommand;
 use super::replay::ReplayArgs;
 use super::reproduce::ReproduceArgs;
@@ -60,6 +61,10 @@ pub enum Command {
     Diff(DiffArgs),
     /// Run the gate again with the inputs, the seed and the faults of a run, from its folder or a bundle
     Reproduce(ReproduceArgs),
+    /// Let a paused run go on, or go on with one whose process is gone, while its clusters are there
+    Resume(ResumeArgs),
+    /// Have a paused run torn down
+    Abort(AbortArgs),
     /// Make one file of a run, to be attached to an issue
     Bundle(BundleArgs),
     /// Rehearse many random stacks with random accidents, and judge each run by what must always hold
@@ -113,6 +118,8 @@ pub struct RunArgs {
     pub no_lint: bool,
     #[command(flatten)]
     pub rehearsal: RehearsalArgs,
+    #[command(flatten)]
+    pub pause: PauseArgs,
     /// Multiplies every deadline; from 0.1 to 100
     #[arg(long, value_name = "FACTOR", default_value = "1", value_parser = timeout_scale)]
     pub timeout_scale: f64,
@@ -329,6 +336,9 @@ pub enum ReportFormat {
     Gitlab,
     /// The log
     Plain,
+    /// A trace for OpenTelemetry, in OTLP's JSON
+    #[cfg(feature = "otel")]
+    Otlp,
 }
 
 impl From<ReportFormat> for Format {
@@ -342,6 +352,8 @@ impl From<ReportFormat> for Format {
             ReportFormat::Github => Self::Github,
             ReportFormat::Gitlab => Self::Gitlab,
             ReportFormat::Plain => Self::Plain,
+            #[cfg(feature = "otel")]
+            ReportFormat::Otlp => Self::Otlp,
         }
     }
 }

@@ -73,6 +73,7 @@ pub fn run(args: CheckArgs, command: Vec<String>) -> Result<Ending, Failure> {
         command,
         recorded: false,
         judged_on: args.now,
+        resumed: None,
         virtual_time: false,
         rehearsal: None,
         open: false,

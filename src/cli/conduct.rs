@@ -12,7 +12,7 @@ use super::exit::{Ending, Failure};
 use super::{ci, open, runs, signals, usage};
 use crate::cluster::{Context, Interrupt};
 use crate::engine::Kept;
-use crate::gate;
+use crate::gate::{self, Resumption};
 use crate::record::{
     Clock, Counts, FORMAT, RECORDING, Recorder, Recording, Redactor, Rehearsal, ReleaseRef, RunId,
     Verdict, What,
@@ -49,6 +49,8 @@ pub struct Conduct {
     pub recorded: bool,
     /// The day that is judged by, where it is not the clock's own.
     pub judged_on: Option<Date>,
+    /// Set when its process is gone and this one goes on with it: then its folder exists.
+    pub resumed: Option<Resumption>,
     /// Whether the report is shown in a browser at the end.
     pub open: bool,
     /// How the outcome is printed.
@@ -68,13 +70,21 @@ impl Conduct {
         let _clock = runtime.enter();
         let sections = Sections::of_environment();
         let live = Live::new(Screen::stderr(), sections, self.virtual_time);
-        let clock = if self.virtual_time {
+        let clock = if let Some(resumed) = &self.resumed {
+            Clock::resumed(resumed.began, resumed.told)
+        } else if self.virtual_time {
             Clock::rehearsed()
+        } else if self.rehearsal.is_some() {
+            Clock::simulated()
         } else {
             Clock::system()
         };
-        let recorder = Recorder::create(&self.folder, clock, vec![Box::new(live)])
-            .map_err(Failure::infrastructure)?;
+        let (folder, live) = (&self.folder, vec![Box::new(live) as _]);
+        let recorder = match &self.resumed {
+            None => Recorder::create(folder, clock, live),
+            Some(resumed) => Recorder::resume(folder, resumed.events, clock, live),
+        };
+        let recorder = recorder.map_err(Failure::infrastructure)?;
         runs::link_latest(&self.folder);
         let interrupt = Interrupt::default();
         let run_time = runtime.handle().clone();
@@ -88,7 +98,11 @@ impl Conduct {
         let mut context = Context::new(self.run.clone(), recorder, interrupt, self.timeout_scale);
         if self.recorded {
             let redactor = context.recorder.redactor().clone();
-            let recording = Recording::create(&self.folder.join(RECORDING), clock, redactor);
+            let path = self.folder.join(RECORDING);
+            let recording = match &self.resumed {
+                None => Recording::create(&path, clock, redactor),
+                Some(_) => Recording::resume(&path, clock, redactor),
+            };
             context.recording = Some(recording.map_err(Failure::infrastructure)?);
         }
         context.judged_on = self.judged_on;
@@ -144,6 +158,12 @@ impl Conduct {
     }
 
     fn first_event(&self) -> What {
+        if let Some(resumed) = &self.resumed {
+            return What::Resumed {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                phase: resumed.next,
+            };
+        }
         What::RunStarted {
             run: self.run.clone(),
             format: FORMAT,
@@ -214,6 +234,7 @@ mod tests {
             command: vec![],
             recorded: true,
             judged_on: None,
+            resumed: None,
             rehearsal: None,
             virtual_time: false,
             open: false,

@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use super::args::DoctorArgs;
 use super::engine::Wanted;
 use super::exit::Failure;
-use super::run::Management;
+use super::management::Management;
 use super::stacks;
 use crate::engine::Problem;
 use crate::record::RunId;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::args::{EngineKind, ExistingArgs};
 use super::exit::Failure;
 use super::kubeconfig::Given;
-use super::run::Management;
+use super::management::Management;
 use crate::checks::TOOLS_IMAGE;
 use crate::cluster::kinds;
 use crate::delivery;

@@ -64,6 +64,7 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
         command,
         recorded: false,
         judged_on: None,
+        resumed: None,
         virtual_time: false,
         rehearsal: None,
         open: false,

@@ -16,7 +16,9 @@ mod inputs;
 mod judge;
 mod kubeconfig;
 mod lint;
+mod management;
 mod open;
+mod pause;
 pub mod release;
 mod replay;
 mod report;
@@ -75,7 +77,9 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
         Command::Report(args) => report::run(args, command_line()),
         Command::Replay(args) => replay::run(&args, command_line()),
         Command::Diff(args) => diff::run(&args),
-        Command::Reproduce(args) => reproduce::run(&args, command_line()),
+        Command::Reproduce(args) => reproduce::run(args, command_line()),
+        Command::Resume(args) => pause::resume(&args, command_line()),
+        Command::Abort(args) => pause::abort(&args),
         Command::Bundle(args) => bundle::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::ScsCheck(args) => {

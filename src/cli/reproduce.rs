@@ -10,8 +10,12 @@ use super::args::{
 };
 use super::bundle::{SUFFIX, unpack};
 use super::exit::{Ending, Failure};
-use super::inputs::{Asked, Inputs};
-use super::{run, runs};
+use super::inputs::{Asked, Inputs, Withheld};
+use super::pause::PauseArgs;
+use super::run::{self, Begins, Then};
+use super::runs;
+use crate::report::STREAM;
+use crate::report::overview::Overview;
 
 #[derive(Debug, Args)]
 pub struct ReproduceArgs {
@@ -26,6 +30,15 @@ pub struct ReproduceArgs {
     pub keep: Keep,
     #[command(flatten)]
     pub existing: ExistingArgs,
+    /// The management cluster, where it is not to be as in the run: as for `stackgate run`
+    #[arg(long, num_args = 1..=2, value_names = ["MODE", "NAME"])]
+    pub management: Vec<String>,
+    /// The folder of the stack that was run: files are taken from there that hold a Secret's value, which no
+    /// run's folder does
+    #[arg(long, value_name = "STACK")]
+    pub originals: Option<PathBuf>,
+    #[command(flatten)]
+    pub pause: PauseArgs,
     /// Where runs are found by id, and where the new run's folder goes
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub reports: PathBuf,
@@ -35,18 +48,56 @@ pub struct ReproduceArgs {
 ///
 /// # Errors
 /// When there is no such run, what it was made of is not there any more, or it cannot be run here.
-pub fn run(args: &ReproduceArgs, command: Vec<String>) -> Result<Ending, Failure> {
+pub fn run(args: ReproduceArgs, command: Vec<String>) -> Result<Ending, Failure> {
     // A bundle is unpacked for as long as the run lasts.
-    let (folder, _unpacked) = find(args)?;
-    let Inputs { asked, stacks } = Inputs::read(&folder).map_err(Failure::input)?;
+    let (folder, _unpacked) = find(&args)?;
+    let inputs = Inputs::read(&folder, args.originals.as_deref()).map_err(withheld)?;
+    let asked = &inputs.asked;
     let engine = match args.engine {
         Some(engine) => engine,
         None => value("engine", &asked.engine)?,
     };
     let embedded = engine == EngineKind::Embedded;
-    for line in differences(&asked, engine, &Asked::here()) {
-        super::note(&line);
+    let mut differs = differences(asked, engine, &Asked::here());
+    let management = match (args.management.is_empty(), embedded) {
+        (false, _) => args.management,
+        (true, true) => Vec::new(),
+        (true, false) => management_again(&asked.management),
+    };
+    if !embedded && management != asked.management {
+        let words = |words: &[String]| match words {
+            [] => "as stack.yaml says".to_owned(),
+            words => words.join(" "),
+        };
+        let (was, is) = (words(&asked.management), words(&management));
+        differs.push(format!("the management cluster was {was}, is {is}"));
     }
+    let overview = Overview::read(&folder.join(STREAM)).map_err(Failure::input)?;
+    if let Some(paused) = overview.pauses.sentence() {
+        differs.push(format!("the run was {paused}, and is not done again"));
+    }
+    let then = Then {
+        facts: overview.properties,
+        differs,
+    };
+    let args = RunArgs {
+        management,
+        keep: args.keep,
+        pause: args.pause,
+        existing: args.existing,
+        reports: args.reports,
+        ..as_asked(&inputs, engine)?
+    };
+    run::begin(args, command, Begins::Again(then)).map(Ending::Verdict)
+}
+
+/// The command line of the run that these inputs are of, with another engine where that is another one.
+///
+/// # Errors
+/// When this version of stackgate does not know something that was asked for.
+pub fn as_asked(inputs: &Inputs, engine: EngineKind) -> Result<RunArgs, Failure> {
+    let (asked, stacks) = (&inputs.asked, &inputs.stacks);
+    let embedded = engine == EngineKind::Embedded;
     let faults = asked.faults.iter().filter(|_| embedded);
     let faults = faults
         .map(|fault| {
@@ -56,31 +107,52 @@ pub fn run(args: &ReproduceArgs, command: Vec<String>) -> Result<Ending, Failure
         })
         .collect::<Result<_, _>>()?;
     let now = asked.today.parse().map_err(Failure::input)?;
-    let args = RunArgs {
+    Ok(RunArgs {
         stack: Some(stacks.join(&asked.stack)),
         engine: RunEngineArgs {
             engine: Some(engine),
         },
         delivery: Some(value::<DeliveryKind>("delivery", &asked.delivery)?),
-        management: Vec::new(),
-        existing: args.existing.clone(),
-        keep: args.keep,
+        existing: ExistingArgs::default(),
+        management: asked.management.clone(),
+        keep: value::<Keep>("way to keep clusters", &asked.keep)?,
         rehearsal: RehearsalArgs {
             seed: asked.seed.filter(|_| embedded),
-            real_time: false,
+            real_time: asked.real_time && embedded,
             simulated: false,
             faults,
         },
+        pause: PauseArgs::default(),
         no_lint: asked.no_lint,
         timeout_scale: asked.timeout_scale,
-        reports: args.reports.clone(),
+        reports: PathBuf::from("reports"),
         open: false,
         now: Some(now),
         stacks: StacksArgs {
-            stacks: Some(stacks),
+            stacks: Some(stacks.clone()),
         },
-    };
-    run::run(args, command).map(Ending::Verdict)
+    })
+}
+
+/// The management cluster as it was. One that was made to be kept is made to go: it may be there still, and whether
+/// it stays does not change what happens in it.
+fn management_again(words: &[String]) -> Vec<String> {
+    match words {
+        [mode, _] if mode == "keep" => vec!["kind".to_owned()],
+        words => words.to_vec(),
+    }
+}
+
+/// Says what to do about files that are not all there.
+pub fn withheld(error: anyhow::Error) -> Failure {
+    let hint = error
+        .is::<Withheld>()
+        .then_some("give the folder of the stack that was run: --originals STACK; each file's SHA-256 is compared");
+    let failure = Failure::input(error);
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }
 
 fn find(args: &ReproduceArgs) -> Result<(PathBuf, Option<TempDir>), Failure> {
@@ -92,7 +164,7 @@ fn find(args: &ReproduceArgs) -> Result<(PathBuf, Option<TempDir>), Failure> {
     Ok((folder, Some(into)))
 }
 
-fn value<T: ValueEnum>(what: &str, text: &str) -> Result<T, Failure> {
+pub fn value<T: ValueEnum>(what: &str, text: &str) -> Result<T, Failure> {
     T::from_str(text, false).map_err(|_| {
         Failure::input(anyhow::anyhow!(
             "failed to run it again: there is no {what} '{text}'"
@@ -106,7 +178,7 @@ fn differences(asked: &Asked, engine: EngineKind, here: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut tell = |what: &str, then: &str, now: &str| {
         if then != now {
-            lines.push(format!("differs: {what} was {then}, is {now}"));
+            lines.push(format!("{what} was {then}, is {now}"));
         }
     };
     tell("stackgate", &asked.version, version);
@@ -114,12 +186,9 @@ fn differences(asked: &Asked, engine: EngineKind, here: &str) -> Vec<String> {
     tell("the machine", &asked.machine, here);
     if engine == EngineKind::Kind && !asked.faults.is_empty() {
         lines.push(format!(
-            "differs: {} was injected; real clusters have their own accidents",
+            "{} was injected; real clusters have their own accidents",
             asked.faults.join(", ")
         ));
-    }
-    if lines.is_empty() {
-        lines.push("nothing differs from the run that is run again".to_owned());
     }
     lines
 }
@@ -127,6 +196,23 @@ fn differences(asked: &Asked, engine: EngineKind, here: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_management_cluster_is_made_as_it_was_and_never_to_be_kept() {
+        let again = |words: &str| {
+            let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
+            management_again(&words).join(" ")
+        };
+        for (then, now) in [
+            ("", ""),
+            ("light", "light"),
+            ("kind", "kind"),
+            ("keep warm", "kind"),
+            ("reuse warm", "reuse warm"),
+        ] {
+            assert_eq!(again(then), now, "{then}");
+        }
+    }
 
     #[test]
     fn what_differs_is_told_before_anything_starts() {
@@ -141,16 +227,17 @@ mod tests {
             faults: vec![],
             timeout_scale: 1.0,
             today: "2026-01-01".to_owned(),
+            management: vec![],
+            keep: "never".to_owned(),
+            real_time: false,
             files: std::collections::BTreeMap::new(),
+            redacted: std::collections::BTreeSet::new(),
         };
         let told = |asked: &Asked, engine| differences(asked, engine, "linux x86_64").join("\n");
-        assert_eq!(
-            told(&asked, EngineKind::Kind),
-            "nothing differs from the run that is run again"
-        );
+        assert_eq!(told(&asked, EngineKind::Kind), "");
         assert_eq!(
             told(&asked, EngineKind::Embedded),
-            "differs: the engine was kind, is embedded"
+            "the engine was kind, is embedded"
         );
         asked.engine = "embedded".to_owned();
         asked.faults = vec!["slow@upgrade".to_owned()];

@@ -11,19 +11,17 @@ use super::conduct::{Conduct, free};
 use super::engine::{Wanted, own_suites};
 use super::exit::Failure;
 use super::inputs::{self, Asked};
+use super::management::{EXISTING, Management};
+use super::pause::PauseArgs;
 use super::stacks;
 use crate::engine::embedded::faults::Injected;
-use crate::engine::kind::kept_name_problem;
-use crate::gate::{self, Keep, Plan};
+use crate::gate::{self, Keep, Plan, Resumption};
 use crate::lint;
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
 use crate::simulate::{self, Scenario};
 use crate::source::{self, Obtained};
-use crate::stack::{Delivery, ManagementKind, Pair, Release, Spec, Stack};
+use crate::stack::{Delivery, Pair, Release, Spec, Stack};
 use crate::suite::Suite;
-
-/// The mode of `--management` that is an engine of its own.
-const EXISTING: &str = EngineKind::Existing.name();
 
 /// What is to be run, with nothing left to interpret.
 #[derive(Debug)]
@@ -48,6 +46,8 @@ pub struct Run {
     pub existing: ExistingArgs,
     /// Whether clusters stay after the run.
     pub keep: Keep,
+    /// Where it stands still.
+    pub pause: PauseArgs,
     /// Multiplies every deadline.
     pub timeout_scale: f64,
     /// Where the run's folder goes.
@@ -60,33 +60,48 @@ pub struct Run {
     pub now: Option<Date>,
 }
 
-/// Where the management cluster comes from, and whether it stays.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Management {
-    /// It is made without nodes, and removed with the run.
-    Light,
-    /// It is made for this run and removed with it.
-    Fresh,
-    /// It is made, and stays under this name.
-    Keep(String),
-    /// It stayed under this name.
-    Reuse(String),
-}
-
 /// Runs the gate.
 ///
 /// # Errors
 /// When the input is wrong (nothing was created then), or the run could not be carried out at all.
 pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
-    let run = Run::resolve(args)?;
+    begin(args, command, Begins::New)
+}
+
+/// A run that is run again.
+#[derive(Debug)]
+pub struct Then {
+    /// The facts about its environment.
+    pub facts: Vec<(String, String)>,
+    /// What is known to differ, a line each.
+    pub differs: Vec<String>,
+}
+
+/// From where a run begins.
+#[derive(Debug)]
+pub enum Begins {
+    /// It is a new one.
+    New,
+    /// It was run once; what differs is told first.
+    Again(Then),
+    /// The process of the run in this folder is gone; it goes on with it.
+    Resumed(PathBuf, Box<Resumption>),
+}
+
+/// Runs the gate, from wherever it begins.
+///
+/// # Errors
+/// When the input is wrong (nothing was created then), or the run could not be carried out at all.
+pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verdict, Failure> {
+    let mut run = Run::resolve(args)?;
     let input = Input::read(&run)?;
     let Chosen { engine, missing } = choose(&run, &input.stack)?;
     let rehearses = engine == EngineKind::Embedded;
     let seed = run.rehearsal.seed.unwrap_or_else(random_seed);
-    let id = if rehearses {
-        RunId::of_seed(seed)
-    } else {
-        RunId::random()
+    let id = match &begins {
+        Begins::Resumed(_, resumption) => resumption.run.clone(),
+        _ if rehearses => RunId::of_seed(seed),
+        _ => RunId::random(),
     };
     refuse_what_cannot_be_delivered(engine, &input.stack.spec, &run.rehearsal.faults)?;
     let Input {
@@ -102,6 +117,8 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
     };
     let mut plan = Plan::new(stack, pair, suites, run.keep, &id).map_err(Failure::input)?;
     plan.known = known;
+    let virtual_time = rehearses && !run.rehearsal.real_time;
+    plan.pauses = std::mem::take(&mut run.pause).resolve(virtual_time);
     let faults = &run.rehearsal.faults;
     let management = run.management_of(&plan.stack);
     let wanted = Wanted {
@@ -113,6 +130,17 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         faults,
         releases: &[plan.pair.from.clone(), plan.pair.to.clone()],
         existing: &run.existing,
+    };
+    let (folder, resumed) = match begins {
+        Begins::New => (free(&run.reports, &plan.cluster), None),
+        Begins::Again(then) => {
+            tell_differences(engine, &wanted, then)?;
+            (free(&run.reports, &plan.cluster), None)
+        }
+        Begins::Resumed(folder, resumption) => {
+            refuse_what_is_gone(engine, &wanted, &folder)?;
+            (folder, Some(*resumption))
+        }
     };
     let engine = super::engine::make(engine, &wanted)?;
     let rehearsal = rehearses.then(|| Rehearsal {
@@ -126,7 +154,8 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         kubernetes: release.kubernetes_version.to_string(),
     };
     let conduct = Conduct {
-        folder: free(&run.reports, &plan.cluster),
+        folder,
+        resumed: resumed.clone(),
         run: id,
         timeout_scale: run.timeout_scale,
         stack: plan.stack.name.to_string(),
@@ -139,7 +168,7 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
         // `simulate` makes none.
         recorded: !run.rehearsal.simulated,
         judged_on: run.now,
-        virtual_time: rehearses && !run.rehearsal.real_time,
+        virtual_time,
         rehearsal,
         open: run.open,
         format: SummaryFormat::Plain,
@@ -147,6 +176,13 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
     let facts = obtained.iter().flat_map(|one| one.facts.clone());
     let facts: Vec<(String, String)> = facts.collect();
     conduct.run(async |context| {
+        // What the releases' Secrets hold is known before anything of them is written down.
+        let redactor = context.recorder.redactor();
+        plan.secrets(&context.run)
+            .for_each(|mut secret| redactor.object(&mut secret));
+        if let Some(resumption) = &resumed {
+            return gate::resume(&plan, &context, &*engine, resumption).await;
+        }
         for (name, value) in facts {
             context.property(&name, value);
         }
@@ -161,15 +197,78 @@ pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
             no_lint: run.no_lint,
             timeout_scale: run.timeout_scale,
             today: context.today().to_string(),
+            management: run
+                .management
+                .as_ref()
+                .map(Management::words)
+                .unwrap_or_default(),
+            real_time: run.rehearsal.real_time,
+            keep: keep_word(run.keep).to_owned(),
             files: std::collections::BTreeMap::new(),
+            redacted: std::collections::BTreeSet::new(),
         };
         let folder = context.recorder.path().parent();
-        let kept = inputs::keep(folder.unwrap_or(Path::new(".")), &plan.stack, asked);
+        let kept = inputs::keep(
+            folder.unwrap_or(Path::new(".")),
+            &plan.stack,
+            asked,
+            redactor,
+        );
         if let Err(error) = kept {
             // A gate is worth more than its repetition.
             context.note(format!("the run cannot be reproduced: {error:#}"));
         }
         gate::run(&plan, &context, &*engine).await
+    })
+}
+
+/// Tells what is not as it was.
+fn tell_differences(engine: EngineKind, wanted: &Wanted<'_>, then: Then) -> Result<(), Failure> {
+    // Another engine than that of the run: what is connected here belongs to a runtime that ends here.
+    let engine = super::engine::make(engine, wanted)?;
+    let now = super::runtime()?.block_on(engine.properties());
+    let mut lines = then.differs;
+    for (name, was) in &then.facts {
+        let is = now.iter().find(|(known, _)| known == name);
+        if let Some((_, is)) = is.filter(|(_, is)| is != was) {
+            lines.push(format!("{name} was {was}, is {is}"));
+        }
+    }
+    for line in &lines {
+        super::note(&format!("differs: {line}"));
+    }
+    if lines.is_empty() {
+        super::note("nothing differs from the run that is run again");
+    }
+    Ok(())
+}
+
+/// As it is typed.
+const fn keep_word(keep: Keep) -> &'static str {
+    match keep {
+        Keep::Never => "never",
+        Keep::OnFailure => "on-failure",
+        Keep::Always => "always",
+    }
+}
+
+/// Refuses to go on where there is nothing any more to go on with.
+fn refuse_what_is_gone(
+    engine: EngineKind,
+    wanted: &Wanted<'_>,
+    folder: &Path,
+) -> Result<(), Failure> {
+    // Another engine than that of the run: what is connected here belongs to a runtime that ends here.
+    let engine = super::engine::make(engine, wanted)?;
+    let remains = super::runtime()?.block_on(engine.remains());
+    remains.map_err(|error| {
+        let shown = folder.display();
+        Failure::input(error.context(format!("failed to go on with the run in {shown}")))
+            .hint(format!("run it again with: stackgate reproduce {shown}"))
+            .hint(format!(
+                "remove what is left with: stackgate clean {}",
+                wanted.run
+            ))
     })
 }
 
@@ -397,6 +496,7 @@ impl Run {
             no_lint: args.no_lint || args.rehearsal.simulated,
             rehearsal: args.rehearsal,
             keep: args.keep.into(),
+            pause: args.pause,
             timeout_scale: args.timeout_scale,
             reports: args.reports,
             open: args.open,
@@ -410,49 +510,6 @@ impl Run {
     fn management_of(&self, stack: &Stack) -> Management {
         let by_stack = stack.spec.management.mode;
         self.management.clone().unwrap_or_else(|| by_stack.into())
-    }
-}
-
-impl From<ManagementKind> for Management {
-    fn from(kind: ManagementKind) -> Self {
-        match kind {
-            ManagementKind::Kind => Self::Fresh,
-            ManagementKind::Light => Self::Light,
-        }
-    }
-}
-
-impl Management {
-    /// The mode, and a value that it did not use.
-    fn resolve(values: &[String]) -> Result<(Option<Self>, Option<String>), Failure> {
-        let (mode, surplus) = match values {
-            [] => return Ok((None, None)),
-            [mode, rest @ ..] if mode == EXISTING => return Ok((None, rest.first().cloned())),
-            [mode, rest @ ..] if mode == "kind" || mode == "fresh" => {
-                (Self::Fresh, rest.first().cloned())
-            }
-            [mode, rest @ ..] if mode == "light" => (Self::Light, rest.first().cloned()),
-            [mode, name] if mode == "keep" => (Self::Keep(cluster_name(name)?), None),
-            [mode, name] if mode == "reuse" => (Self::Reuse(cluster_name(name)?), None),
-            _ => {
-                let given = values.join(" ");
-                let error = anyhow!("failed to understand --management {given}");
-                return Err(
-                    Failure::input(error).hint("expected kind, light, existing, keep NAME or reuse NAME")
-                );
-            }
-        };
-        Ok((Some(mode), surplus))
-    }
-}
-
-/// Containers are named after it, so the engine has the rule.
-fn cluster_name(name: &str) -> Result<String, Failure> {
-    match kept_name_problem(name) {
-        None => Ok(name.to_owned()),
-        Some(problem) => {
-            Err(Failure::input(anyhow!(problem)).hint("choose another name, e.g. warm"))
-        }
     }
 }
 

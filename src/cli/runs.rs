@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 
 use super::exit::Failure;
-use crate::record::{RunId, What, read};
+use crate::record::{RunId, What, is_written, read};
 use crate::report::STREAM;
 
 /// The link to the run that was started last.
@@ -122,7 +122,8 @@ fn is_under_way(stream: &Path) -> bool {
         let last = events.filter_map(Result::ok).last();
         last.is_some_and(|event| matches!(event.what, What::RunFinished { .. }))
     };
-    recent && !ended()
+    // A paused run says nothing for as long as it is paused.
+    is_written(stream) || recent && !ended()
 }
 
 #[cfg(test)]
@@ -195,6 +196,11 @@ mod tests {
         let stream = reports.path().join("demo-0000000a").join(STREAM);
         fs::write(&stream, "").unwrap();
         assert_eq!(names(0), ["demo-0000000b", "demo-0000000c"]);
+        // Written to long ago, by a process that is still there: it is paused.
+        let paused = reports.path().join("demo-0000000b").join(STREAM);
+        let writer = fs::OpenOptions::new().append(true).open(paused).unwrap();
+        writer.lock().unwrap();
+        assert_eq!(names(0), ["demo-0000000c"]);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub struct Context {
     phase: Arc<Mutex<Phase>>,
     reactions: Arc<Mutex<Vec<f64>>>,
     drawn: Arc<AtomicU64>,
-    memory: Arc<Mutex<BTreeMap<&'static str, Value>>>,
+    memory: Arc<Mutex<BTreeMap<String, Value>>>,
 }
 
 impl Context {
@@ -140,13 +140,26 @@ impl Context {
 
     /// Keeps something for later in the run: what a check saw before the upgrade, to be compared.
     pub fn remember(&self, name: &'static str, what: Value) {
-        lock(&self.memory).insert(name, what);
+        lock(&self.memory).insert(name.to_owned(), what);
     }
 
     /// What was kept under a name.
     #[must_use]
     pub fn remembered(&self, name: &'static str) -> Option<Value> {
         lock(&self.memory).get(name).cloned()
+    }
+
+    /// All that was kept.
+    #[must_use]
+    pub fn memory(&self) -> BTreeMap<String, Value> {
+        lock(&self.memory).clone()
+    }
+
+    /// Knows what a process that is gone had kept of this run, and draws other ids than that did.
+    pub fn goes_on(&self, memory: BTreeMap<String, Value>, events: u64) {
+        *lock(&self.memory) = memory;
+        // Far from all that were drawn: nobody draws so many.
+        self.drawn.fetch_add(events << 16, Ordering::Relaxed);
     }
 
     /// The phase that the run is in.

@@ -10,6 +10,7 @@ mod names;
 mod private;
 mod process;
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use futures::future::BoxFuture;
 use kube::Client;
 
 use crate::cluster::{Context, Handshakes, Interrupted, Object};
-use crate::record::{Blocker, Finding, Phase, Redactor};
+use crate::record::{Blocker, ContainerUse, Finding, Phase, Reach, Redactor};
 
 /// In the place of a cluster's name, of what is the engine's own: what is wrong with it says nothing about
 /// the stack under test.
@@ -71,6 +72,24 @@ pub struct Kept {
     pub command: String,
 }
 
+/// Clusters that people can reach.
+pub struct Opened {
+    /// How each is reached.
+    pub clusters: Vec<Reach>,
+    /// What serves them; they are out of reach when it is dropped.
+    pub served: Box<dyn Any>,
+}
+
+impl Default for Opened {
+    /// No cluster.
+    fn default() -> Self {
+        Self {
+            clusters: Vec::new(),
+            served: Box::new(()),
+        }
+    }
+}
+
 /// Where clusters come from. Everything after it is the same code for every engine.
 pub trait Engine: Send + Sync {
     /// The engine's name, as in `--engine`.
@@ -105,6 +124,37 @@ pub trait Engine: Send + Sync {
     /// show nothing.
     fn unmet(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Lets people reach the clusters that there are while the run is paused, with kubeconfig files that the user
+    /// alone can read. `folder` is such a place, and goes with the pause.
+    fn open<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, anyhow::Result<Opened>>;
+
+    /// A folder for the user alone that goes with the run; none where there is none, or not yet.
+    fn private(&self) -> Option<PathBuf> {
+        None
+    }
+
+    /// Whether the clusters of a run whose process is gone are there, so that another one can go on with it.
+    /// Changes nothing; the error says why not.
+    fn remains(&self) -> BoxFuture<'_, anyhow::Result<()>> {
+        Box::pin(async { anyhow::bail!("simulated clusters end with their process") })
+    }
+
+    /// Takes over the clusters of a run whose process is gone.
+    fn rejoin<'a>(
+        &'a self,
+        _context: &'a Context,
+    ) -> BoxFuture<'a, Result<Management, EngineError>> {
+        Box::pin(async {
+            self.remains().await?;
+            Err(anyhow::anyhow!("the clusters cannot be taken over").into())
+        })
+    }
+
+    /// How each of the run's containers is now, and what it uses; none where an engine has no containers.
+    fn containers(&self) -> BoxFuture<'_, Option<Vec<(String, ContainerUse)>>> {
+        Box::pin(async { None })
     }
 
     /// Facts about the environment for the reports: provider, versions, digests, host.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::names::{of_run, run_of};
-use crate::record::RunId;
+use crate::record::{Reach, RunId};
 
 const RECORD: &str = "run.json";
 
@@ -66,6 +66,20 @@ impl PrivateFolder {
             .and_then(|()| std::fs::rename(&part, &path));
         written.with_context(|| format!("failed to write {}", path.display()))?;
         Ok(path)
+    }
+
+    /// The kubeconfigs in it of the management and the workload cluster, as far as they are there.
+    pub(super) fn reaches(&self, [management, workload]: [&str; 2]) -> Vec<Reach> {
+        let files = [("management", management), ("workload", workload)];
+        let files = files.map(|(cluster, name)| (cluster, self.file(name)));
+        files
+            .into_iter()
+            .filter(|(_, file)| file.is_file())
+            .map(|(cluster, file)| Reach {
+                cluster: cluster.to_owned(),
+                file: file.to_string_lossy().into_owned(),
+            })
+            .collect()
     }
 
     /// Writes the run's record.

@@ -49,7 +49,9 @@ pub async fn check(plan: &CheckPlan, client: &Client, context: &Context) -> Endi
     };
     let (verdict, reason) = match asked.await {
         Ok(results) => verdict(&results, &plan.place),
-        Err(Trouble::Interrupted) => (Verdict::Interrupted, Trouble::Interrupted.to_string()),
+        Err(Trouble::Interrupted | Trouble::Aborted(_)) => {
+            (Verdict::Interrupted, Trouble::Interrupted.to_string())
+        }
         Err(trouble) => (Verdict::None, trouble.to_string()),
     };
     let judge = async {

@@ -31,16 +31,16 @@ const KINDS: Duration = Duration::from_secs(45);
 pub(super) struct Workload {
     pub(super) client: Client,
     pub(super) view: View,
-    goal: Goal,
+    pub(super) goal: Goal,
     pub(super) addons: Vec<delivery::AddonObjects>,
     /// The addons as they are, where another than stackgate brings them.
-    truth: Option<Truth>,
+    pub(super) truth: Option<Truth>,
 }
 
 /// A release's addons, rendered for the run's Cluster, and where the Cluster has to arrive with them.
-struct Prepared {
-    addons: Vec<delivery::AddonObjects>,
-    goal: Goal,
+pub(super) struct Prepared {
+    pub(super) addons: Vec<delivery::AddonObjects>,
+    pub(super) goal: Goal,
 }
 
 /// What a wait looks at.
@@ -124,7 +124,7 @@ impl Run<'_> {
     }
 
     /// Renders a release's addons with the management cluster's objects as they are now.
-    async fn prepare(
+    pub(super) async fn prepare(
         &self,
         management: &Management,
         release: &Release,
@@ -286,7 +286,7 @@ impl Run<'_> {
     }
 
     /// Watches the addons that a release renders, where another than stackgate brings them.
-    async fn truth(
+    pub(super) async fn truth(
         &self,
         client: &Client,
         release: &Release,

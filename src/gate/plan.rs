@@ -3,10 +3,11 @@
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
+use super::pause::Pauses;
 use super::topology;
 use crate::delivery::{self, Inputs};
 use crate::record::{Finding, RunId};
-use crate::stack::{Hook, Pair, Release, Stack};
+use crate::stack::{Hook, Pair, Release, ReleaseError, Stack};
 use crate::suite::Suite;
 
 /// Whether what a run created stays after it.
@@ -35,6 +36,8 @@ pub struct Plan {
     pub cluster: String,
     /// What is known to be wrong before anything is created: the gate closes on it in its preflight.
     pub known: Vec<Finding>,
+    /// Where it stands still, for somebody to look.
+    pub pauses: Pauses,
 }
 
 impl Plan {
@@ -57,6 +60,7 @@ impl Plan {
             keep,
             cluster,
             known: Vec::new(),
+            pauses: Pauses::default(),
         };
         let applies = |release: &Release, hook| !release.addons.stages(hook).is_empty();
         anyhow::ensure!(
@@ -68,18 +72,43 @@ impl Plan {
             Hook::BeforeClusterUpgrade.as_str(),
             plan.pair.from.tag,
         );
-        let namespace = namespace(run);
-        // The Cluster does not exist yet: its values are tried with the one that will be created.
-        let inputs = plan.expected_inputs(&namespace, run);
-        for (release, hook) in [
-            (&plan.pair.from, Hook::AfterControlPlaneInitialized),
-            (&plan.pair.to, Hook::BeforeClusterUpgrade),
-        ] {
-            delivery::class(release, &namespace)
-                .and_then(|_| delivery::addons(release, hook, &inputs))
+        for (release, hook) in plan.rendered() {
+            plan.render(release, hook, run)
                 .with_context(|| format!("failed to render release {}", release.tag))?;
         }
         Ok(plan)
+    }
+
+    /// What is rendered in the run.
+    fn rendered(&self) -> [(&Release, Hook); 2] {
+        [
+            (&self.pair.from, Hook::AfterControlPlaneInitialized),
+            (&self.pair.to, Hook::BeforeClusterUpgrade),
+        ]
+    }
+
+    /// A release's objects. The Cluster does not exist yet: its values are tried with the one that will be
+    /// created.
+    fn render(
+        &self,
+        release: &Release,
+        hook: Hook,
+        run: &RunId,
+    ) -> Result<Vec<Value>, ReleaseError> {
+        let namespace = namespace(run);
+        let inputs = self.expected_inputs(&namespace, run);
+        let mut objects = delivery::class(release, &namespace)?.objects;
+        let addons = delivery::addons(release, hook, &inputs)?;
+        objects.extend(addons.into_iter().flat_map(|addon| addon.objects));
+        Ok(objects)
+    }
+
+    /// The Secrets that the releases bring.
+    pub fn secrets<'a>(&'a self, run: &'a RunId) -> impl Iterator<Item = Value> + 'a {
+        let rendered = self.rendered().into_iter();
+        let objects = rendered
+            .flat_map(|(release, hook)| self.render(release, hook, run).unwrap_or_default());
+        objects.filter(|object| object["kind"] == "Secret")
     }
 
     /// The Cluster as it is created from a release.

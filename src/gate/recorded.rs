@@ -82,7 +82,7 @@ pub async fn judge_recorded(plan: &RecordedPlan, context: &Context) -> Ending {
             let (verdict, reason) = comparison::verdict(&compared);
             (verdict, reason, comparison::counts(&compared))
         }
-        Err(Trouble::Interrupted) => {
+        Err(Trouble::Interrupted | Trouble::Aborted(_)) => {
             let reason = Trouble::Interrupted.to_string();
             (Verdict::Interrupted, reason, Counts::default())
         }

@@ -1,6 +1,8 @@
 //! The order of a run: what happens in each phase, and what follows from it.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -10,17 +12,18 @@ use futures::future::join;
 use kube::Client;
 use serde_json::Value;
 
+use super::clusters;
 use super::journey::Workload;
 use super::phases::{Done, Phases};
 use super::plan::{Keep, Plan};
+use super::resumption::Resumption;
 use super::trouble::Trouble;
-use super::{clusters, comparison};
 use crate::checks::{ManagementTarget, Shared, TOOLS_IMAGE, Target};
 use crate::cluster::{Context, Recorded};
 use crate::delivery;
 use crate::engine::{Engine, Kept, Management};
-use crate::probe::{self, Probing, Shown};
-use crate::record::{CheckResult, Counts, Phase, Verdict, What};
+use crate::probe::Probing;
+use crate::record::{CheckResult, Effect, Outcome, Phase, Verdict, What};
 use crate::stack::Release;
 use crate::suite::{self, Acceptance, Memory, Place, Round};
 
@@ -36,7 +39,10 @@ pub struct Ending {
 }
 
 /// How long preflight may take: everything in it answers at once or not at all.
-const PREFLIGHT: Duration = Duration::from_secs(60);
+pub(super) const PREFLIGHT: Duration = Duration::from_secs(60);
+
+/// How often it is looked what containers use, and how long that may take.
+const CONTAINERS: Duration = Duration::from_secs(10);
 
 /// How long may be spent on what is told beside the verdict: it must not hold up the teardown.
 const ASIDE: Duration = Duration::from_secs(30);
@@ -44,7 +50,30 @@ const ASIDE: Duration = Duration::from_secs(30);
 /// Runs a plan on an engine, from preflight to teardown. Whatever happens in between, also a panic,
 /// the teardown happens.
 pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending {
-    let phases = Phases::new(context, Some(engine));
+    begin(plan, context, engine, None).await
+}
+
+/// Goes on with a run whose process is gone, from the phase after the last one that was finished, while its clusters
+/// are there. Whatever happens in between, the teardown happens.
+pub async fn resume(
+    plan: &Plan,
+    context: &Context,
+    engine: &dyn Engine,
+    resumption: &Resumption,
+) -> Ending {
+    begin(plan, context, engine, Some(resumption)).await
+}
+
+async fn begin(
+    plan: &Plan,
+    context: &Context,
+    engine: &dyn Engine,
+    resumption: Option<&Resumption>,
+) -> Ending {
+    let next = resumption.map_or(Phase::Preflight, |resumption| resumption.next);
+    let phases = Phases::new(context, Some(engine))
+        .pausing(&plan.pauses)
+        .starting_at(next);
     let run = Run {
         plan,
         context,
@@ -53,6 +82,9 @@ pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending 
         memory: Memory::default(),
         probing: OnceCell::new(),
         recorded: context.recording.as_ref().map(Recorded::new),
+        followed: RefCell::default(),
+        begun: Cell::new(false),
+        resumption,
     };
     let judged = AssertUnwindSafe(async {
         let outcome = run.up_to_the_checks().await;
@@ -63,8 +95,14 @@ pub async fn run(plan: &Plan, context: &Context, engine: &dyn Engine) -> Ending 
         }
         (verdict, reason)
     });
+    let judged = async {
+        tokio::select! {
+            biased;
+            judged = judged.catch_unwind() => judged,
+            never = run.watch_containers() => match never {},
+        }
+    };
     let (mut verdict, mut reason) = judged
-        .catch_unwind()
         .await
         .unwrap_or_else(|panic| run.without_verdict(panicked(&*panic).to_string()));
     let keep = match plan.keep {
@@ -95,10 +133,16 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> anyhow::Error {
     anyhow!("stackgate itself failed, which is a bug worth reporting: {text}")
 }
 
+/// Whether a check's answer keeps the gate from being open.
+fn counts_against(result: &CheckResult) -> bool {
+    let bad = matches!(result.outcome, Outcome::Fail | Outcome::Abort);
+    bad && result.effect() == Effect::Closes && result.accepted.is_none()
+}
+
 /// The results of the two rounds of checks.
-struct Checked {
-    before: Vec<CheckResult>,
-    after: Vec<CheckResult>,
+pub(super) struct Checked {
+    pub(super) before: Vec<CheckResult>,
+    pub(super) after: Vec<CheckResult>,
 }
 
 pub(super) struct Run<'a> {
@@ -107,36 +151,51 @@ pub(super) struct Run<'a> {
     pub(super) engine: &'a dyn Engine,
     pub(super) phases: &'a Phases<'a>,
     /// What the checks before the upgrade saw, for those after it.
-    memory: Memory,
+    pub(super) memory: Memory,
     /// What is measured, once there is a workload cluster.
-    probing: OnceCell<Probing>,
+    pub(super) probing: OnceCell<Probing>,
     /// The clusters that are being recorded.
     recorded: Option<Recorded>,
+    /// The names of these.
+    followed: RefCell<BTreeSet<&'static str>>,
+    /// Whether the management cluster was begun.
+    begun: Cell<bool>,
+    /// Where another process had come to.
+    pub(super) resumption: Option<&'a Resumption>,
 }
 
 impl Run<'_> {
     async fn up_to_the_checks(&self) -> Result<Checked, Trouble> {
         let timeouts = &self.plan.stack.spec.timeouts;
         let (from, to) = (&self.plan.pair.from, &self.plan.pair.to);
-        self.phases
-            .run(Phase::Preflight, PREFLIGHT, self.preflight())
-            .await?;
-        let management = self
-            .phases
-            .run(
-                Phase::Management,
-                timeouts.management.get(),
-                self.management(),
-            )
-            .await?;
-        self.phases
-            .run(Phase::Release, timeouts.release.get(), async {
-                self.provide(&management, &[from]).await?;
-                Ok(((), Some(format!("ClusterClass {}", from.class_name))))
-            })
-            .await?;
+        if let Some(checked) = self.checked_before() {
+            return Ok(checked);
+        }
+        if self.is_ahead(Phase::Preflight) {
+            self.phases
+                .pausing_run(Phase::Preflight, PREFLIGHT, async || self.preflight().await)
+                .await?;
+        }
+        let deadline = timeouts.management.get();
+        let management = if self.is_ahead(Phase::Management) {
+            self.phases
+                .pausing_run(Phase::Management, deadline, async || {
+                    self.management().await
+                })
+                .await?
+        } else {
+            self.rejoin().await?
+        };
+        if self.is_ahead(Phase::Release) {
+            self.phases
+                .pausing_run(Phase::Release, timeouts.release.get(), async || {
+                    self.provide(&management, &[from]).await?;
+                    Ok(((), Some(format!("ClusterClass {}", from.class_name))))
+                })
+                .await?;
+        }
         let view = clusters::watch_management(&management, self.plan.stack.spec.delivery);
-        let create = async {
+        let create = async || {
             // N+1 is made available meanwhile; what is wrong with it is told when its turn comes.
             let (created, provided) = join(
                 self.create(&management, &view),
@@ -144,42 +203,66 @@ impl Run<'_> {
             )
             .await;
             let (workload, message) = created?;
-            Ok(((workload, provided), message))
+            Ok(((workload, Some(provided)), message))
         };
-        let (mut workload, provided) = self
-            .phases
-            .run(Phase::Create, timeouts.create.get(), create)
-            .await?;
+        let (mut workload, mut provided) = if self.is_ahead(Phase::Create) {
+            self.phases
+                .pausing_run(Phase::Create, timeouts.create.get(), create)
+                .await?
+        } else {
+            (self.found(&management).await?, None)
+        };
         let check = timeouts.check.get() + suite::heavy(&self.plan.suites);
         let probing = self
             .probing
             .get_or_init(|| Probing::new(self.context, &workload.client, &self.plan.stack.spec));
-        let before = async {
-            let checks = self.check(Phase::CheckBefore, &management, &workload, from, None, &[]);
-            let (checked, ()) = join(checks, probing.begin(&workload.view)).await;
-            checked
+        self.phases.tell_when_standing(probing.stillness());
+        let before = if self.is_ahead(Phase::CheckBefore) {
+            let before = async || {
+                let checks =
+                    self.check(Phase::CheckBefore, &management, &workload, from, None, &[]);
+                let (checked, ()) = join(checks, probing.begin(&workload.view)).await;
+                checked
+            };
+            let before = self
+                .phases
+                .pausing_run(Phase::CheckBefore, check, before)
+                .await?;
+            self.save_memory();
+            before
+        } else {
+            self.answers_before()
         };
-        let before = self.phases.run(Phase::CheckBefore, check, before).await?;
-        let dropped = self
-            .phases
-            .run(Phase::Upgrade, timeouts.upgrade.get(), async {
-                provided?;
-                self.upgrade(&management, &view, &mut workload).await
-            })
-            .await?;
+        let dropped = if self.is_ahead(Phase::Upgrade) {
+            self.phases
+                .pausing_run(Phase::Upgrade, timeouts.upgrade.get(), async || {
+                    match provided.take() {
+                        Some(provided) => provided?,
+                        None => self.provide(&management, &[from, to]).await?,
+                    }
+                    if !self.is_ahead(Phase::CheckBefore) {
+                        // Who measured is gone with its process.
+                        probing.begin(&workload.view).await;
+                    }
+                    self.upgrade(&management, &view, &mut workload).await
+                })
+                .await?
+        } else {
+            self.dropped(&management, &workload).await?
+        };
         probing.upgraded();
         let stable = timeouts.stable.get();
-        let after = self.check(
-            Phase::CheckAfter,
-            &management,
-            &workload,
-            to,
-            Some(from),
-            &dropped,
-        );
         let after = self
             .phases
-            .run(Phase::CheckAfter, check + stable, async {
+            .pausing_run(Phase::CheckAfter, check + stable, async || {
+                let after = self.check(
+                    Phase::CheckAfter,
+                    &management,
+                    &workload,
+                    to,
+                    Some(from),
+                    &dropped,
+                );
                 // The checks run while the cluster is watched for what moves without being asked to.
                 let (stayed, after) = join(self.stays(&view, &workload, stable), after).await;
                 stayed?;
@@ -215,6 +298,12 @@ impl Run<'_> {
     }
 
     async fn management(&self) -> Result<Done<Management>, Trouble> {
+        if self.begun.replace(true) {
+            // What an earlier attempt left would be in the way.
+            self.engine
+                .teardown(&self.context.uninterrupted(), false)
+                .await?;
+        }
         let management = self.engine.management(self.context).await?;
         self.record("management", &management.client);
         self.tell_properties().await;
@@ -224,9 +313,26 @@ impl Run<'_> {
 
     /// Records a cluster from now on, until the teardown.
     pub(super) fn record(&self, cluster: &'static str, client: &Client) {
-        if let Some(recorded) = &self.recorded {
+        if let Some(recorded) = &self.recorded
+            && self.followed.borrow_mut().insert(cluster)
+        {
             recorded.follow(cluster, client);
         }
+    }
+
+    /// Records how the engine's containers are, where it has any, for as long as it is waited for.
+    async fn watch_containers(&self) -> Infallible {
+        while let Some(recording) = &self.context.recording {
+            let looked = tokio::time::timeout(CONTAINERS, self.engine.containers()).await;
+            let Some(used) = looked.unwrap_or(Some(Vec::new())) else {
+                break;
+            };
+            for (container, used) in used {
+                recording.used(&container, &used);
+            }
+            tokio::time::sleep(CONTAINERS).await;
+        }
+        std::future::pending().await
     }
 
     /// Ends the recording before the clusters go: that is not part of what happened to them.
@@ -291,83 +397,20 @@ impl Run<'_> {
         if self.context.interrupt.is_raised() {
             return Err(Trouble::Interrupted);
         }
+        for failed in results.iter().filter(|result| counts_against(result)) {
+            let what = format!("{} {}: {}", failed.outcome, failed.id, failed.message);
+            self.phases.fails(phase, what);
+        }
         let message = suite::tally(&results);
         Ok((results, Some(message)))
     }
 
     /// Facts about the environment, and what its parts use at this moment.
-    async fn tell_properties(&self) {
+    pub(super) async fn tell_properties(&self) {
         let told = tokio::time::timeout(ASIDE, self.engine.properties()).await;
         for (name, value) in told.unwrap_or_default() {
             self.context.property(name, value);
         }
-    }
-
-    async fn verdict(&self, outcome: Result<Checked, Trouble>) -> (Verdict, String) {
-        let failed = self.context.phase();
-        let judge = async {
-            let shown = match self.probing.get() {
-                Some(probing) => probing.finish().await,
-                None => Shown::default(),
-            };
-            let (mut verdict, mut reason, counts) = match outcome {
-                Ok(checked) => self.compare(&checked, &shown),
-                Err(trouble) => {
-                    let verdict = match trouble {
-                        Trouble::Stack { .. } => Verdict::Closed,
-                        Trouble::Infrastructure(_) => Verdict::None,
-                        Trouble::Interrupted => Verdict::Interrupted,
-                    };
-                    (verdict, format!("{failed}: {trouble}"), Counts::default())
-                }
-            };
-            let unmet = self.engine.unmet();
-            for what in &unmet {
-                self.context.note(what.clone());
-            }
-            if let (Verdict::Open, Some(first)) = (verdict, unmet.first()) {
-                // What was to be shown was not: an open gate would look like its proof.
-                (verdict, reason) = (Verdict::None, format!("nothing is shown: {first}"));
-            }
-            self.context.emit(What::Verdict {
-                verdict,
-                reason: reason.clone(),
-                counts,
-            });
-            Ok(((verdict, reason), None))
-        };
-        self.phases
-            .run(Phase::Verdict, PREFLIGHT, judge)
-            .await
-            .unwrap_or_else(|trouble| (Verdict::None, trouble.to_string()))
-    }
-
-    /// Takes back whatever was said before.
-    fn without_verdict(&self, reason: String) -> (Verdict, String) {
-        let (verdict, counts) = (Verdict::None, Counts::default());
-        self.context.emit(What::Verdict {
-            verdict,
-            reason: reason.clone(),
-            counts,
-        });
-        (verdict, reason)
-    }
-
-    fn compare(&self, checked: &Checked, shown: &Shown) -> (Verdict, String, Counts) {
-        let compared = comparison::compare(&checked.before, &checked.after);
-        for one in &compared {
-            self.context.emit(What::Compared {
-                check: one.id.to_owned(),
-                before: one.before.map(|result| result.outcome),
-                after: one.after.map(|result| result.outcome),
-                change: one.change,
-            });
-        }
-        for finding in &shown.findings {
-            self.context.emit(What::Finding(finding.clone()));
-        }
-        let (verdict, reason) = probe::verdict(comparison::verdict(&compared), &shown.results);
-        (verdict, reason, comparison::counts(&compared))
     }
 
     /// Node journals and container states, gone with the teardown. A failure here must not hide the
@@ -387,6 +430,8 @@ impl Run<'_> {
 
     /// Removes what the run created, deaf to interruption.
     async fn tear_down(&self, keep: bool) -> Result<Vec<Kept>, Trouble> {
+        // However the pause ends, it goes on: there is nothing else left to do.
+        let _ = self.phases.stand_before(Phase::Teardown).await;
         let context = self.context.uninterrupted();
         let deadline = self.plan.stack.spec.timeouts.teardown.get();
         self.end_recording().await;

@@ -23,6 +23,9 @@ pub enum Trouble {
     /// Somebody asked to stop.
     #[error("interrupted")]
     Interrupted,
+    /// Somebody had it torn down at a pause: where.
+    #[error("aborted {0}")]
+    Aborted(String),
 }
 
 impl Trouble {
@@ -43,7 +46,7 @@ impl Trouble {
                 Some(EngineError::Cause(finding)) => Some(finding),
                 _ => None,
             },
-            Self::Interrupted => None,
+            Self::Interrupted | Self::Aborted(_) => None,
         }
     }
 }
@@ -142,7 +145,7 @@ mod tests {
         let whose = match trouble {
             Trouble::Stack { .. } => "stack",
             Trouble::Infrastructure(_) => "infrastructure",
-            Trouble::Interrupted => "interrupted",
+            Trouble::Interrupted | Trouble::Aborted(_) => "interrupted",
         };
         (whose, trouble.to_string())
     }

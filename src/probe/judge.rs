@@ -12,8 +12,13 @@ pub const PAUSE: i64 = 15_000;
 /// A pause that is worth a word.
 const WORTH_A_WORD: u64 = 20_000;
 
-/// What a course has come to.
-pub fn result(course: &Course, now: i64, upgraded: Option<i64>) -> ProbeResult {
+/// What a course has come to; `still` is when the run stood still.
+pub fn result(
+    course: &Course,
+    now: i64,
+    upgraded: Option<i64>,
+    still: &[(i64, i64)],
+) -> ProbeResult {
     let probe = course.probe;
     let mut result = ProbeResult {
         probe: probe.name.to_owned(),
@@ -41,7 +46,7 @@ pub fn result(course: &Course, now: i64, upgraded: Option<i64>) -> ProbeResult {
     };
     let covered = course.covered();
     let last = covered.iter().map(|(_, to)| *to).max();
-    let missing = holes(covered, (since, now), PAUSE);
+    let missing = holes([&covered[..], still].concat(), (since, now), PAUSE);
     let missing: i64 = missing.iter().map(|(from, to)| to - from).sum();
     result.unmeasured_ms = u64::try_from(missing).unwrap_or(0);
     let before = upgraded.is_some_and(|upgraded| last.is_none_or(|last| last < upgraded));

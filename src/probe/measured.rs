@@ -129,6 +129,8 @@ struct State {
     courses: Vec<Course>,
     nodes: Nodes,
     told: i64,
+    /// When the run stood still: what was tried then does not count.
+    still: Vec<(i64, i64)>,
 }
 
 impl Measured {
@@ -138,6 +140,7 @@ impl Measured {
             courses,
             nodes: Nodes::default(),
             told: 0,
+            still: Vec::new(),
         };
         Self(Arc::new(Inner {
             context,
@@ -216,14 +219,21 @@ impl Measured {
     pub fn take(&self, probe: &str, asker: &str, seen_from: &str, one: &Try<'_>) {
         let now = self.now_ms();
         let mut state = self.lock();
-        let State { courses, nodes, .. } = &mut *state;
+        let State {
+            courses,
+            nodes,
+            still,
+            ..
+        } = &mut *state;
         let Some(course) = courses.iter_mut().find(|course| course.probe.name == probe) else {
             return;
         };
         let known = course.words.insert(asker.to_owned(), one.word.to_owned());
         let mut events = Vec::new();
+        let stood = |(from, to): &(i64, i64)| one.start < *to && *from < one.end;
+        let still = still.iter().any(stood);
         match course.stage {
-            Stage::Measuring(since) if one.start >= since => {
+            Stage::Measuring(since) if one.start >= since && !still => {
                 let over = course.count(asker, one);
                 course
                     .seen_from
@@ -244,6 +254,40 @@ impl Measured {
         }
         if known.as_deref() != Some(one.word) {
             self.0.news.notify_waiters();
+        }
+    }
+
+    /// The run stands still, or goes on. What was lost by then has lasted until then, as far as it counts.
+    pub fn stands(&self, still: bool) {
+        let now = self.now_ms();
+        let mut state = self.lock();
+        if still {
+            state.still.push((now, i64::MAX));
+            return;
+        }
+        let Some((from, _)) = state.still.pop() else {
+            return;
+        };
+        if now <= from {
+            // Where the clusters stood still, too, nothing happened meanwhile.
+            return;
+        }
+        state.still.push((from, now));
+        let mut events = Vec::new();
+        let State { courses, nodes, .. } = &mut *state;
+        for course in courses {
+            let open: Vec<(String, Stretch)> = course
+                .series
+                .iter_mut()
+                .filter_map(|(asker, series)| Some((asker.clone(), series.close()?)))
+                .collect();
+            for (asker, stretch) in open {
+                events.extend(course.gap(stretch, &asker, nodes));
+            }
+        }
+        drop(state);
+        for event in events {
+            self.0.context.emit(event);
         }
     }
 
@@ -275,7 +319,12 @@ impl Measured {
         let now = self.now_ms();
         let mut state = self.lock();
         let mut events = Vec::new();
-        let State { courses, nodes, .. } = &mut *state;
+        let State {
+            courses,
+            nodes,
+            still,
+            ..
+        } = &mut *state;
         for course in courses.iter_mut() {
             let series = course.series.iter_mut();
             let open: Vec<(String, Stretch)> = series
@@ -285,7 +334,8 @@ impl Measured {
                 events.extend(course.gap(stretch, &asker, nodes));
             }
             if let (true, Stage::Measuring(since)) = (course.probe.moves, &course.stage) {
-                for (from, to) in holes(course.covered(), (*since, now), judge::PAUSE) {
+                let covered = [course.covered(), still.clone()].concat();
+                for (from, to) in holes(covered, (*since, now), judge::PAUSE) {
                     let word = "AWAY".to_owned();
                     events.extend(course.gap(Stretch { from, to, word }, "", nodes));
                 }
@@ -295,7 +345,7 @@ impl Measured {
         let results: Vec<ProbeResult> = state
             .courses
             .iter()
-            .map(|course| judge::result(course, now, upgraded))
+            .map(|course| judge::result(course, now, upgraded, &state.still))
             .collect();
         drop(state);
         for event in events {
@@ -366,5 +416,66 @@ impl Course {
         }
         self.gaps += 1;
         (self.gaps <= GAPS).then_some(What::ProbeGap(gap))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cluster::Interrupt;
+    use crate::probe::api;
+    use crate::record::{Clock, Outcome, Recorder};
+
+    /// What comes of an API server that is away for six seconds before two minutes in which nobody is to look, and
+    /// all the time then.
+    async fn measured(stands_still: bool) -> ProbeResult {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
+        let run = "7f3a09bc".parse().unwrap();
+        let context = Context::new(run, recorder, Interrupt::default(), 1.0);
+        let budget = ProbeBudget {
+            longest_gap_ms: 10_000,
+            share_lost_percent: None,
+        };
+        let course = Course::new(&api::PROBE, budget, Stage::Trying);
+        let measured = Measured::new(context, vec![course]);
+        let name = api::PROBE.name;
+        let tries = async |count: u32, word: &str| {
+            for _ in 0..count {
+                tokio::time::advance(Duration::from_secs(2)).await;
+                let end = measured.now_ms();
+                let start = end - 10;
+                measured.take(name, api::HERE, api::HERE, &Try { start, end, word });
+            }
+        };
+        measured.begin(name);
+        tries(10, "ok").await;
+        tries(3, "TIMEOUT").await;
+        if stands_still {
+            measured.stands(true);
+        }
+        tries(60, "TIMEOUT").await;
+        if stands_still {
+            measured.stands(false);
+        }
+        let upgraded = measured.now_ms();
+        tries(10, "ok").await;
+        measured.finish(Some(upgraded)).remove(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_happens_while_the_run_stands_still_does_not_count() {
+        let result = measured(true).await;
+        assert_eq!((result.tries, result.lost), (23, 3));
+        assert_eq!(result.outcome, Outcome::Pass, "{}", result.message);
+        assert_eq!(result.unmeasured_ms, 0);
+        let gap = result.longest_gap.unwrap();
+        assert_eq!((gap.from_ms, gap.to_ms), (21_990, 26_000));
+        let result = measured(false).await;
+        assert_eq!((result.tries, result.lost), (83, 63));
+        assert_eq!(result.outcome, Outcome::Fail, "{}", result.message);
     }
 }

@@ -324,6 +324,13 @@ impl Probing {
         applier.apply(context, objects, options).await
     }
 
+    /// Who is to be told when the run stands still, with `true`, and when it goes on: what happens meanwhile does
+    /// not count.
+    pub fn stillness(&self) -> impl Fn(bool) + 'static {
+        let measured = self.measured.clone();
+        move |still| measured.stands(still)
+    }
+
     /// The upgrade has ended: what is measured from now on is measured after it.
     pub fn upgraded(&self) {
         self.lock().upgraded = Some(self.measured.now_ms());

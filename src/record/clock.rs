@@ -1,24 +1,37 @@
-//! Wall time as a run tells it: what it was at the start, plus what tokio's clock has passed since.
+//! Wall time as a run tells it: what it was at the start, plus what has passed since.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// The run's wall clock; copies tell the same time. It never jumps, and follows virtual time where
-/// there is.
+/// The run's wall clock; copies tell the same time. It never jumps.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     epoch: Timestamp,
-    start: Instant,
+    start: Start,
+    /// What had passed by then.
+    before: Duration,
+}
+
+/// By what it is told how much has passed.
+#[derive(Clone, Copy, Debug)]
+enum Start {
+    /// tokio's clock: that of simulated clusters, which stands still while a run is paused.
+    Tokio(Instant),
+    /// The machine's: real clusters live on while a run is paused.
+    Machine(std::time::Instant),
 }
 
 impl Clock {
-    /// A clock that says `epoch` now.
+    /// A clock that says `epoch` now, and goes with tokio's.
     #[must_use]
     pub fn starting_at(epoch: Timestamp) -> Self {
-        let start = Instant::now();
-        Self { epoch, start }
+        Self {
+            epoch,
+            start: Start::Tokio(Instant::now()),
+            before: Duration::ZERO,
+        }
     }
 
     /// A clock that goes with the machine's.
@@ -28,7 +41,30 @@ impl Clock {
         reason = "the one place where the machine's time enters"
     )]
     pub fn system() -> Self {
-        Self::starting_at(Timestamp::now())
+        Self {
+            epoch: Timestamp::now(),
+            start: Start::Machine(std::time::Instant::now()),
+            before: Duration::ZERO,
+        }
+    }
+
+    /// The clock of a run that began at `epoch` and whose process is gone: it goes on with the machine's, and tells
+    /// no moment twice, the last of which was `told` after the beginning.
+    #[must_use]
+    pub fn resumed(epoch: Timestamp, told: Duration) -> Self {
+        let here = Self::system();
+        let passed = Duration::try_from(here.epoch.duration_since(epoch)).unwrap_or_default();
+        Self {
+            epoch,
+            start: here.start,
+            before: passed.max(told),
+        }
+    }
+
+    /// A clock that says what the machine's says now, and then goes with that of simulated clusters.
+    #[must_use]
+    pub fn simulated() -> Self {
+        Self::starting_at(Self::system().epoch)
     }
 
     /// A clock for virtual time: it begins with the year 2026, so that the same seed gives the same
@@ -41,7 +77,11 @@ impl Clock {
     /// Since when it runs.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
-        self.start.elapsed()
+        let since = match self.start {
+            Start::Tokio(start) => start.elapsed(),
+            Start::Machine(start) => start.elapsed(),
+        };
+        self.before.saturating_add(since)
     }
 
     /// The time now.
@@ -62,5 +102,14 @@ mod tests {
         tokio::time::advance(Duration::from_secs(90)).await;
         assert_eq!(clock.now().as_second(), 90);
         assert_eq!(clock.elapsed().as_secs(), 90);
+    }
+    #[test]
+    fn one_that_goes_on_tells_no_moment_twice() {
+        let began = Clock::system().now();
+        let told = Duration::from_secs(3600);
+        let ahead = Clock::resumed(began, told);
+        assert!(ahead.elapsed() >= told && ahead.now() >= began);
+        let behind = began.saturating_sub(SignedDuration::from_hours(2)).unwrap();
+        assert!(Clock::resumed(behind, told).elapsed() >= 2 * told);
     }
 }

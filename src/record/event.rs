@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{Change, CheckResult, Counts, Outcome};
-use super::{ProbeBudget, ProbeGap, ProbeResult, ProbeWindow, Rehearsal, RunId};
+use super::{Decision, Pause, ProbeBudget, ProbeGap, ProbeResult, ProbeWindow, Rehearsal, RunId};
 
 /// One line of the stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -151,6 +151,26 @@ pub enum What {
     Note {
         /// The line.
         message: String,
+    },
+    /// The run stands still, as it was asked to: no deadline comes nearer, and no probe counts.
+    Paused(Pause),
+    /// A pause ended.
+    PauseEnded {
+        /// The phase of the pause.
+        phase: Phase,
+        /// How the run goes on.
+        decision: Decision,
+        /// Who decided, e.g. `a key`.
+        by: String,
+        /// How long it stood still by the machine's clock, in seconds.
+        seconds: f64,
+    },
+    /// The run's process had ended before the run had; another one goes on with it.
+    Resumed {
+        /// Version of stackgate that goes on.
+        version: String,
+        /// The phase that it goes on with.
+        phase: Phase,
     },
     /// What was measured of stackgate itself, told before the run ends.
     Usage(Usage),

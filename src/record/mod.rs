@@ -4,6 +4,7 @@
 mod check;
 mod clock;
 mod event;
+mod pause;
 mod probe;
 mod recorder;
 mod recording;
@@ -19,10 +20,11 @@ pub use event::{
     Blocker, Event, Finding, NO_DELIVERY, ObjectRef, Phase, PhaseOutcome, ReleaseRef, Usage,
     Verdict, What,
 };
+pub use pause::{Decision, Pause, Reach};
 pub use probe::{ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, ProbeWindow, seconds};
-pub use recorder::{Recorder, Sink, read};
+pub use recorder::{Recorder, Sink, is_written, read};
 pub use recording::{
-    ClusterPast, Entry, Id, LogLine, LogOf, Past, RECORDING, Recording, State, Told,
+    ClusterPast, ContainerUse, Entry, Id, LogLine, LogOf, Past, RECORDING, Recording, State, Told,
 };
 pub use redact::{REDACTED, Redactor};
 pub use rehearsal::Rehearsal;

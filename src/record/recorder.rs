@@ -1,12 +1,12 @@
 //! Appends events to the run's folder and hands each to the live views.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::{Clock, Event, Redactor, What};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 /// A live view: sees each event right after it is on disk.
 pub trait Sink: Send {
@@ -45,17 +45,45 @@ impl Recorder {
             .append(true)
             .open(&path)
             .with_context(|| format!("failed to create {}", path.display()))?;
-        let inner = Inner {
-            file,
-            next: 0,
-            sinks,
-        };
-        Ok(Self {
+        // Held as long as the process lives. Where nothing can be locked, nothing is.
+        let _ = file.try_lock();
+        Ok(Self::on(file, path, 0, clock, sinks))
+    }
+
+    /// Opens the stream of a run whose process is gone, to append events from the position `next` on. What was torn
+    /// at its end is cut off.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or its process is not gone.
+    pub fn resume(
+        folder: &Path,
+        next: u64,
+        clock: Clock,
+        sinks: Vec<Box<dyn Sink>>,
+    ) -> Result<Self> {
+        let path = folder.join("events.jsonl");
+        let opening = || format!("failed to go on with {}", path.display());
+        let mut options = OpenOptions::new();
+        let file = options.read(true).append(true).open(&path);
+        let file = file.with_context(opening)?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(anyhow!("another process writes it")).with_context(opening);
+        }
+        let text = std::fs::read(&path).with_context(opening)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n');
+        let whole = whole.map_or(0, |last| last as u64 + 1);
+        file.set_len(whole).with_context(opening)?;
+        Ok(Self::on(file, path, next, clock, sinks))
+    }
+
+    fn on(file: File, path: PathBuf, next: u64, clock: Clock, sinks: Vec<Box<dyn Sink>>) -> Self {
+        let inner = Inner { file, next, sinks };
+        Self {
             inner: Arc::new(Mutex::new(inner)),
             path,
             clock,
             redactor: Redactor::default(),
-        })
+        }
     }
 
     /// Where the stream is on disk.
@@ -109,6 +137,13 @@ impl Recorder {
             sink.take(&event);
         }
     }
+}
+
+/// Whether a process writes a stream: none does where that cannot be told.
+#[must_use]
+pub fn is_written(path: &Path) -> bool {
+    let file = OpenOptions::new().append(true).open(path);
+    file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 /// Reads a stream back, line by line, without holding it in memory.
@@ -196,5 +231,23 @@ mod tests {
         let error = format!("{:#}", results[1].as_ref().unwrap_err());
         assert!(error.contains("events.jsonl:2"), "{error}");
         assert!(results[2].is_ok());
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_gone_on_with_when_nobody_writes_it_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+        let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
+        recorder.emit(note("one"));
+        let resume = || Recorder::resume(folder.path(), 1, clock, vec![]);
+        let error = format!("{:#}", resume().err().unwrap());
+        assert!(error.ends_with("another process writes it"), "{error}");
+        let path = recorder.path().to_owned();
+        drop(recorder);
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(br#"{"seq":1,"at":"20"#).unwrap();
+        resume().unwrap().emit(note("two"));
+        let told: Vec<_> = read(&path).unwrap().map(|event| event.unwrap()).collect();
+        let told: Vec<_> = told.iter().map(|event| (event.seq, &event.what)).collect();
+        assert_eq!(told, [(0, &note("one")), (1, &note("two"))]);
     }
 }

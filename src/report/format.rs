@@ -27,10 +27,13 @@ pub enum Format {
     Gitlab,
     /// The log.
     Plain,
+    /// A trace, in OTLP's JSON.
+    #[cfg(feature = "otel")]
+    Otlp,
 }
 
 impl Format {
-    /// All of them.
+    /// All that every build has.
     pub const ALL: [Self; 8] = [
         Self::Junit,
         Self::Json,
@@ -60,6 +63,8 @@ impl Format {
             }
             Self::Gitlab => log(&stream, Sections::Gitlab, out),
             Self::Plain => log(&stream, Sections::None, out),
+            #[cfg(feature = "otel")]
+            Self::Otlp => super::otlp::write(&stream, out),
         }
     }
 }

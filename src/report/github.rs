@@ -47,7 +47,7 @@ pub fn write(stream: &Path, file: Option<&str>, out: &mut dyn Write) -> Result<(
         }
         errors.push((format!("{}{rehearsed}", finding.cause), message));
     }
-    for pair in Pairs::read(stream, overview.end_of_stream())? {
+    for pair in Pairs::read(stream, overview.scope())? {
         let pair = pair?;
         let result = &pair.latest().result;
         let (_, _, change) = words::change(pair.change);

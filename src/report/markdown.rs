@@ -53,6 +53,9 @@ pub fn write(stream: &Path, out: &mut dyn Write) -> Result<()> {
     if let Some(rehearsal) = &start.rehearsal {
         writeln!(out, "> **Rehearsal:** {}\n", plain(&rehearsal.sentence()))?;
     }
+    if let Some(sentence) = overview.pauses.sentence() {
+        writeln!(out, "> **Held up:** {}\n", plain(&sentence))?;
+    }
     writeln!(
         out,
         "{}\n",
@@ -93,7 +96,7 @@ pub fn write(stream: &Path, out: &mut dyn Write) -> Result<()> {
 
 fn write_checks(stream: &Path, overview: &Overview, out: &mut dyn Write) -> Result<()> {
     let mut rows: Vec<Pair> = Vec::new();
-    for pair in Pairs::read(stream, overview.end_of_stream())? {
+    for pair in Pairs::read(stream, overview.scope())? {
         let pair = pair?;
         // What is as it was, or applies to neither side, is in the numbers.
         let applies = [&pair.before, &pair.after]

@@ -111,11 +111,13 @@ pub fn merge(
 
 impl Shard {
     fn read(stream: &Path) -> Result<Self> {
-        let events: Vec<Event> = record::read(stream)?.collect::<Result<_>>()?;
+        let mut events: Vec<Event> = record::read(stream)?.collect::<Result<_>>()?;
         let mut overview = Overview::default();
         for event in &events {
             overview.take(event);
         }
+        let scope = overview.scope();
+        events.retain(|event| scope.counts(event));
         Ok(Self {
             start: overview.start(stream)?.clone(),
             overview,

@@ -1,15 +1,20 @@
 //! Views of a run: each is a function of the stream on disk, and can be made from it at any moment,
 //! also of a run that was killed.
 
+mod containers;
 mod format;
 pub mod github;
 pub mod html;
 pub mod junit;
+pub mod last_lines;
 pub mod markdown;
 mod merge;
 mod objects;
+#[cfg(feature = "otel")]
+mod otlp;
 pub mod overview;
 pub mod pairs;
+pub mod pauses;
 pub mod probes;
 pub mod scs;
 pub mod scs_yaml;

@@ -1,15 +1,17 @@
 //! What a stream says about a run as a whole: a fold that keeps no checks, so that its size does not
 //! grow with theirs.
 
-use std::collections::VecDeque;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
+use super::last_lines::Log;
+use super::pairs::Scope;
+use super::pauses::Pauses;
 use super::probes::{self, Probes};
 use super::summary::WaitSummary;
-use super::{text, words};
+use super::words;
 use crate::record::{
     self, Blocker, CheckResult, Counts, Effect, Event, Finding, NO_DELIVERY, Outcome, Phase,
     PhaseOutcome, Rehearsal, ReleaseRef, RunId, Usage, Verdict, What,
@@ -26,6 +28,8 @@ pub struct Overview {
     pub phases: [PhaseView; Phase::ALL.len()],
     /// Causes with a name, in order.
     pub findings: Vec<Finding>,
+    /// When it stood still on request, and how it went on.
+    pub pauses: Pauses,
     /// What was measured without a pause.
     pub probes: Probes,
     /// The longest waits, longest first.
@@ -87,6 +91,9 @@ pub struct PhaseView {
     pub tally: Tally,
     /// Its last lines: notes, waits, failed checks.
     pub log: Log,
+    /// The position of the event with which it began, the last time: what an earlier attempt at it found does not
+    /// count any more.
+    pub began: u64,
 }
 
 /// How far a phase came.
@@ -168,43 +175,6 @@ impl Tally {
     }
 }
 
-/// The last lines of a phase.
-#[derive(Clone, Debug, Default)]
-pub struct Log {
-    lines: VecDeque<String>,
-    dropped: usize,
-}
-
-impl Log {
-    const LINES: usize = 200;
-    const BYTES: usize = 1000;
-
-    fn push(&mut self, elapsed_ms: u64, line: &str) {
-        if self.lines.len() == Self::LINES {
-            self.lines.pop_front();
-            self.dropped += 1;
-        }
-        let line = text::one_line(line);
-        let line = text::limited(&line, Self::BYTES);
-        self.lines
-            .push_back(format!("{} {line}", text::clock(elapsed_ms / 1000)));
-    }
-
-    /// The lines as one text, each with the time since the run's start.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = match self.dropped {
-            0 => String::new(),
-            dropped => format!("[{dropped} earlier lines in events.jsonl]\n"),
-        };
-        for line in &self.lines {
-            text.push_str(line);
-            text.push('\n');
-        }
-        text
-    }
-}
-
 /// A phase's name: without an upgrade there is nothing before and after it.
 #[must_use]
 pub const fn label(phase: Phase, only_checks: bool) -> &'static str {
@@ -221,6 +191,7 @@ impl Default for Overview {
             properties: Vec::new(),
             phases: Phase::ALL.map(PhaseView::new),
             findings: Vec::new(),
+            pauses: Pauses::default(),
             probes: Probes::default(),
             waits: Vec::new(),
             usage: None,
@@ -244,6 +215,7 @@ impl PhaseView {
             blocked: None,
             tally: Tally::default(),
             log: Log::default(),
+            began: 0,
         }
     }
 }
@@ -310,6 +282,16 @@ impl Overview {
         }
     }
 
+    /// Which events of the stream count, so that what is read of it again is what is told here.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        let began = std::array::from_fn(|phase| self.phases[phase].began);
+        Scope {
+            end: self.end_of_stream(),
+            began,
+        }
+    }
+
     /// One phase.
     #[must_use]
     pub fn phase(&self, phase: Phase) -> &PhaseView {
@@ -325,6 +307,7 @@ impl Overview {
         self.last = Some((event.seq, event.at));
         WaitSummary::insert(&mut self.waits, event);
         self.probes.take(&event.what);
+        self.pauses.take(&event.what);
         match &event.what {
             What::RunStarted {
                 run,
@@ -374,8 +357,15 @@ impl Overview {
             What::PhaseStarted { phase, deadline_s } => {
                 self.current = Some(*phase);
                 let view = self.phase_mut(*phase);
+                if let Some(finding) = view.finding.take() {
+                    self.findings.retain(|one| *one != finding);
+                }
+                let view = self.phase_mut(*phase);
                 view.state = State::Running;
                 view.started = Some((event.at, *deadline_s));
+                view.began = event.seq;
+                view.blocked = None;
+                view.tally = Tally::default();
             }
             What::PhaseFinished {
                 phase,
@@ -458,6 +448,13 @@ impl Overview {
                     log(self.phase_mut(phase), message);
                 }
             }
+            What::Paused(pause) => {
+                let line = format!("paused {}", pause.place);
+                log(self.phase_mut(pause.phase), &line);
+            }
+            What::PauseEnded {
+                phase, decision, ..
+            } => log(self.phase_mut(*phase), decision.words()),
             What::Compared {
                 check,
                 before,

@@ -62,6 +62,27 @@ impl Pair {
     }
 }
 
+/// Which events of a stream count.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// The position of the last one: a stream that grows is looked at up to there.
+    pub end: u64,
+    /// The position at which each phase began the last time: answers of an earlier attempt do not count.
+    pub began: [u64; Phase::ALL.len()],
+}
+
+impl Scope {
+    /// Whether an event counts.
+    #[must_use]
+    pub fn counts(&self, event: &Event) -> bool {
+        let superseded = match &event.what {
+            What::Check(check) => event.seq < self.began[check.phase as usize],
+            _ => false,
+        };
+        event.seq <= self.end && !superseded
+    }
+}
+
 /// Reads the pairs of a stream.
 pub struct Pairs {
     befores: Events,
@@ -77,17 +98,22 @@ pub struct Pairs {
 type Events = Box<dyn Iterator<Item = Result<Event>>>;
 
 impl Pairs {
-    /// Starts to read; events after the position `end` are not looked at.
+    /// Starts to read; events outside of the scope are not looked at.
     ///
     /// # Errors
     /// When the stream cannot be opened.
-    pub fn read(stream: &Path, end: u64) -> Result<Self> {
+    pub fn read(stream: &Path, scope: Scope) -> Result<Self> {
         let events = || -> Result<Events> {
             let within = move |event: &Result<Event>| match event {
-                Ok(event) => event.seq <= end,
+                Ok(event) => event.seq <= scope.end,
                 Err(_) => true,
             };
-            Ok(Box::new(record::read(stream)?.take_while(within)))
+            let counts = move |event: &Result<Event>| match event {
+                Ok(event) => scope.counts(event),
+                Err(_) => true,
+            };
+            let events = record::read(stream)?.take_while(within).filter(counts);
+            Ok(Box::new(events))
         };
         Ok(Self {
             befores: events()?,
@@ -246,7 +272,11 @@ mod tests {
             let id = &pair.first().id;
             format!("{id} {before} {after} {}", change.unwrap_or_default())
         };
-        let pairs = Pairs::read(recorder.path(), end).unwrap();
+        let scope = Scope {
+            end,
+            began: [0; Phase::ALL.len()],
+        };
+        let pairs = Pairs::read(recorder.path(), scope).unwrap();
         pairs.map(|pair| shown(pair.unwrap())).collect()
     }
 
@@ -285,5 +315,21 @@ mod tests {
             ["a yes no ", "gone yes no ", "b yes yes ", "new-2 no yes "]
         );
         assert_eq!(pairs(vec![], u64::MAX), [""; 0]);
+    }
+    #[test]
+    fn what_an_earlier_attempt_at_a_phase_said_does_not_count() {
+        let mut began = [0; Phase::ALL.len()];
+        began[Phase::CheckAfter as usize] = 5;
+        let scope = Scope { end: 9, began };
+        let event = |seq, phase| Event {
+            seq,
+            at: Timestamp::UNIX_EPOCH,
+            elapsed_ms: 0,
+            what: check(phase, "a"),
+        };
+        assert!(!scope.counts(&event(4, Phase::CheckAfter)));
+        assert!(scope.counts(&event(6, Phase::CheckAfter)));
+        assert!(scope.counts(&event(4, Phase::CheckBefore)));
+        assert!(!scope.counts(&event(10, Phase::CheckAfter)));
     }
 }

@@ -26,7 +26,7 @@ pub fn write(stream: &Path, out: &mut dyn Write) -> Result<()> {
     let start = overview.start(stream)?;
     let (mut before, mut after) = (Round::default(), Round::default());
     let mut suites: Vec<String> = Vec::new();
-    for pair in Pairs::read(stream, overview.end_of_stream())? {
+    for pair in Pairs::read(stream, overview.scope())? {
         let pair = pair?;
         let suite = &pair.first().suite;
         if !suites.contains(suite) {

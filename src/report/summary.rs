@@ -9,7 +9,8 @@ use serde::ser::{Error as _, SerializeSeq as _};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::overview::{Overview, State};
-use super::pairs::{Answer, Pair, Pairs};
+use super::pairs::{Answer, Pair, Pairs, Scope};
+use super::pauses::PauseSummary;
 use crate::record::{
     Change, Counts, Event, Finding, Outcome, Phase, ProbeGap, ProbeResult, Rehearsal, ReleaseRef,
     Severity, Standard, Surroundings, Usage, Verdict, What,
@@ -72,6 +73,12 @@ pub struct Summary<C = Vec<CheckSummary>> {
     pub probe_gaps: Vec<ProbeGap>,
     /// The longest waits, longest first.
     pub waits: Vec<WaitSummary>,
+    /// When the run stood still on request.
+    #[serde(default)]
+    pub pauses: Vec<PauseSummary>,
+    /// With which phases another process went on, since the one before was gone.
+    #[serde(default)]
+    pub resumed: Vec<Phase>,
     /// What the run cost stackgate itself; absent when it was killed.
     pub usage: Option<Usage>,
     /// Facts about the environment, by name.
@@ -237,6 +244,8 @@ impl<C> Summary<C> {
                 .flat_map(|view| view.gaps.clone())
                 .collect(),
             waits: overview.waits.clone(),
+            pauses: overview.pauses.all().to_vec(),
+            resumed: overview.pauses.resumed().to_vec(),
             usage: overview.usage,
             properties: overview.properties.iter().map(property).collect(),
         })
@@ -247,17 +256,17 @@ impl<C> Summary<C> {
 #[derive(Debug)]
 pub struct Streamed<'a> {
     stream: &'a Path,
-    end: u64,
+    scope: Scope,
 }
 
 impl<'a> Streamed<'a> {
-    const fn of(overview: &Overview, stream: &'a Path) -> Self {
-        let end = overview.end_of_stream();
-        Self { stream, end }
+    fn of(overview: &Overview, stream: &'a Path) -> Self {
+        let scope = overview.scope();
+        Self { stream, scope }
     }
 
     fn pairs(&self) -> Result<Pairs> {
-        Pairs::read(self.stream, self.end)
+        Pairs::read(self.stream, self.scope)
     }
 }
 

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::objects;
 use super::overview::Standing;
 use super::probes::{self, Probes};
 use super::words::Tone;
+use super::{containers, objects};
 use crate::record::{self, Blocker, Event, ObjectRef, Phase, PhaseOutcome, What};
 
 /// How many lanes a group may have; a reader loses the thread with more.
@@ -111,7 +111,13 @@ impl Timeline {
             Some(path) => objects::read(path, fold.now)?,
             None => Vec::new(),
         };
-        Ok(fold.finish(recorded))
+        let containers = match recording {
+            Some(path) => containers::read(path, fold.now)?,
+            None => None,
+        };
+        let mut timeline = fold.finish(recorded);
+        timeline.groups.extend(containers);
+        Ok(timeline)
     }
 }
 
@@ -119,6 +125,7 @@ impl Timeline {
 struct Fold {
     now: u64,
     phases: Vec<(Phase, Span)>,
+    pauses: Lane,
     waits: BTreeMap<(Phase, String), Wait>,
     objects: BTreeMap<ObjectRef, Lane>,
     moments: BTreeMap<&'static str, Lane>,
@@ -149,6 +156,21 @@ impl Fold {
                 message,
                 ..
             } => self.end_phase(*phase, now, outcome, message.as_deref()),
+            What::Paused(pause) => {
+                let what = format!("paused {}", pause.place);
+                self.pauses
+                    .push(span(now, now, Some(Tone::Attention), what));
+            }
+            What::Resumed { phase, .. } => {
+                let what = format!("another process goes on with {phase}");
+                self.moment("gone on with", now, Tone::Attention, what);
+            }
+            What::PauseEnded { decision, .. } => {
+                if let Some(last) = self.pauses.spans.last_mut() {
+                    last.to_ms = now;
+                    last.what = format!("{}: {}", last.what, decision.words());
+                }
+            }
             What::WaitStarted { phase, what, .. } => {
                 self.wait(*phase, what).since.get_or_insert(now);
             }
@@ -276,14 +298,23 @@ impl Fold {
         for (phase, what) in open {
             self.unblock(phase, &what, now, Some(Tone::Attention));
         }
-        let phases = self.phases.into_iter().map(|(phase, mut span)| {
+        let mut phases: Vec<Lane> = Vec::new();
+        for (phase, mut span) in self.phases {
             if span.what == "not ended" {
                 span.to_ms = now;
             }
-            Lane {
-                name: phase.name().to_owned(),
-                spans: vec![span],
+            // A phase that was begun again stays in its lane.
+            match phases.iter_mut().find(|lane| lane.name == phase.name()) {
+                Some(lane) => lane.push(span),
+                None => phases.push(Lane {
+                    name: phase.name().to_owned(),
+                    spans: vec![span],
+                }),
             }
+        }
+        phases.push(Lane {
+            name: "paused".to_owned(),
+            ..self.pauses
         });
         let waits = self.waits.into_values().map(|wait| wait.lane);
         let lost = self.probes.iter().map(|view| {

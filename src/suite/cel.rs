@@ -39,6 +39,19 @@ impl Memory {
         self.unasked
     }
 
+    /// All that was kept, by check. It may hold what is secret.
+    #[must_use]
+    pub fn all(&self) -> BTreeMap<String, Value> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.clone()
+    }
+
+    /// Knows what was kept by a process that is gone.
+    pub fn recover(&self, all: BTreeMap<String, Value>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = all;
+    }
+
     fn keep(&self, check: &str, objects: Value) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.insert(check.to_owned(), objects);

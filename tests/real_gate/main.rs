@@ -30,7 +30,7 @@ use std::process::ExitCode;
 
 use testbed::Real;
 
-const TESTS: [Real; 16] = [
+const TESTS: [Real; 18] = [
     ("real_open_gate", true, || open::open_gate("kind")),
     ("real_light_open_gate", true, || open::open_gate("light")),
     ("real_kubelet_flag_unknown_closes", true, || {
@@ -73,6 +73,16 @@ const TESTS: [Real; 16] = [
         "real_killed_in_each_phase_leaves_nothing_after_clean",
         false,
         killed::in_each_phase,
+    ),
+    (
+        "real_killed_is_resumed_from_the_last_finished_phase",
+        false,
+        killed::resumed,
+    ),
+    (
+        "real_killed_and_cleaned_is_not_resumed",
+        false,
+        killed::cleaned_is_not_resumed,
     ),
     (
         "real_interrupted_leaves_nothing",

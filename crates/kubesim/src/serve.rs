@@ -26,7 +26,7 @@ use tower_service::Service as _;
 
 use crate::authorization::User;
 use crate::cluster::Cluster;
-use crate::http::refuse_stranger;
+use crate::http::{Onlooker, refuse_stranger};
 
 /// How long open answers may go on after the server's end.
 const GRACE: Duration = Duration::from_millis(200);
@@ -73,6 +73,8 @@ struct Shared {
     acceptor: TlsAcceptor,
     /// Users by their certificates.
     users: Arc<BTreeMap<Vec<u8>, User>>,
+    /// Whether no accident stands between them and the cluster.
+    onlookers: bool,
     end: watch::Receiver<()>,
 }
 
@@ -83,6 +85,19 @@ impl Server {
     /// # Errors
     /// When no port or no certificate can be had.
     pub async fn start(cluster: &Cluster) -> Result<Self, Error> {
+        Self::begin(cluster, false).await
+    }
+
+    /// The same for who looks on from outside of the simulation: no fault of a connection hits them, and none
+    /// takes note of them.
+    ///
+    /// # Errors
+    /// When no port or no certificate can be had.
+    pub async fn for_onlookers(cluster: &Cluster) -> Result<Self, Error> {
+        Self::begin(cluster, true).await
+    }
+
+    async fn begin(cluster: &Cluster, onlookers: bool) -> Result<Self, Error> {
         let authority_key = KeyPair::generate()?;
         let mut authority = CertificateParams::new(Vec::new())?;
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -125,6 +140,7 @@ impl Server {
             cluster: cluster.clone(),
             acceptor: acceptor(authority_certificate.der(), server.der(), &server_key)?,
             users: Arc::new(users),
+            onlookers,
             end: ended,
         };
         tokio::spawn(accept(listener, shared));
@@ -237,7 +253,10 @@ async fn connection(stream: TcpStream, shared: Shared) {
     let certificate = certificates.and_then(<[_]>::first);
     let known = certificate.and_then(|der| shared.users.get(der.as_ref()).cloned());
     let Shared {
-        cluster, mut end, ..
+        cluster,
+        mut end,
+        onlookers,
+        ..
     } = shared;
     let service =
         hyper::service::service_fn(move |mut request: http::Request<hyper::body::Incoming>| {
@@ -247,6 +266,9 @@ async fn connection(stream: TcpStream, shared: Shared) {
                     return Ok(refuse_stranger());
                 };
                 request.extensions_mut().insert(user);
+                if onlookers {
+                    request.extensions_mut().insert(Onlooker);
+                }
                 // Who is not reached is cut off.
                 cluster.service().call(request).await
             }

@@ -7,6 +7,7 @@ mod handshakes;
 mod operator;
 mod patches;
 mod scenarios;
+mod serve;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,7 +25,7 @@ use kubesim::resource::builtin::NAMESPACES;
 use kubesim::{ApiError, Cluster, Fault, Options, Simulation, capi, controllers};
 use serde_json::json;
 
-use super::{Engine, EngineError, Kept, Management, Problem, journal};
+use super::{Engine, EngineError, Kept, Management, Opened, Problem, journal};
 use crate::cluster::{Context, Handshakes, Object};
 use crate::record::{Blocker, Finding, Phase, Redactor, RunId};
 use crate::stack::Release;
@@ -368,6 +369,16 @@ impl Engine for EmbeddedEngine {
             )
         })
         .collect()
+    }
+
+    fn open<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Opened>> {
+        let simulation = self.simulation();
+        let cluster = |name: &str| simulation.as_ref()?.cluster(name);
+        let clusters = [
+            ("management", cluster(MANAGEMENT)),
+            ("workload", cluster(&self.workload())),
+        ];
+        Box::pin(serve::open(folder, clusters))
     }
 
     fn properties(&self) -> BoxFuture<'_, Vec<(String, String)>> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use futures::future::BoxFuture;
 use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::config::Kubeconfig;
@@ -23,7 +23,7 @@ pub use removal::clean;
 use super::names::{RUN_LABEL, of_run, run_of};
 use super::private::PrivateFolder;
 use super::process::Process;
-use super::{Engine, EngineError, Kept, Management, Problem, access};
+use super::{Engine, EngineError, Kept, Management, Opened, Problem, access};
 use crate::cluster::kinds::{DEPLOYMENT, NAMESPACE};
 use crate::cluster::{Context, Handshakes, Interrupted, Network, Object};
 use crate::record::{Blocker, Finding, Redactor, RunId};
@@ -72,6 +72,12 @@ fn folder_of(run: &RunId) -> PrivateFolder {
     PrivateFolder::named(&format!("{}{SUFFIX}", of_run(run)))
 }
 
+/// The kubeconfig with which a run that is not over reaches its management cluster.
+#[must_use]
+pub fn kubeconfig_of(run: &RunId) -> PathBuf {
+    folder_of(run).file(KUBECONFIG)
+}
+
 /// The run of a private folder on this engine.
 fn run_of_folder(name: &str) -> Option<RunId> {
     run_of(name.strip_suffix(SUFFIX)?)
@@ -107,13 +113,48 @@ impl ExistingEngine {
         context.unwrap_or_default()
     }
 
-    async fn prepare(&self) -> Result<Management> {
-        let client = self.client().await?;
-        self.folder.create()?;
+    /// Writes down whose run this is.
+    fn record(&self) -> Result<()> {
         self.folder.save(&RunRecord {
             process: Process::current()?,
             context: self.context().to_owned(),
+        })
+    }
+
+    /// Whether another process can go on with the run; the error says why not.
+    async fn left(&self) -> Result<()> {
+        let shown = self.folder.path().display();
+        let record: RunRecord = self.folder.load().with_context(|| {
+            format!("there is no record of the run in {shown}: it was cleaned, or made by somebody else, or on another machine")
         })?;
+        ensure!(
+            !record.process.is_alive() || record.process == Process::current()?,
+            "process {} is still at work on it",
+            record.process.pid
+        );
+        let namespace = of_run(&self.options.run);
+        ensure!(
+            removal::is_there(self.client().await?, &namespace).await?,
+            "its namespace {namespace} is gone from the management cluster of context '{}'",
+            self.context()
+        );
+        Ok(())
+    }
+
+    async fn take_over(&self) -> Result<Management> {
+        self.left().await?;
+        self.record()?;
+        Ok(Management {
+            client: self.client().await?.clone(),
+            kubeconfig: self.folder.file(KUBECONFIG),
+            namespace: of_run(&self.options.run),
+        })
+    }
+
+    async fn prepare(&self) -> Result<Management> {
+        let client = self.client().await?;
+        self.folder.create()?;
+        self.record()?;
         // JSON is YAML.
         let kubeconfig = serde_json::to_vec(&self.options.kubeconfig)
             .context("failed to write a kubeconfig")?;
@@ -222,6 +263,32 @@ impl Engine for ExistingEngine {
                 management = self.prepare() => Ok(management?),
             }
         })
+    }
+
+    fn open<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, Result<Opened>> {
+        // They are reached all the time, with what lies in the private folder.
+        let clusters = self.folder.reaches([KUBECONFIG, WORKLOAD_KUBECONFIG]);
+        Box::pin(async {
+            Ok(Opened {
+                clusters,
+                ..Opened::default()
+            })
+        })
+    }
+
+    fn private(&self) -> Option<PathBuf> {
+        self.folder.exists().then(|| self.folder.path().to_owned())
+    }
+
+    fn remains(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(self.left())
+    }
+
+    fn rejoin<'a>(
+        &'a self,
+        _: &'a Context,
+    ) -> BoxFuture<'a, Result<Management, EngineError>> {
+        Box::pin(async { Ok(self.take_over().await?) })
     }
 
     fn connect<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, Result<Client>> {

@@ -52,6 +52,11 @@ pub(super) async fn mark_network(docker: &Docker, folder: &PrivateFolder) -> Res
     Ok(missing)
 }
 
+/// Whether the run made the network, or was about to.
+pub(super) fn is_network_marked(folder: &PrivateFolder) -> bool {
+    folder.file(NETWORK_MARK).exists()
+}
+
 /// Another run whose record says that the management cluster of that name is its own, be it under way
 /// or not.
 pub(super) fn claimant(

@@ -93,6 +93,26 @@ pub(super) async fn enter(
     })
 }
 
+/// Talks to the management cluster of a run whose process is gone, in which the run's namespace is.
+pub(super) async fn rejoin(
+    context: &Context,
+    options: &KindOptions,
+    folder: &PrivateFolder,
+) -> Result<Management, EngineError> {
+    let client = access::client(&read_file(&folder.file(KUBECONFIG))?).await?;
+    match tokio::time::timeout(ANSWER, answers(&client)).await {
+        Ok(Ok(())) => enter(context, &client, options, folder).await,
+        Ok(Err(error)) => Err(anyhow::Error::from(error)
+            .context("failed to reach the run's management cluster")
+            .into()),
+        Err(_) => Err(anyhow!(
+            "failed to reach the run's management cluster: its API server does not answer within {} s",
+            ANSWER.as_secs()
+        )
+        .into()),
+    }
+}
+
 /// From nothing: kind makes the cluster; meanwhile images go into its node as soon as that boots, and
 /// Cluster API's manifests into its API server as soon as that answers.
 async fn fresh(

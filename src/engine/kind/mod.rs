@@ -20,6 +20,7 @@ mod operator;
 mod preflight;
 mod providers;
 mod record;
+mod resumed;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,9 +40,9 @@ pub use operator::OperatorOptions;
 use super::config::Config;
 use super::private::PrivateFolder;
 use super::process::Process;
-use super::{Engine, EngineError, Kept, Management, Problem};
+use super::{Engine, EngineError, Kept, Management, Opened, Problem};
 use crate::cluster::{Context, Handshakes, Interrupted, Network, Object};
-use crate::record::{Blocker, Finding, Redactor, RunId};
+use crate::record::{Blocker, ContainerUse, Finding, Redactor, RunId};
 use record::RunRecord;
 
 /// The workload cluster's kubeconfig in the private folder.
@@ -322,6 +323,47 @@ impl Engine for KindEngine {
             }
             access::client(&reachable).await
         })
+    }
+
+    fn open<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, Result<Opened>> {
+        // They are reached all the time, with what lies in the private folder.
+        let clusters = self
+            .folder
+            .reaches([management::KUBECONFIG, WORKLOAD_KUBECONFIG]);
+        Box::pin(async {
+            Ok(Opened {
+                clusters,
+                ..Opened::default()
+            })
+        })
+    }
+
+    fn containers(&self) -> BoxFuture<'_, Option<Vec<(String, ContainerUse)>>> {
+        Box::pin(async {
+            let used = async {
+                let docker = self.docker().await?;
+                let claims = cleanup::claims(self.run(), true);
+                let nodes = cleanup::owned(docker, self.run(), &claims).await?;
+                anyhow::Ok(nodes::uses(docker, nodes).await)
+            };
+            // Who does not answer now is asked again.
+            Some(used.await.unwrap_or_default())
+        })
+    }
+
+    fn private(&self) -> Option<PathBuf> {
+        self.folder.exists().then(|| self.folder.path().to_owned())
+    }
+
+    fn remains(&self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(async { self.left().await.map(drop) })
+    }
+
+    fn rejoin<'a>(
+        &'a self,
+        context: &'a Context,
+    ) -> BoxFuture<'a, Result<Management, EngineError>> {
+        Box::pin(self.take_over(context))
     }
 
     fn workload_kubeconfig(&self) -> Option<PathBuf> {

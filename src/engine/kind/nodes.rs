@@ -15,7 +15,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use super::docker::{self, Node};
-use crate::record::Redactor;
+use crate::record::{ContainerUse, Redactor};
 
 /// How many lines of each journal and of what a container wrote are kept.
 const LINES: usize = 3000;
@@ -127,6 +127,23 @@ fn summary(container: &ContainerInspectResponse) -> Value {
         "restartCount": container.restart_count,
         "networks": networks,
     })
+}
+
+/// How each of these is, and what it uses.
+pub(super) async fn uses(docker: &Docker, nodes: Vec<Node>) -> Vec<(String, ContainerUse)> {
+    let each = nodes.into_iter().map(|node| async move {
+        let used = match node.running {
+            true => usage(docker, &node).await,
+            false => None,
+        };
+        let is = ContainerUse {
+            running: node.running,
+            memory_mib: used.map(|(memory, _)| memory),
+            cpu_seconds: used.map(|(_, time)| time),
+        };
+        (node.name, is)
+    });
+    join_all(each).await
 }
 
 /// What a node has used until now: memory in MiB and processor time in seconds.

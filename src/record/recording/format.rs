@@ -28,6 +28,8 @@ pub enum FrameKind {
     Key,
     /// What containers printed.
     Logs,
+    /// How the engine's containers were, and what they used.
+    Used,
 }
 
 /// An entry of the index, before its frame.
@@ -141,6 +143,18 @@ pub struct Entry {
     pub told: Told,
 }
 
+/// One of the engine's containers at a moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerUse {
+    /// Whether it ran.
+    pub running: bool,
+    /// The memory that it had, in MiB.
+    pub memory_mib: Option<u64>,
+    /// The processor time that it had used since it was started, in seconds.
+    pub cpu_seconds: Option<f64>,
+}
+
 /// What an entry tells.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
@@ -185,6 +199,7 @@ pub(super) enum LineKind {
     Gone,
     Log,
     Previous,
+    Used,
 }
 
 /// A line of a frame. Its names are short, since there are many.
@@ -245,6 +260,8 @@ impl<'a> Line<'a> {
                 id: self.id(),
                 object: value()?,
             },
+            // It has frames of its own, which are read otherwise.
+            LineKind::Used => anyhow::bail!("{broken}"),
             LineKind::Log | LineKind::Previous => Told::Log {
                 cluster: cluster(),
                 of: self.log_of(),

@@ -11,7 +11,7 @@ mod format;
 mod past;
 mod writer;
 
-pub use format::{Entry, Id, LogLine, LogOf, Told};
+pub use format::{ContainerUse, Entry, Id, LogLine, LogOf, Told};
 pub use past::{ClusterPast, Past, State};
 pub use writer::Recording;
 

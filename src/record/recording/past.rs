@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::format::{Entry, FrameKind, Id, Info, Line, LineKind, LogLine, LogOf};
+use super::format::{ContainerUse, Entry, FrameKind, Id, Info, Line, LineKind, LogLine, LogOf};
 
 /// A recording that can be read at any moment.
 #[derive(Debug)]
@@ -96,6 +96,12 @@ impl Past {
         })
     }
 
+    /// Where in the file the last whole frame ends.
+    pub(super) fn whole(&self) -> u64 {
+        let last = self.frames.last();
+        last.map_or(0, |frame| frame.at + frame.info.length)
+    }
+
     /// The wall time at 0 ms; none while nothing was recorded.
     #[must_use]
     pub fn epoch(&self) -> Option<Timestamp> {
@@ -131,7 +137,7 @@ impl Past {
             let wanted = match frame.info.kind {
                 FrameKind::Key => key.is_some_and(|key| self.frames[key].at == frame.at),
                 FrameKind::Changes => frame.info.from_ms <= at_ms,
-                FrameKind::Logs => false,
+                FrameKind::Logs | FrameKind::Used => false,
             };
             if wanted {
                 self.each(frame, |line| {
@@ -189,6 +195,25 @@ impl Past {
         Ok(logs)
     }
 
+    /// How each of the engine's containers was, by its name, with the moments at which it was looked at.
+    ///
+    /// # Errors
+    /// When the recording is broken.
+    pub fn used(&self) -> Result<BTreeMap<String, Vec<(u64, ContainerUse)>>> {
+        let mut used: BTreeMap<String, Vec<_>> = BTreeMap::new();
+        let frames = self.frames.iter();
+        for frame in frames.filter(|frame| frame.info.kind == FrameKind::Used) {
+            self.each(frame, |line| {
+                let one = serde_json::from_str(line.is.get());
+                let one = one.context("a line of the recording is broken")?;
+                let of_it = used.entry(line.name.to_string()).or_default();
+                of_it.push((line.ms, one));
+                Ok(())
+            })?;
+        }
+        Ok(used)
+    }
+
     fn told(
         &self,
         from: Option<usize>,
@@ -243,7 +268,7 @@ impl State {
             LineKind::Gone => {
                 cluster.objects.remove(&line.id());
             }
-            LineKind::Log | LineKind::Previous => {}
+            LineKind::Log | LineKind::Previous | LineKind::Used => {}
         }
         Ok(())
     }

@@ -13,12 +13,15 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::super::{Clock, Redactor};
-use super::format::{FORMAT, FrameKind, Id, Info, Line, LineKind, LogLine, LogOf};
+use super::format::{ContainerUse, FORMAT, FrameKind, Id, Info, Line, LineKind, LogLine, LogOf};
+use super::past::Past;
 
 /// How hard is compressed: zstd's own default, some hundred MB a second.
 const LEVEL: i32 = 3;
 /// After how many bytes of lines a frame is written.
 const FRAME: usize = 256 << 10;
+/// After how many bytes of what containers use a frame is written.
+const USED: usize = 4 << 10;
 /// Everything is written down anew when changes since the last time are as long as it, but not for less.
 const KEY: usize = 1 << 20;
 
@@ -36,6 +39,7 @@ struct Writer {
     clock: Clock,
     changes: Frame,
     logs: Frame,
+    used: Frame,
     /// Every object that is there, as it was told last.
     objects: BTreeMap<Id, Box<RawValue>>,
     served: BTreeMap<String, Box<RawValue>>,
@@ -65,12 +69,37 @@ impl Recording {
         let file = options.append(true).create_new(true).mode(0o600).open(path);
         let file =
             file.with_context(|| format!("failed to create the recording {}", path.display()))?;
+        Self::on(file, clock, redactor)
+    }
+
+    /// Goes on with the recording of a run whose process is gone, or begins one. What was torn at its end is cut
+    /// off, and everything is told anew: what was there may be gone.
+    ///
+    /// # Errors
+    /// When there is another file in its place, or it cannot be written.
+    pub fn resume(path: &Path, clock: Clock, redactor: Redactor) -> Result<Self> {
+        if !path.exists() {
+            return Self::create(path, clock, redactor);
+        }
+        let resuming = || format!("failed to go on with the recording {}", path.display());
+        let whole = Past::open(path)?.whole();
+        let file = OpenOptions::new().append(true).open(path);
+        let file = file.with_context(resuming)?;
+        file.set_len(whole).with_context(resuming)?;
+        let recording = Self::on(file, clock, redactor)?;
+        let at_ms = recording.now_ms();
+        recording.with(|writer| writer.write_key(at_ms));
+        Ok(recording)
+    }
+
+    fn on(file: File, clock: Clock, redactor: Redactor) -> Result<Self> {
         let writer = Writer {
             file,
             redactor: redactor.clone(),
             clock,
             changes: Frame::default(),
             logs: Frame::default(),
+            used: Frame::default(),
             objects: BTreeMap::new(),
             served: BTreeMap::new(),
             printed: BTreeMap::new(),
@@ -189,6 +218,25 @@ impl Recording {
         });
     }
 
+    /// One of the engine's containers is like this now.
+    pub fn used(&self, container: &str, used: &ContainerUse) {
+        let at_ms = self.now_ms();
+        let Ok(raw) = serde_json::value::to_raw_value(used) else {
+            return;
+        };
+        let id = Id {
+            name: container.to_owned(),
+            ..of_cluster("")
+        };
+        self.with(|writer| {
+            writer.used.push(at_ms, LineKind::Used, &id, &raw);
+            // Little as it is, it is written down some minutes at a time.
+            if writer.used.lines.len() >= USED {
+                writer.write_used(at_ms);
+            }
+        });
+    }
+
     /// Writes down what was told until now.
     pub fn flush(&self) {
         let at_ms = self.now_ms();
@@ -204,6 +252,8 @@ impl Recording {
     /// When something could not be written.
     pub fn finish(&self) -> Result<()> {
         self.flush();
+        let at_ms = self.now_ms();
+        self.with(|writer| writer.write_used(at_ms));
         match self.lock().take() {
             Some(writer) if writer.broken => {
                 anyhow::bail!("failed to write the recording: it ends early")
@@ -329,7 +379,10 @@ impl Writer {
     }
 
     fn write_key(&mut self, at_ms: u64) {
-        let mut frame = Frame::default();
+        let mut frame = Frame {
+            from_ms: at_ms,
+            ..Frame::default()
+        };
         for (cluster, served) in &self.served {
             frame.push(at_ms, LineKind::Served, &of_cluster(cluster), served);
         }
@@ -345,6 +398,13 @@ impl Writer {
         let frame = std::mem::take(&mut self.logs);
         if !frame.lines.is_empty() {
             self.write(FrameKind::Logs, &frame, at_ms);
+        }
+    }
+
+    fn write_used(&mut self, at_ms: u64) {
+        let frame = std::mem::take(&mut self.used);
+        if !frame.lines.is_empty() {
+            self.write(FrameKind::Used, &frame, at_ms);
         }
     }
 

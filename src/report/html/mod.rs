@@ -46,7 +46,7 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn pairs(&self) -> Result<Pairs> {
-        Pairs::read(self.stream, self.overview.end_of_stream())
+        Pairs::read(self.stream, self.overview.scope())
     }
 }
 
@@ -64,7 +64,7 @@ pub fn write(stream: &Path, recording: Option<&Path>, out: &mut dyn Write) -> Re
     let start = overview.start(stream)?;
     let timeline = Timeline::read(stream, overview.end_of_stream(), recording)?;
     let (mut noted, mut checks) = (Vec::new(), 0);
-    for pair in Pairs::read(stream, overview.end_of_stream())? {
+    for pair in Pairs::read(stream, overview.scope())? {
         let pair = pair?;
         checks += 1;
         if !is_quiet(&pair) {

@@ -16,6 +16,9 @@ pub fn write(run: &Run<'_>, start: &Start, html: &mut Html<'_>) -> Result<()> {
     if let Some(rehearsal) = &start.rehearsal {
         write_rehearsal(rehearsal, html)?;
     }
+    if let Some(sentence) = run.overview.pauses.sentence() {
+        write_pauses(&sentence, html)?;
+    }
     let told = run.overview.verdict.as_ref();
     let reason = told.map_or(NO_VERDICT, |(_, reason, _)| reason);
     let (tone, word) = run.overview.verdict_in_words();
@@ -59,6 +62,17 @@ fn write_rehearsal(rehearsal: &Rehearsal, html: &mut Html<'_>) -> Result<()> {
         |html| {
             html.element("strong", &[], "Rehearsal")?;
             html.text(&format!(" — {}.", rehearsal.sentence()))
+        },
+    )
+}
+
+fn write_pauses(sentence: &str, html: &mut Html<'_>) -> Result<()> {
+    html.within(
+        "aside",
+        &[("class", "rehearsal"), ("aria-label", "Pauses")],
+        |html| {
+            html.element("strong", &[], "Held up")?;
+            html.text(&format!(" — {sentence}."))
         },
     )
 }

@@ -48,11 +48,14 @@ fn write_suite(
     whole.write(&class, xml)?;
     if view.tally.checks > 0 {
         // The stream may have grown since its first reading; the numbers are of then.
-        let end = overview.last.map_or(0, |(seq, _)| seq);
+        let scope = overview.scope();
         for event in record::read(stream)? {
             let event = event?;
-            if event.seq > end {
+            if event.seq > scope.end {
                 break;
+            }
+            if !scope.counts(&event) {
+                continue;
             }
             match &event.what {
                 What::Check(check) if check.phase == view.phase => {

@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::screen::Screen;
 use crate::record::{Change, NO_DELIVERY, Outcome, ProbeResult};
 use crate::report::STREAM;
+use crate::report::pauses;
 use crate::report::summary::{CheckSummary, Summary};
 use crate::report::text::{cut, one_line};
 use crate::report::words::{self, Tone, weight};
@@ -162,6 +163,9 @@ fn verdict(summary: &Summary, screen: Screen) -> String {
     };
     if !counts.is_empty() {
         text.push_str(&format!("\n  {counts}"));
+    }
+    if let Some(sentence) = pauses::sentence(&summary.pauses, &summary.resumed) {
+        text.push_str(&format!("\n  {}", one_line(&sentence)));
     }
     if let Some(rehearsal) = &summary.rehearsal {
         let (sentence, again) = (one_line(&rehearsal.sentence()), &rehearsal.reproduce);

@@ -3,6 +3,7 @@
 mod closing;
 mod live;
 mod log;
+mod pauses;
 mod progress;
 mod screen;
 mod sections;

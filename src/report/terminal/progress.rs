@@ -1,5 +1,6 @@
 //! From events to lines: which lines stay, and what the present moment looks like. Draws nothing.
 
+use super::pauses;
 use super::screen::Screen;
 use crate::record::{Blocker, CheckResult, Event, NO_DELIVERY, Outcome, Phase, PhaseOutcome, What};
 use crate::report::overview::{Standing, label};
@@ -14,6 +15,16 @@ pub struct Progress {
     waits: Vec<Wait>,
     /// Whether the run only checks.
     only_checks: bool,
+    /// The run's id.
+    run: String,
+    paused: Option<Paused>,
+}
+
+/// A pause that lasts.
+struct Paused {
+    place: String,
+    since_ms: u64,
+    at_most_s: u64,
 }
 
 struct Running {
@@ -38,6 +49,8 @@ impl Progress {
             phases: Vec::new(),
             waits: Vec::new(),
             only_checks: false,
+            run: String::new(),
+            paused: None,
         }
     }
 
@@ -56,6 +69,7 @@ impl Progress {
                 ..
             } => {
                 self.only_checks = delivery == NO_DELIVERY;
+                self.run = run.to_string();
                 let name = one_line(stack);
                 let mut line = if self.only_checks {
                     format!(
@@ -145,6 +159,41 @@ impl Progress {
                 )]
             }
             What::Note { message } => vec![format!("    {}", one_line(message))],
+            What::Paused(pause) => {
+                self.paused = Some(Paused {
+                    place: pause.place.clone(),
+                    since_ms: now,
+                    at_most_s: pause.at_most_s,
+                });
+                pauses::lines(&self.screen, &self.run, pause)
+            }
+            What::Resumed { phase, .. } => {
+                // What was under way ended with its process.
+                self.phases.clear();
+                self.waits.clear();
+                self.paused = None;
+                vec![format!("  another process goes on with {phase}")]
+            }
+            What::PauseEnded {
+                decision,
+                by,
+                seconds,
+                ..
+            } => {
+                let since = self.paused.take().map_or(now, |paused| paused.since_ms);
+                // What stood still did not get older.
+                let running = self.phases.iter_mut().map(|phase| &mut phase.since_ms);
+                let waiting = self.waits.iter_mut().map(|wait| &mut wait.since_ms);
+                for moment in running.chain(waiting) {
+                    *moment += now.saturating_sub(since);
+                }
+                let long = clock(*seconds as u64);
+                vec![format!(
+                    "    {} after {long}: {}",
+                    decision.words(),
+                    one_line(by)
+                )]
+            }
             _ => vec![],
         }
     }
@@ -152,6 +201,12 @@ impl Progress {
     /// The present moment on one line of at most so many columns, without what turns in front of it;
     /// nothing between phases.
     pub fn now(&self, now_ms: u64, columns: usize) -> Option<String> {
+        if let Some(paused) = &self.paused {
+            let elapsed = clock(now_ms.saturating_sub(paused.since_ms) / 1000);
+            let (place, most) = (one_line(&paused.place), clock(paused.at_most_s));
+            let line = format!("paused {place}   {elapsed} / {most}");
+            return Some(cut(&line, columns).into_owned());
+        }
         let Running {
             phase,
             since_ms,

@@ -97,6 +97,45 @@ async fn a_moment_is_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_recording_is_gone_on_with_by_another_process() {
+    let Written {
+        path,
+        recording,
+        _folder,
+    } = recording();
+    recording.object(id("a"), pod("a", "Running"));
+    recording.object(id("b"), pod("b", "Running"));
+    recording.flush();
+    let whole = std::fs::metadata(&path).unwrap().len();
+    pass(1000).await;
+    recording.object(id("c"), pod("c", "Running"));
+    recording.flush();
+    drop(recording);
+    // The process was killed while it wrote.
+    let file = File::options().write(true).open(&path).unwrap();
+    file.set_len(whole + 20).unwrap();
+    let clock = Clock::starting_at(Timestamp::from_second(2).unwrap());
+    pass(2000).await;
+    let recording = Recording::resume(&path, clock, Redactor::default()).unwrap();
+    pass(1000).await;
+    recording.listed(
+        "workload",
+        "pods",
+        vec![("default".to_owned(), "a".to_owned(), pod("a", "Running"))],
+    );
+    recording.finish().unwrap();
+    let past = Past::open(&path).unwrap();
+    let names = |at_ms| Vec::from_iter(named(&past.at(at_ms).unwrap()).into_keys());
+    assert_eq!(names(0), ["a", "b"]);
+    // What nobody saw any more is not there.
+    assert_eq!(names(past.end_ms()), ["a"]);
+    // Where there was none, one is begun.
+    std::fs::remove_file(&path).unwrap();
+    Recording::resume(&path, clock, Redactor::default()).unwrap();
+    assert!(path.exists());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_tells_what_is_gone() {
     let Written {
         path,

@@ -1,0 +1,185 @@
+//! How a run goes on whose process is gone: what it had is found again in its clusters, its stream, and what was
+//! kept for the checks after the upgrade.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::Client;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::clusters;
+use super::journey::{Prepared, Workload};
+use super::run::{Checked, Run};
+use super::trouble::Trouble;
+use crate::delivery::{self, AddonObjects};
+use crate::engine::Management;
+use crate::record::{CheckResult, Phase};
+use crate::stack::{Hook, Release};
+
+/// How long it may take to find the clusters again: they were there a moment ago.
+const REJOIN: Duration = Duration::from_secs(120);
+/// What checks have to know of the cluster before the upgrade, in the run's private folder.
+const MEMORY: &str = "memory.json";
+
+/// What checks saw before the upgrade. It may hold what is secret.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    /// Of the run as a whole.
+    run: BTreeMap<String, Value>,
+    /// Of the suites' rules.
+    rules: BTreeMap<String, Value>,
+}
+
+impl Run<'_> {
+    /// Whether a phase is still to come.
+    pub(super) fn is_ahead(&self, phase: Phase) -> bool {
+        self.resumption.is_none_or(|it| phase >= it.next)
+    }
+
+    /// The answers of both rounds, where both were finished.
+    pub(super) fn checked_before(&self) -> Option<Checked> {
+        let found = self.resumption.filter(|it| it.next > Phase::CheckAfter)?;
+        self.nothing_measured();
+        Some(Checked {
+            before: found.before.clone(),
+            after: found.after.clone(),
+        })
+    }
+
+    /// The answers of the finished round before the upgrade.
+    pub(super) fn answers_before(&self) -> Vec<CheckResult> {
+        let found = self.resumption.map(|it| it.before.clone());
+        found.unwrap_or_default()
+    }
+
+    fn nothing_measured(&self) {
+        self.context.note(
+            "what the probes measured during the upgrade has no result: the process that measured ended before it did",
+        );
+    }
+
+    /// The management cluster, found again.
+    pub(super) async fn rejoin(&self) -> Result<Management, Trouble> {
+        self.phases.within(REJOIN);
+        let rejoined = tokio::time::timeout(REJOIN, self.engine.rejoin(self.context));
+        let management = rejoined.await.with_context(|| {
+            let seconds = REJOIN.as_secs();
+            format!("the run's clusters were not found again within {seconds} s")
+        })??;
+        self.record("management", &management.client);
+        self.tell_properties().await;
+        self.recover_memory();
+        Ok(management)
+    }
+
+    /// The workload cluster, found again where it had arrived.
+    pub(super) async fn found(&self, management: &Management) -> Result<Workload, Trouble> {
+        self.phases.within(REJOIN);
+        let upgraded = !self.is_ahead(Phase::Upgrade);
+        let (release, hook) = if upgraded {
+            (&self.plan.pair.to, Hook::BeforeClusterUpgrade)
+        } else {
+            (&self.plan.pair.from, Hook::AfterControlPlaneInitialized)
+        };
+        let (cluster, left) = (&self.plan.cluster, self.phases.left());
+        let client =
+            clusters::connect(self.context, self.engine, management, cluster, left).await?;
+        self.record("workload", &client);
+        self.at(management, client, release, hook).await
+    }
+
+    /// What N+1 dropped of N, when the upgrade was finished before.
+    pub(super) async fn dropped(
+        &self,
+        management: &Management,
+        workload: &Workload,
+    ) -> Result<Vec<Value>, Trouble> {
+        self.nothing_measured();
+        let hook = Hook::AfterControlPlaneInitialized;
+        let before = self
+            .rendered(management, &self.plan.pair.from, hook)
+            .await?;
+        Ok(delivery::dropped(
+            delivery::applied(&before),
+            delivery::applied(&workload.addons),
+        ))
+    }
+
+    /// A release's addons, rendered with the management cluster's objects as they are now.
+    async fn rendered(
+        &self,
+        management: &Management,
+        release: &Release,
+        hook: Hook,
+    ) -> Result<Vec<AddonObjects>, Trouble> {
+        Ok(self.prepare(management, release, hook).await?.addons)
+    }
+
+    /// The workload cluster, which had arrived at a release.
+    async fn at(
+        &self,
+        management: &Management,
+        client: Client,
+        release: &Release,
+        hook: Hook,
+    ) -> Result<Workload, Trouble> {
+        let prepared = self.prepare(management, release, hook).await?;
+        let truth = self.truth(&client, release, &prepared, &[], true).await?;
+        let view = clusters::watch_workload(&client);
+        let Prepared { addons, goal } = prepared;
+        Ok(Workload {
+            client,
+            view,
+            goal,
+            addons,
+            truth,
+        })
+    }
+
+    fn memory_file(&self) -> Option<PathBuf> {
+        Some(self.engine.private()?.join(MEMORY))
+    }
+
+    /// Keeps what checks saw before the upgrade for a process that may have to go on without this one.
+    pub(super) fn save_memory(&self) {
+        let Some(path) = self.memory_file() else {
+            return;
+        };
+        let kept = Kept {
+            run: self.context.memory(),
+            rules: self.memory.all(),
+        };
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create(true).truncate(true).mode(0o600);
+        let written = serde_json::to_vec(&kept)
+            .map_err(std::io::Error::from)
+            .and_then(|json| file.open(&path)?.write_all(&json));
+        if let Err(error) = written {
+            // A gate is worth more than its resumption.
+            let shown = path.display();
+            self.context
+                .note(format!("failed to write {shown}: {error}"));
+        }
+    }
+
+    fn recover_memory(&self) {
+        let events = self.resumption.map_or(0, |it| it.events);
+        let kept: Option<Kept> = self
+            .memory_file()
+            .and_then(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok());
+        if kept.is_none() && !self.is_ahead(Phase::CheckBefore) {
+            self.context.note(
+                "what the checks saw before the upgrade is not there any more: those that compare cannot be judged",
+            );
+        }
+        let Kept { run, rules } = kept.unwrap_or_default();
+        self.context.goes_on(run, events);
+        self.memory.recover(rules);
+    }
+}

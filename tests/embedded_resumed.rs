@@ -1,0 +1,267 @@
+//! A run whose process is gone is gone on with: simulated clusters that outlive the first of two runs of the gate.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use kube::Client;
+use stackgate::cluster::{Context, Handshakes, Interrupt, Object};
+use stackgate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
+use stackgate::engine::{Engine, EngineError, Kept, Management, Opened, Problem};
+use stackgate::gate::{self, Keep, Pauses, Plan, Point, Resumption};
+use stackgate::record::{
+    Blocker, Clock, Event, FORMAT, Finding, Phase, Recorder, Redactor, ReleaseRef, RunId, Verdict,
+    What, read,
+};
+use stackgate::report::Summary;
+use stackgate::stack::Stack;
+use stackgate::suite::Suite;
+
+/// Clusters that the end of a run leaves alone, as `kill -9` does.
+struct Outliving {
+    engine: EmbeddedEngine,
+    folder: PathBuf,
+    management: Mutex<Option<(Client, String)>>,
+}
+
+impl Engine for Outliving {
+    fn name(&self) -> &'static str {
+        self.engine.name()
+    }
+
+    fn provider(&self) -> &'static str {
+        self.engine.provider()
+    }
+
+    fn preflight(&self) -> BoxFuture<'_, Vec<Problem>> {
+        self.engine.preflight()
+    }
+
+    fn management<'a>(
+        &'a self,
+        context: &'a Context,
+    ) -> BoxFuture<'a, Result<Management, EngineError>> {
+        Box::pin(async {
+            let made = self.engine.management(context).await?;
+            *self.management.lock().unwrap() = Some((made.client.clone(), made.namespace.clone()));
+            Ok(made)
+        })
+    }
+
+    fn rejoin<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<Management, EngineError>> {
+        Box::pin(async {
+            let (client, namespace) = self.management.lock().unwrap().clone().unwrap();
+            Ok(Management {
+                client,
+                kubeconfig: PathBuf::new(),
+                namespace,
+            })
+        })
+    }
+
+    fn private(&self) -> Option<PathBuf> {
+        Some(self.folder.clone())
+    }
+
+    fn connect<'a>(&'a self, kubeconfig: &'a str) -> BoxFuture<'a, anyhow::Result<Client>> {
+        self.engine.connect(kubeconfig)
+    }
+
+    fn handshakes(&self) -> Option<Arc<dyn Handshakes>> {
+        self.engine.handshakes()
+    }
+
+    fn entered(&self, phase: Phase) {
+        self.engine.entered(phase);
+    }
+
+    fn open<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, anyhow::Result<Opened>> {
+        Box::pin(async { Ok(Opened::default()) })
+    }
+
+    fn properties(&self) -> BoxFuture<'_, Vec<(String, String)>> {
+        self.engine.properties()
+    }
+
+    fn investigate<'a>(
+        &'a self,
+        blockers: &'a [Blocker],
+        machines: &'a [Arc<Object>],
+    ) -> BoxFuture<'a, Option<Finding>> {
+        self.engine.investigate(blockers, machines)
+    }
+
+    fn collect<'a>(
+        &'a self,
+        folder: &'a Path,
+        redactor: &'a Redactor,
+    ) -> BoxFuture<'a, anyhow::Result<()>> {
+        self.engine.collect(folder, redactor)
+    }
+
+    fn teardown<'a>(&'a self, _: &'a Context, _: bool) -> BoxFuture<'a, anyhow::Result<Vec<Kept>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn leftovers(&self) -> BoxFuture<'_, anyhow::Result<Vec<String>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+/// Where the first run ends as if its process were killed there.
+fn plan(run: &RunId, killed_at: Option<Point>) -> Plan {
+    let stacks = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
+    let stack = Stack::load("docker-demo", &stacks).unwrap();
+    let suites = Suite::load_all(&stack.spec.suites, &stack.folder.join("suites")).unwrap();
+    let pair = stack.open_releases().unwrap();
+    let mut plan = Plan::new(stack, pair, suites, Keep::Never, run).unwrap();
+    plan.pauses = Pauses {
+        points: killed_at.into_iter().collect(),
+        at_most: Duration::ZERO,
+        virtual_time: true,
+        keys: false,
+    };
+    plan
+}
+
+fn events(folder: &Path) -> Vec<Event> {
+    let stream = folder.join("events.jsonl");
+    read(&stream).unwrap().map(Result::unwrap).collect()
+}
+
+/// A run that is killed at a point and gone on with: what the whole stream tells, and with which phase it went on.
+fn resumed(killed_at: Point) -> (Verdict, String, Phase, Vec<Event>, Summary) {
+    let folder = tempfile::tempdir().unwrap();
+    let private = tempfile::tempdir().unwrap();
+    let run = RunId::of_seed(7);
+    let first = plan(&run, Some(killed_at));
+    let engine = Outliving {
+        engine: EmbeddedEngine::new(EmbeddedOptions {
+            run: run.clone(),
+            seed: 7,
+            faults: Vec::new(),
+            workload_cluster: first.cluster.clone(),
+        }),
+        folder: private.path().to_owned(),
+        management: Mutex::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let _entered = runtime.enter();
+    let clock = Clock::rehearsed();
+    let release = |release: &stackgate::stack::Release| ReleaseRef {
+        tag: release.tag.to_string(),
+        kubernetes: release.kubernetes_version.to_string(),
+    };
+    {
+        let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
+        let context = Context::new(run.clone(), recorder, Interrupt::default(), 1.0);
+        context.emit(What::RunStarted {
+            run: run.clone(),
+            format: FORMAT,
+            version: String::new(),
+            stack: "docker-demo".to_owned(),
+            from: release(&first.pair.from),
+            to: release(&first.pair.to),
+            engine: "kind".to_owned(),
+            delivery: "direct".to_owned(),
+            command: vec![],
+            rehearsal: None,
+        });
+        runtime.block_on(gate::run(&first, &context, &engine));
+    }
+    // The tasks of the first run end when they are next at work.
+    runtime.block_on(tokio::time::sleep(Duration::from_secs(1)));
+    // What a killed process would have told: nothing of the pause, and nothing after it.
+    let told = events(folder.path());
+    let whole = told
+        .iter()
+        .position(|event| matches!(event.what, What::Paused(_)));
+    let lines = told[..whole.unwrap()].iter();
+    let lines: Vec<String> = lines
+        .map(|event| serde_json::to_string(event).unwrap())
+        .collect();
+    let torn = lines.join("\n") + "\n{\"seq\":";
+    std::fs::write(folder.path().join("events.jsonl"), torn).unwrap();
+
+    let resumption = Resumption::of(events(folder.path())).unwrap();
+    let recorder = Recorder::resume(folder.path(), resumption.events, clock, vec![]).unwrap();
+    let context = Context::new(run.clone(), recorder, Interrupt::default(), 1.0);
+    context.emit(What::Resumed {
+        version: String::new(),
+        phase: resumption.next,
+    });
+    let ending = runtime.block_on(gate::resume(
+        &plan(&run, None),
+        &context,
+        &engine,
+        &resumption,
+    ));
+    let told = events(folder.path());
+    let summary = Summary::read(&folder.path().join("events.jsonl")).unwrap();
+    (
+        ending.verdict,
+        ending.reason,
+        resumption.next,
+        told,
+        summary,
+    )
+}
+
+/// The checks with their outcomes before and after the upgrade.
+fn answers(summary: &Summary) -> Vec<String> {
+    let told = summary.checks.iter().map(|check| {
+        let outcome = |answer: &Option<stackgate::report::summary::AnswerSummary>| {
+            answer.as_ref().map(|answer| answer.outcome.to_string())
+        };
+        format!(
+            "{} {:?} {:?}",
+            check.id,
+            outcome(&check.before),
+            outcome(&check.after)
+        )
+    });
+    let mut told: Vec<String> = told.collect();
+    told.sort();
+    told
+}
+
+#[test]
+fn embedded_run_goes_on_from_the_last_finished_phase_to_the_same_answers() {
+    use Phase::{CheckAfter, CheckBefore, Create, Upgrade};
+    let second = Duration::from_secs;
+    let mut all = Vec::new();
+    for (killed_at, next) in [
+        (Point::Within(Create, second(20)), Create),
+        (Point::Before(CheckBefore), CheckBefore),
+        (Point::Within(CheckBefore, second(2)), CheckBefore),
+        (Point::Before(Upgrade), Upgrade),
+        (Point::Within(Upgrade, second(40)), Upgrade),
+        (Point::Within(CheckAfter, second(5)), CheckAfter),
+        (Point::Before(Phase::Verdict), Phase::Verdict),
+    ] {
+        let (verdict, reason, found, events, summary) = resumed(killed_at);
+        assert_eq!(
+            (verdict, found),
+            (Verdict::Open, next),
+            "{killed_at}: {reason}"
+        );
+        let numbered = events
+            .iter()
+            .enumerate()
+            .all(|(at, event)| event.seq == at as u64);
+        let forward = events.is_sorted_by_key(|event| event.elapsed_ms);
+        assert!(numbered && forward, "{killed_at}");
+        assert_eq!(summary.resumed, [next], "{killed_at}");
+        all.push((killed_at, answers(&summary)));
+    }
+    let (_, expected) = &all[0];
+    assert!(expected.len() > 10, "{expected:?}");
+    for (killed_at, answers) in &all {
+        assert_eq!(answers, expected, "{killed_at}");
+    }
+}
