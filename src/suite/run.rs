@@ -145,7 +145,11 @@ impl Runner<'_> {
         let (pods, light): (Vec<_>, Vec<_>) = light
             .into_iter()
             .partition(|(_, (_, check))| self.creates(check).is_some());
-        let side_by_side = |checks| stream::iter(checks).map(asked).buffer_unordered(SIDE_BY_SIDE);
+        let side_by_side = |checks| {
+            stream::iter(checks)
+                .map(asked)
+                .buffer_unordered(SIDE_BY_SIDE)
+        };
         let light = stream::select(side_by_side(pods), side_by_side(light));
         let heavy = stream::iter(heavy).then(asked);
         let mut ended: Vec<(usize, CheckResult)> = light.chain(heavy).collect().await;

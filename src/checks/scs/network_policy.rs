@@ -198,8 +198,7 @@ impl Steps<'_> {
             };
             anyhow::Ok((reached != wanted).then(|| ignored(step.policy, &told)))
         };
-        let (near, far) =
-            try_join(ask(self.home, step.near), ask(self.away, step.far)).await?;
+        let (near, far) = try_join(ask(self.home, step.near), ask(self.away, step.far)).await?;
         Ok(near.or(far))
     }
 

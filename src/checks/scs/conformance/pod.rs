@@ -195,7 +195,9 @@ pub fn results(log: &str) -> (Tally, Result<String, String>) {
 /// The names of the cases that passed only when they were tried again, by the second container's log.
 pub fn flakes(log: &str) -> Vec<String> {
     let named = log.lines().filter_map(|line| line.strip_prefix("flaky "));
-    named.map(|name| uncoloured(name).trim().to_owned()).collect()
+    named
+        .map(|name| uncoloured(name).trim().to_owned())
+        .collect()
 }
 
 /// Without the codes by which a terminal shows colours.
