@@ -185,6 +185,13 @@ async fn pods_are_started_and_removed_and_the_summary_is_data() {
         (Some(0), &json!(0))
     );
     assert_eq!(summary["stack"], "eu/prod");
+    // What it cost is told, and of what the cluster is.
+    let property = |name: &str| summary["properties"][name].as_str().unwrap();
+    let requests: u32 = property("checks.requests").parse().unwrap();
+    assert!((5..=200).contains(&requests), "{requests}");
+    let own: f64 = property("checks.own-seconds").parse().unwrap();
+    assert!(own <= summary["seconds"].as_f64().unwrap(), "{own}");
+    assert!(property("cni").contains("kindnetd"));
     assert_eq!(
         summary["checks"][0]["before"]["outcome"], "pass",
         "{summary:#}"

@@ -205,6 +205,92 @@ fn the_report_has_every_field() {
     });
 }
 
+/// What a script says, and what the SCS checker makes of it: its exit code, the script's, the results, and how
+/// many lines are counted as `info`, `warning`, `error` and `critical`.
+const SAID: [(&str, i32, i32, &str, [u32; 4]); 8] = [
+    // A FAIL counts beside the lines that begin with `error`, on either stream.
+    (
+        "echo 'a: FAIL'; echo 'b: PASS'; echo 'ERROR: a' >&2; echo 'error b'; exit 3",
+        3,
+        3,
+        "{a: -1, b: 1}",
+        [0, 0, 2, 0],
+    ),
+    // An abort that nobody calls critical is nothing.
+    (
+        "echo 'a: ABORT'; echo 'b: PASS'; echo 'Warning: a' >&2; exit 1",
+        0,
+        1,
+        "{a: 0, b: 1}",
+        [0, 1, 0, 0],
+    ),
+    // Nor is a signal.
+    ("echo 'a: PASS'; kill -9 $$", 0, -9, "{a: 1}", [0; 4]),
+    ("exit 9", 0, 9, "{}", [0; 4]),
+    // The last colon divides, the last word counts, and results are in the order of their first mention.
+    (
+        "echo 'a:b: PASS'; echo 'b : Pass'; echo ' a: fAiL '; echo 'a: PASS'",
+        0,
+        0,
+        "{b: 1, a: 1}",
+        [0; 4],
+    ),
+    // What is no text says nothing.
+    ("printf 'a: PASS\\n\\377'", 1, 127, "{}", [0, 0, 0, 1]),
+    (
+        "printf 'b: PASS\\r\\na: PASS'",
+        0,
+        0,
+        "{b: 1, a: 1}",
+        [0; 4],
+    ),
+    // A level is how a line begins, also that of a longer word.
+    (
+        "echo 'information'; echo 'CRITICALLY'; echo ' error'; echo 'Errors: 0'; echo 'warning'",
+        2,
+        0,
+        "{}",
+        [1, 1, 1, 1],
+    ),
+];
+
+#[test]
+fn what_scripts_say_is_counted_as_the_checker_counts_it() {
+    for (script, code, rc, results, levels) in SAID {
+        let context = context(script);
+        let shown = context.run("scs-check --strict-compat -s toy -a who=me -o r.yaml scope.yaml");
+        assert!(
+            shown.starts_with(&format!("exit code {code}\n")),
+            "{script}: {shown}"
+        );
+        let report = std::fs::read_to_string(context.path().join("r.yaml")).unwrap();
+        let report: serde_json::Value = serde_saphyr::from_str(&report).unwrap();
+        let invocations = report["run"]["invocations"].as_object().unwrap();
+        assert_eq!(invocations.len(), 1, "{script}");
+        let one = invocations.values().next().unwrap();
+        let wanted: serde_json::Value = serde_saphyr::from_str(results).unwrap();
+        assert_eq!(one["results"], wanted, "{script}");
+        assert_eq!(one["rc"], rc, "{script}");
+        let counted = ["info", "warning", "error", "critical"].map(|level| &one[level]);
+        assert_eq!(
+            counted,
+            levels.map(serde_json::Value::from).each_ref(),
+            "{script}"
+        );
+    }
+}
+
+#[test]
+fn what_is_done_is_told_with_what_was_counted() {
+    let context = context("echo 'a: FAIL'; echo 'ERROR: a' >&2; exit 3");
+    let shown = context.run("scs-check --debug -s toy -a who=me scope.yaml");
+    assert!(
+        shown
+            .contains("DEBUG: running './one.sh me a b'...\nDEBUG: .. rc 3, 0 critical, 1 error\n"),
+        "{shown}"
+    );
+}
+
 #[test]
 fn wrong_usage_is_told_and_nothing_is_run() {
     let context = context("touch ran");

@@ -57,7 +57,7 @@ fn a_check_is_explained_with_its_source_and_what_its_failure_does() {
       severity      MUST
       a failure     closes the gate
       standard      scs-0214-v2 (stable)
-      source        https://docs.scs.community/standards/scs-0214-v2-k8s-node-distribution
+      source        https://docs.scs.community/standards/scs-0214-v2-k8s-node-distribution#decision
       judged by     stackgate itself (scs-0214-control-plane-nodes)
       needs         list, watch nodes
       parameter     minimum: At least so many; the standard demands several; here 2

@@ -140,8 +140,10 @@ async fn somebodys(plan: &Plan, context: &Context) -> (Simulated, Client) {
         client, namespace, ..
     } = clusters.management(context).await.unwrap();
     // The cluster is to be somebody's, without anything of the run.
-    let namespaces: Api<DynamicObject> =
-        Api::all_with(client.clone(), &stackgate::cluster::kinds::NAMESPACE.resource());
+    let namespaces: Api<DynamicObject> = Api::all_with(
+        client.clone(),
+        &stackgate::cluster::kinds::NAMESPACE.resource(),
+    );
     namespaces
         .delete(&namespace, &DeleteParams::background())
         .await
@@ -181,7 +183,11 @@ async fn a_gate_leaves_somebodys_management_cluster_as_it_was() {
     let (engine, client) = somebodys(&plan, &context).await;
     let namespace = format!("stackgate-{}", context.run);
     let before = all_but(&client, &namespace).await;
-    assert!(before.keys().any(|key| key.starts_with("CustomResourceDefinition ")));
+    assert!(
+        before
+            .keys()
+            .any(|key| key.starts_with("CustomResourceDefinition "))
+    );
     let ending = gate::run(&plan, &context, &engine).await;
     assert_eq!(ending.verdict, Verdict::Open, "{}", ending.reason);
     assert_eq!(engine.leftovers().await.unwrap(), Vec::<String>::new());

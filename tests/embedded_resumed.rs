@@ -30,10 +30,6 @@ impl Engine for Outliving {
         self.engine.name()
     }
 
-    fn provider(&self) -> &'static str {
-        self.engine.provider()
-    }
-
     fn preflight(&self) -> BoxFuture<'_, Vec<Problem>> {
         self.engine.preflight()
     }

@@ -4,6 +4,7 @@ mod health;
 mod images;
 mod judgement;
 pub mod needs;
+mod pace;
 mod parameters;
 mod pods;
 pub mod sandbox;
@@ -16,6 +17,7 @@ pub(crate) mod world;
 
 pub use judgement::{Judgement, problem, settle};
 pub use needs::Need;
+pub use pace::Pace;
 pub use parameters::{Parameters, WrongParameter};
 pub use shared::Shared;
 

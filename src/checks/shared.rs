@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use super::pace::Pace;
 use super::{ManagementTarget, Target};
 use crate::cluster::{Cache, Handshakes, Kind, View};
 
@@ -19,6 +20,8 @@ pub type Configuration = (String, Value);
 pub struct Shared {
     /// Watches by kind.
     pub cache: Cache,
+    /// How long the checks take of their own.
+    pub pace: Pace,
     /// The way to the cluster's servers, where there is one beside its API.
     pub(super) handshakes: Option<Arc<dyn Handshakes>>,
     /// What the kubelets said, once they were asked.

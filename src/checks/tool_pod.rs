@@ -106,6 +106,7 @@ impl ToolPod<'_> {
         within: Duration,
     ) -> Result<Ended> {
         self.create(target, namespace).await?;
+        let _waits = target.shared.pace.wait_for_pods();
         let view = target.view(&[(kinds::POD, namespace)]);
         let what = format!("check {}: pod {}", self.check, self.name);
         let waited = watched(target, &what, within, &[&view], || {
@@ -153,6 +154,7 @@ impl ToolPod<'_> {
         within: Duration,
     ) -> Result<String> {
         self.create(target, namespace).await?;
+        let _waits = target.shared.pace.wait_for_pods();
         let view = target.view(&[(kinds::POD, namespace)]);
         let what = format!("check {}: pod {}", self.check, self.name);
         let address = watched(target, &what, within, &[&view], || {
@@ -190,6 +192,7 @@ impl ToolPod<'_> {
             .delete(self.name, &DeleteParams::default().grace_period(0))
             .await;
         deleted.with_context(|| format!("failed to delete the check pod {}", self.name))?;
+        let _waits = target.shared.pace.wait_for_pods();
         let view = target.view(&[(kinds::POD, namespace)]);
         let what = format!("check {}: pod {} is gone", self.check, self.name);
         watched(target, &what, REMOVAL, &[&view], || {

@@ -71,8 +71,9 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
         EngineKind::Existing => {
             let existing = wanted.existing;
             let Some(file) = &existing.kubeconfig else {
-                let error =
-                    anyhow!("failed to start: engine existing needs to know which cluster is meant");
+                let error = anyhow!(
+                    "failed to start: engine existing needs to know which cluster is meant"
+                );
                 return Err(Failure::input(error).hint("add --kubeconfig FILE"));
             };
             let given = Given::read(Some(file), existing.context.as_deref())?;
@@ -119,7 +120,10 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
 /// The Cluster Stack Operator that is installed, where it delivers.
 fn operator(wanted: &Wanted<'_>) -> Result<Option<OperatorOptions>, Failure> {
     let spec = &wanted.stack.spec;
-    let Some(operator) = spec.operator.as_ref().filter(|_| spec.delivery == Delivery::Operator)
+    let Some(operator) = spec
+        .operator
+        .as_ref()
+        .filter(|_| spec.delivery == Delivery::Operator)
     else {
         return Ok(None);
     };

@@ -58,9 +58,8 @@ impl Management {
             _ => {
                 let given = values.join(" ");
                 let error = anyhow!("failed to understand --management {given}");
-                return Err(
-                    Failure::input(error).hint("expected kind, light, existing, keep NAME or reuse NAME")
-                );
+                return Err(Failure::input(error)
+                    .hint("expected kind, light, existing, keep NAME or reuse NAME"));
             }
         };
         Ok((Some(mode), surplus))

@@ -8,12 +8,12 @@ use clap::Args;
 use jiff::SignedDuration;
 
 use super::args::EngineKind;
-use crate::engine::existing;
 use super::exit::{Ending, Failure};
 use super::inputs::Inputs;
 use super::reproduce::{as_asked, value, withheld};
 use super::run::{self, Begins};
 use super::runs;
+use crate::engine::existing;
 use crate::gate::{Pauses, Point, Resumption, Wish, ask};
 use crate::record::{Pause, What, is_written, read};
 use crate::report::STREAM;

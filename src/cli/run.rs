@@ -466,12 +466,20 @@ impl Run {
                 );
                 return Err(Failure::input(error).hint("leave out --engine, or these"));
             }
-            (engine, _) if engine != Some(EngineKind::Existing) && args.existing.kubeconfig.is_some() => {
-                let error = anyhow!("failed to start: --kubeconfig names a management cluster that is there, which this run does not use");
-                return Err(Failure::input(error).hint("add --engine existing, or leave out --kubeconfig"));
+            (engine, _)
+                if engine != Some(EngineKind::Existing) && args.existing.kubeconfig.is_some() =>
+            {
+                let error = anyhow!(
+                    "failed to start: --kubeconfig names a management cluster that is there, which this run does not use"
+                );
+                return Err(
+                    Failure::input(error).hint("add --engine existing, or leave out --kubeconfig")
+                );
             }
             (Some(EngineKind::Existing), Some(_)) => {
-                let error = anyhow!("failed to start: the management cluster of engine existing is there already");
+                let error = anyhow!(
+                    "failed to start: the management cluster of engine existing is there already"
+                );
                 return Err(Failure::input(error).hint("leave out --management"));
             }
             (Some(EngineKind::Embedded), Some(management)) if *management != Management::Fresh => {
@@ -603,7 +611,10 @@ mod tests {
                 "demo --engine existing --management light",
                 "leave out --management",
             ),
-            ("demo --engine existing --seed 1", "leave out --engine, or these"),
+            (
+                "demo --engine existing --seed 1",
+                "leave out --engine, or these",
+            ),
             ("demo --kubeconfig k", "add --engine existing"),
             ("demo --management keep A_b", "lower-case letters"),
             ("demo --management keep -", "no hyphen at the ends"),

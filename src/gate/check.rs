@@ -10,7 +10,7 @@ use super::phases::{Done, Phases};
 use super::run::Ending;
 use super::trouble::Trouble;
 use crate::checks::{self, Shared, Target};
-use crate::cluster::{Context, Handshakes};
+use crate::cluster::{Context, Handshakes, Requests};
 use crate::record::{CheckResult, Counts, Effect, Outcome, Phase, Verdict, What};
 use crate::stack::{Accepted, OkToFail};
 use crate::suite::{self, Acceptance, Memory, Place, Round, Suite};
@@ -38,11 +38,13 @@ pub struct CheckPlan {
 /// Asks the checks, once, and judges by their answers.
 pub async fn check(plan: &CheckPlan, client: &Client, context: &Context) -> Ending {
     let phases = Phases::new(context, None);
+    let requests = Requests::default();
+    let client = &requests.counted(client);
     let asked = async {
         let version = phases
             .run(Phase::Preflight, PREFLIGHT, version(client))
             .await?;
-        let ask = ask(plan, client, context, &version);
+        let ask = ask(plan, client, context, &version, &requests);
         phases
             .run(Phase::CheckBefore, CHECKS + suite::heavy(&plan.suites), ask)
             .await
@@ -84,14 +86,27 @@ async fn ask(
     client: &Client,
     context: &Context,
     version: &str,
+    requests: &Requests,
 ) -> Result<Done<Vec<CheckResult>>, Trouble> {
     let shared = Shared::with(plan.handshakes.clone());
     let target = Target {
         ok_to_fail: &plan.ok_to_fail,
         ..Target::alone(context, client, version, &shared)
     };
+    let at_work = shared.pace.work();
+    let surroundings = checks::surroundings::see(&target).await;
+    drop(at_work);
+    for (name, value) in [
+        ("provider", &surroundings.provider),
+        ("cni", &surroundings.cni),
+        ("node-image", &surroundings.node_image),
+    ] {
+        if !value.is_empty() {
+            context.property(name, value);
+        }
+    }
     let place = Place {
-        surroundings: checks::surroundings::see(&target).await,
+        surroundings,
         ..plan.place.clone()
     };
     let round = Round {
@@ -106,6 +121,9 @@ async fn ask(
     };
     // It heeds an interruption by itself, and removes what its checks had created.
     let results = suite::run(&target, round).await;
+    let own = shared.pace.own().as_secs_f64();
+    context.property("checks.own-seconds", format!("{own:.3}"));
+    context.property("checks.requests", requests.so_far().to_string());
     if context.interrupt.is_raised() {
         return Err(Trouble::Interrupted);
     }

@@ -141,9 +141,16 @@ impl Runner<'_> {
             .enumerate()
             .partition(|(_, (_, check))| check.weight == Weight::Heavy);
         let asked = |(index, (suite, check))| async move { (index, self.one(suite, check).await) };
-        let light = stream::iter(light)
-            .map(asked)
-            .buffer_unordered(SIDE_BY_SIDE);
+        // Who waits for pods keeps nobody else waiting, and pods of all checks start at the same time.
+        let (pods, light): (Vec<_>, Vec<_>) = light
+            .into_iter()
+            .partition(|(_, (_, check))| self.creates(check).is_some());
+        let side_by_side = |checks| {
+            stream::iter(checks)
+                .map(asked)
+                .buffer_unordered(SIDE_BY_SIDE)
+        };
+        let light = stream::select(side_by_side(pods), side_by_side(light));
         let heavy = stream::iter(heavy).then(asked);
         let mut ended: Vec<(usize, CheckResult)> = light.chain(heavy).collect().await;
         // What was cut off could not remove what it had created.
@@ -177,7 +184,10 @@ impl Runner<'_> {
         let excluded = why_not.is_some() || compares && self.round.phase < Phase::Upgrade;
         let answer = match why_not {
             Some(why) => skip(why),
-            None => self.attempts(suite, check).await,
+            None => {
+                let _at_work = self.target.shared.pace.work();
+                self.attempts(suite, check).await
+            }
         };
         let mut result = CheckResult {
             phase: self.round.phase,
@@ -236,12 +246,16 @@ impl Runner<'_> {
 
     /// Why a check is not for who may only read.
     fn why_not_read_only(&self, check: &Check) -> Option<String> {
-        let does = match &check.exec {
-            _ if !self.round.place.read_only => None,
+        let does = self.creates(check).filter(|_| self.round.place.read_only);
+        does.map(|does| format!("{does}; {READ_ONLY}"))
+    }
+
+    /// What a check creates, in few words; none when it reads only.
+    fn creates(&self, check: &Check) -> Option<&'static str> {
+        match &check.exec {
             Some(_) => Some("is a program that may create something"),
             None => self.native(check).and_then(Native::creates),
-        };
-        does.map(|does| format!("{does}; {READ_ONLY}"))
+        }
     }
 
     fn native(&self, check: &Check) -> Option<&Native> {

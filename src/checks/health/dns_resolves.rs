@@ -99,6 +99,7 @@ async fn ask(
     };
     // Nodes that have not answered yet; on a large cluster each change is about one of very many.
     let mut asked: Vec<usize> = (0..nodes.len()).collect();
+    let waits = target.shared.pace.wait_for_pods();
     let waited = watched(
         target,
         "check dns-resolves",
@@ -122,6 +123,7 @@ async fn ask(
         },
     )
     .await?;
+    drop(waits);
     match waited {
         // By then each pod has had its time; what it says now counts.
         Ok(()) | Err(WaitError::Deadline { .. }) if unread(&[&view, &system]).is_empty() => {}

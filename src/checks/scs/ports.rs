@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use http::Uri;
 
 use super::components::{Component, replicas, unseen};
-use super::endpoints::{ANSWER, Found, ask};
+use super::endpoints::{ANSWER, Found, SIDE_BY_SIDE, ask};
 use crate::checks::judgement::Judgement;
 use crate::checks::{Answer, Native, Parameters, Target, needs};
 use crate::record::Blocker;
@@ -41,8 +41,6 @@ const ETCD: [&str; 4] = [
     "listen-metrics-urls",
     "listen-client-http-urls",
 ];
-/// How many ports are asked at the same time.
-const SIDE_BY_SIDE: usize = 8;
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
     let mut seen = Vec::new();
@@ -117,7 +115,8 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
-/// Asks each of them by plain HTTP.
+/// Asks each of them by plain HTTP. Who says nothing at once says nothing in plain text; where nobody answers at
+/// all, it may be the way to them, and nothing is judged.
 async fn asked(target: &Target<'_>, seen: &[(Component, BTreeSet<u16>)]) -> Result<Answer> {
     let within = target.context.scaled(ANSWER);
     let all = seen

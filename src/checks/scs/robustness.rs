@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::components::{Component, judge_each};
 use crate::checks::{Native, Parameters, needs};
 
@@ -76,12 +78,20 @@ fn etcd_compaction(etcd: &Component) -> Vec<String> {
     ];
     wanted
         .iter()
-        .filter(|(flag, value)| etcd.flag(flag) != *value)
+        .filter(|(flag, value)| etcd.flag(flag) != *value && !is_eight_hours(flag, etcd.flag(flag)))
         .map(|(flag, value)| match etcd.flag(flag) {
             "" => format!("--{flag} is not set; the standard asks for {value}"),
             other => format!("--{flag} is {other}; the standard asks for {value}"),
         })
         .collect()
+}
+
+/// etcd takes a number without a unit for hours, and any other form of a duration.
+fn is_eight_hours(flag: &str, value: &str) -> bool {
+    let hours = value.parse::<u16>().ok();
+    let hours = hours.map(|hours| SignedDuration::from_hours(hours.into()));
+    let period = hours.or_else(|| value.parse().ok());
+    flag == "auto-compaction-retention" && period == Some(SignedDuration::from_hours(8))
 }
 
 #[cfg(test)]
@@ -126,6 +136,10 @@ mod tests {
             "--auto-compaction-retention=8h",
         ];
         assert_eq!(told("etcd", &[mode, retention], etcd_compaction), "");
+        for same in ["8", "480m", "8h0m0s"] {
+            let retention = format!("--auto-compaction-retention={same}");
+            assert_eq!(told("etcd", &[mode, &retention], etcd_compaction), "");
+        }
         assert!(told("etcd", &[mode], etcd_compaction).contains("retention is not set"));
         let other = told(
             "etcd",

@@ -33,6 +33,20 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Tells how a script ended.
+    pub fn ended(&self, invocation: &Invocation, form: Form) {
+        let (code, levels) = (invocation.code, invocation.levels);
+        self.debug(&match form {
+            Form::Modules => format!(
+                ".. rc {code}, {} critical, {} error",
+                levels.critical, levels.error
+            ),
+            Form::Groups => format!(".. rc {code}"),
+        });
+    }
+}
+
 /// Standard output.
 pub struct Console<'a> {
     args: &'a ScsCheckArgs,

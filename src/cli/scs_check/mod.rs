@@ -272,7 +272,7 @@ async fn check(args: &ScsCheckArgs, argv: Vec<String>) -> Result<u8, Failure> {
             log.warning(&format!("ignoring invalid result id: {stranger}"));
         }
         console.told(&invocation)?;
-        log.debug(&format!(".. rc {}", invocation.code));
+        log.ended(&invocation, scope.form);
         invocations.push(invocation);
     }
     let outcome = Outcome {

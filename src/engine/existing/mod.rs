@@ -156,8 +156,8 @@ impl ExistingEngine {
         self.folder.create()?;
         self.record()?;
         // JSON is YAML.
-        let kubeconfig = serde_json::to_vec(&self.options.kubeconfig)
-            .context("failed to write a kubeconfig")?;
+        let kubeconfig =
+            serde_json::to_vec(&self.options.kubeconfig).context("failed to write a kubeconfig")?;
         let kubeconfig = self.folder.write(KUBECONFIG, &kubeconfig)?;
         let namespace = of_run(&self.options.run);
         let object: DynamicObject = serde_json::from_value(json!({
@@ -165,8 +165,7 @@ impl ExistingEngine {
             "kind": NAMESPACE.kind,
             "metadata": {"name": namespace, "labels": {RUN_LABEL: self.options.run.as_str()}},
         }))?;
-        let namespaces: Api<DynamicObject> =
-            Api::all_with(client.clone(), &NAMESPACE.resource());
+        let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &NAMESPACE.resource());
         namespaces
             .create(&PostParams::default(), &object)
             .await
@@ -188,8 +187,7 @@ impl ExistingEngine {
         let mut facts = vec![("management".to_owned(), "existing".to_owned())];
         let version = client.apiserver_version().await?;
         facts.push(("management.kubernetes".to_owned(), version.git_version));
-        let deployments: Api<DynamicObject> =
-            Api::all_with(client.clone(), &DEPLOYMENT.resource());
+        let deployments: Api<DynamicObject> = Api::all_with(client.clone(), &DEPLOYMENT.resource());
         let labelled = ListParams::default().labels(PROVIDER);
         for deployment in deployments.list(&labelled).await? {
             let labels = deployment.metadata.labels.unwrap_or_default();
@@ -212,7 +210,10 @@ impl ExistingEngine {
         let namespace = of_run(&self.options.run);
         let parts = [
             (
-                format!("namespace {namespace} in the management cluster of context '{}'", self.context()),
+                format!(
+                    "namespace {namespace} in the management cluster of context '{}'",
+                    self.context()
+                ),
                 KUBECONFIG,
             ),
             (
@@ -284,10 +285,7 @@ impl Engine for ExistingEngine {
         Box::pin(self.left())
     }
 
-    fn rejoin<'a>(
-        &'a self,
-        _: &'a Context,
-    ) -> BoxFuture<'a, Result<Management, EngineError>> {
+    fn rejoin<'a>(&'a self, _: &'a Context) -> BoxFuture<'a, Result<Management, EngineError>> {
         Box::pin(async { Ok(self.take_over().await?) })
     }
 
@@ -322,7 +320,11 @@ impl Engine for ExistingEngine {
         Box::pin(async { Ok(()) })
     }
 
-    fn teardown<'a>(&'a self, context: &'a Context, keep: bool) -> BoxFuture<'a, Result<Vec<Kept>>> {
+    fn teardown<'a>(
+        &'a self,
+        context: &'a Context,
+        keep: bool,
+    ) -> BoxFuture<'a, Result<Vec<Kept>>> {
         Box::pin(async move {
             if !self.folder.exists() {
                 // Nothing was begun.

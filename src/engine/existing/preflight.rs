@@ -95,7 +95,8 @@ pub(super) async fn problems(
                 "the user of context '{context}' may not {}",
                 denied.join(", ")
             ),
-            remedy: "use an account that may, in every namespace: the run makes one of its own".to_owned(),
+            remedy: "use an account that may, in every namespace: the run makes one of its own"
+                .to_owned(),
         });
     }
     problems
@@ -135,7 +136,8 @@ fn unserved(api_version: &str, kind: &str, why: &str) -> Problem {
 }
 
 async fn is_denied(client: &Client, verb: &str, group: &str, plural: &str) -> bool {
-    let review = json!({"spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": plural}}});
+    let review =
+        json!({"spec": {"resourceAttributes": {"verb": verb, "group": group, "resource": plural}}});
     let Ok(review) = serde_json::from_value::<SelfSubjectAccessReview>(review) else {
         return false;
     };

@@ -32,7 +32,11 @@ pub(super) async fn remove(client: &Client, run: &RunId, deadline: Duration) -> 
     let end = Instant::now() + deadline;
     let clusters = objects(client, &CLUSTER, &namespace);
     for cluster in list(&clusters).await? {
-        gone(clusters.delete(&cluster.name_any(), &DeleteParams::foreground()).await)?;
+        gone(
+            clusters
+                .delete(&cluster.name_any(), &DeleteParams::foreground())
+                .await,
+        )?;
     }
     let machines = objects(client, &MACHINE, &namespace);
     loop {
@@ -52,7 +56,11 @@ pub(super) async fn remove(client: &Client, run: &RunId, deadline: Duration) -> 
         tokio::time::sleep(PAUSE).await;
     }
     let namespaces: Api<DynamicObject> = Api::all_with(client.clone(), &NAMESPACE.resource());
-    gone(namespaces.delete(&namespace, &DeleteParams::background()).await)?;
+    gone(
+        namespaces
+            .delete(&namespace, &DeleteParams::background())
+            .await,
+    )?;
     while let Some(left) = namespaces.get_opt(&namespace).await? {
         if Instant::now() > end {
             bail!(
@@ -201,7 +209,10 @@ mod tests {
                 {"type": "Deleting", "status": "True", "message": "Drain not completed yet"},
             ]},
         }));
-        assert_eq!(why_it_stays(&machine), "Machine w-1: Drain not completed yet");
+        assert_eq!(
+            why_it_stays(&machine),
+            "Machine w-1: Drain not completed yet"
+        );
         let silent = object(json!({
             "apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "metadata": {"name": "demo"},
         }));

@@ -480,7 +480,11 @@ mod tests {
         let entries = read.entries().unwrap().map(|entry| {
             let entry = entry.unwrap();
             let path = entry.path().unwrap().to_string_lossy().into_owned();
-            (path, entry.header().entry_type().is_dir(), entry.header().mode().unwrap())
+            (
+                path,
+                entry.header().entry_type().is_dir(),
+                entry.header().mode().unwrap(),
+            )
         });
         let entries: Vec<_> = entries.collect();
         let expected = [("pki/ca.crt", false, 0o444), ("r", true, 0o777)];

@@ -57,7 +57,12 @@ pub(super) async fn properties(docker: &Docker, options: &KindOptions) -> Vec<(S
         add(&format!("host.inotify.{}", limit.replace('_', "-")), value);
     }
     for image in options.operator.iter().flat_map(OperatorOptions::images) {
-        add("operator.image", digest(docker, &image).await.map(|digest| format!("{image} ({digest})")));
+        add(
+            "operator.image",
+            digest(docker, &image)
+                .await
+                .map(|digest| format!("{image} ({digest})")),
+        );
     }
     let images: BTreeSet<&String> = options.images.iter().chain([&options.node_image]).collect();
     for image in images {

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use base64::Engine as _;
@@ -25,6 +26,9 @@ const EXTENSION_AUTHORITY: &str = "runtime.cluster.x-k8s.io/inject-ca-from-secre
 /// Gives everything else that of a Certificate.
 const AUTHORITY: &str = "cert-manager.io/inject-ca-from";
 const SOURCE: &str = "the Cluster Stack Operator's manifests";
+/// How long it may take to be known to Cluster API, which answers already: less than a phase, so that what it
+/// waits for is told.
+const DEADLINE: Duration = Duration::from_secs(90);
 /// How its Deployment is called, and where there are no nodes its container.
 pub(super) const PART: &str = "cso-controller-manager";
 
@@ -59,7 +63,9 @@ impl OperatorOptions {
             .iter_mut()
             .filter(|object| object["kind"] == "Deployment");
         let (Some(deployment), None) = (deployments.next(), deployments.next()) else {
-            bail!("failed to install the Cluster Stack Operator: expected one Deployment in its manifests");
+            bail!(
+                "failed to install the Cluster Stack Operator: expected one Deployment in its manifests"
+            );
         };
         deployment["metadata"]["name"] = json!(PART);
         deployment["metadata"]["labels"][providers::PROVIDER_LABEL] =
@@ -76,9 +82,9 @@ impl OperatorOptions {
         }
         let filled = filled(manager, environment);
         for (secret, values) in filled {
-            let found = objects.iter_mut().find(|object| {
-                object["kind"] == "Secret" && object["metadata"]["name"] == *secret
-            });
+            let found = objects
+                .iter_mut()
+                .find(|object| object["kind"] == "Secret" && object["metadata"]["name"] == *secret);
             if let Some(found) = found {
                 for (key, value) in values {
                     found["data"][key] = json!(STANDARD.encode(value));
@@ -91,7 +97,8 @@ impl OperatorOptions {
             .map(str::to_owned)
             .collect();
         for namespace in namespaces {
-            let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+            let object =
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
             let is_there = |one: &Value| {
                 one["kind"] == "Namespace" && one["metadata"]["name"] == namespace.as_str()
             };
@@ -161,9 +168,8 @@ impl Prepared {
                 }
             }
         }
-        let is_certificate = |object: &Value| {
-            object["kind"] == "Certificate" && of_cert_manager(object)
-        };
+        let is_certificate =
+            |object: &Value| object["kind"] == "Certificate" && of_cert_manager(object);
         let mut secrets = Vec::new();
         for certificate in self.objects.iter().filter(|object| is_certificate(object)) {
             secrets.push(issued(&authority, certificate)?);
@@ -191,7 +197,9 @@ fn manager(deployment: &mut Value) -> Result<&mut Value> {
     let containers = deployment
         .pointer_mut("/spec/template/spec/containers")
         .and_then(Value::as_array_mut)
-        .context("failed to install the Cluster Stack Operator: its Deployment has no containers")?;
+        .context(
+            "failed to install the Cluster Stack Operator: its Deployment has no containers",
+        )?;
     let only = containers.len() == 1;
     containers
         .iter_mut()
@@ -232,7 +240,10 @@ fn mount(deployment: &mut Value) -> Result<()> {
         "name": "stackgate-releases",
         "hostPath": {"path": RELEASES, "type": "DirectoryOrCreate"},
     }]);
-    extend(&mut deployment["spec"]["template"]["spec"]["volumes"], volume);
+    extend(
+        &mut deployment["spec"]["template"]["spec"]["volumes"],
+        volume,
+    );
     Ok(())
 }
 
@@ -263,7 +274,10 @@ fn issued(authority: &Authority, certificate: &Value) -> Result<Value> {
 
 /// Lets the API server know by which authority a webhook's certificate is signed.
 fn trust(object: &mut Value, bundle: &str) {
-    for place in ["/spec/clientConfig", "/spec/conversion/webhook/clientConfig"] {
+    for place in [
+        "/spec/clientConfig",
+        "/spec/conversion/webhook/clientConfig",
+    ] {
         if let Some(config) = object.pointer_mut(place) {
             config["caBundle"] = json!(bundle);
         }
@@ -284,7 +298,9 @@ pub(super) async fn install(
     client: &Client,
     options: &OperatorOptions,
 ) -> Result<(), EngineError> {
-    let prepared = options.prepare(|name| std::env::var(name).ok())?.with_nodes()?;
+    let prepared = options
+        .prepare(|name| std::env::var(name).ok())?
+        .with_nodes()?;
     docker::upload(docker, node, &prepared.files).await?;
     let images = async {
         images::load(docker, node, &options.images()).await?;
@@ -307,7 +323,7 @@ pub(super) async fn discovered(
 ) -> Result<(), EngineError> {
     let applier = Applier::new("management", client.clone());
     let options = Apply {
-        deadline: providers::DEADLINE,
+        deadline: DEADLINE,
         namespace: None,
         labels: &[],
         source: SOURCE,
@@ -322,7 +338,7 @@ pub(super) async fn discovered(
         let name = extension["metadata"]["name"].as_str().unwrap_or_default();
         let view = View::start("management", client, &[(kind.clone(), "")]);
         let what = format!("ExtensionConfig {name} discovered");
-        wait(context, &what, providers::DEADLINE, &[&view], None, || {
+        wait(context, &what, DEADLINE, &[&view], None, || {
             let blockers = match view.get(&kind, "", name) {
                 Some(found) => found.unless_true("Discovered").into_iter().collect(),
                 None => crate::cluster::blind(&view),
@@ -349,16 +365,16 @@ mod tests {
     fn objects() -> Vec<Value> {
         vec![
             json!({"apiVersion": "apps/v1", "kind": "Deployment",
-                "metadata": {"name": "cso-controller-manager", "namespace": "cso-system"},
-                "spec": {"template": {"spec": {"containers": [{
-                    "name": "manager", "image": "cso:v1", "imagePullPolicy": "Always",
-                    "args": ["--leader-elect=true"],
-                    "env": [
-                        {"name": "PLAIN", "value": "x"},
-                        {"name": "OCI_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "vars", "key": "oci-password"}}},
-                        {"name": "OCI_REGISTRY", "valueFrom": {"secretKeyRef": {"name": "vars", "key": "oci-registry"}}},
-                    ],
-                }]}}}}),
+            "metadata": {"name": "cso-controller-manager", "namespace": "cso-system"},
+            "spec": {"template": {"spec": {"containers": [{
+                "name": "manager", "image": "cso:v1", "imagePullPolicy": "Always",
+                "args": ["--leader-elect=true"],
+                "env": [
+                    {"name": "PLAIN", "value": "x"},
+                    {"name": "OCI_PASSWORD", "valueFrom": {"secretKeyRef": {"name": "vars", "key": "oci-password"}}},
+                    {"name": "OCI_REGISTRY", "valueFrom": {"secretKeyRef": {"name": "vars", "key": "oci-registry"}}},
+                ],
+            }]}}}}),
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vars", "namespace": "cso-system"},
                 "data": {"oci-password": "", "oci-registry": "ZGVmYXVsdA=="}}),
             json!({"apiVersion": "cert-manager.io/v1", "kind": "Certificate",
@@ -394,9 +410,10 @@ mod tests {
         let environment = |name: &str| (name == "OCI_PASSWORD").then(|| "secret".to_owned());
         let prepared = options.prepare(environment).unwrap().with_nodes().unwrap();
         let find = |kind: &str, name: &str| {
-            let found = prepared.objects.iter().find(|object| {
-                object["kind"] == kind && object["metadata"]["name"] == name
-            });
+            let found = prepared
+                .objects
+                .iter()
+                .find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
             found.unwrap_or_else(|| panic!("there is no {kind} {name}"))
         };
         let pod = &find("Deployment", "cso-controller-manager")["spec"]["template"]["spec"];
@@ -405,7 +422,11 @@ mod tests {
         assert_eq!(manager["imagePullPolicy"], "IfNotPresent");
         assert_eq!(
             manager["args"],
-            json!(["--leader-elect=true", "--local=true", "--release-dir=/stackgate/releases"])
+            json!([
+                "--leader-elect=true",
+                "--local=true",
+                "--release-dir=/stackgate/releases"
+            ])
         );
         assert_eq!(manager["volumeMounts"][0]["mountPath"], RELEASES);
         assert_eq!(pod["volumes"][0]["hostPath"]["path"], RELEASES);
@@ -415,7 +436,8 @@ mod tests {
         assert_eq!(find("Secret", "cso-cert")["type"], "kubernetes.io/tls");
         find("Namespace", "cso-system");
         assert!(!prepared.objects.iter().any(of_cert_manager));
-        let bundle = &find("ValidatingWebhookConfiguration", "w")["webhooks"][0]["clientConfig"]["caBundle"];
+        let bundle =
+            &find("ValidatingWebhookConfiguration", "w")["webhooks"][0]["clientConfig"]["caBundle"];
         let [extension] = prepared.extensions.as_slice() else {
             panic!("{:?}", prepared.extensions)
         };

@@ -3,9 +3,9 @@
 use anyhow::{Context as _, Result, bail};
 
 use super::record::RunRecord;
-use crate::engine::process::Process;
 use super::{KindEngine, cleanup, docker, management};
 use crate::cluster::Context;
+use crate::engine::process::Process;
 use crate::engine::{EngineError, Management};
 
 impl KindEngine {

@@ -39,6 +39,8 @@ pub struct Ran<'a> {
     pub report: Result<Report, String>,
     /// How many cases passed only when they were tried again.
     pub flaky: usize,
+    /// Their names.
+    pub flakes: Vec<String>,
     /// The last lines of its log, for when there is no report.
     pub log: Vec<String>,
     /// Failures that the stack accepts, by the names of cases.
@@ -50,6 +52,9 @@ impl Ran<'_> {
     pub fn judge(&self) -> Answer {
         let mut answer = self.answer();
         answer.evidence.insert(0, self.asked.told());
+        let flakes = self.flakes.iter();
+        let flakes = flakes.map(|name| format!("passed only when tried again: {name}"));
+        answer.evidence.extend(bounded(flakes.collect()));
         answer
     }
 

@@ -124,6 +124,7 @@ impl One<'_> {
         let report = report.and_then(|text| {
             Report::read(&text).map_err(|error| format!("their report cannot be read: {error}"))
         });
+        let flakes = pod::flakes(&log);
         let log = match &report {
             Ok(report) => {
                 self.tell_idle(report);
@@ -140,6 +141,7 @@ impl One<'_> {
             exit,
             report,
             flaky: tally.flaky,
+            flakes,
             log,
             ok_to_fail: self.target.ok_to_fail,
         };

@@ -31,7 +31,8 @@ const FOLDER: &str = "/tmp/results";
 const REPORT: u64 = 64 << 20;
 
 /// What the second container runs: while the tests do, it counts in their log, which has a dot for each
-/// case that passed; then it prints the report. The image writes `done` last, however it ends.
+/// case that passed; then it prints which cases had to be tried again (the log names them below a line that says
+/// so), and the report. The image writes `done` last, however it ends.
 const SCRIPT: &str = r#"cd /tmp/results || exit 1
 count() { grep -o "$1" e2e.log 2> /dev/null | wc -l; }
 tell() {
@@ -42,6 +43,7 @@ tell() {
 }
 until [ -e done ]; do tell; sleep 5; done
 tell
+grep -A 1 'FLAKEY TEST' e2e.log 2> /dev/null | grep -v -e 'FLAKEY TEST' -e '^--$' | sed 's/^/flaky /'
 [ -e junit_01.xml ] || { echo 'results none'; exit 0; }
 grep -v '<system-err>.*</system-err>$' junit_01.xml | gzip -9 > /tmp/junit.gz
 size=$(wc -c < /tmp/junit.gz)
@@ -190,6 +192,22 @@ pub fn results(log: &str) -> (Tally, Result<String, String>) {
     (tally.unwrap_or_default(), report(log))
 }
 
+/// The names of the cases that passed only when they were tried again, by the second container's log.
+pub fn flakes(log: &str) -> Vec<String> {
+    let named = log.lines().filter_map(|line| line.strip_prefix("flaky "));
+    named
+        .map(|name| uncoloured(name).trim().to_owned())
+        .collect()
+}
+
+/// Without the codes by which a terminal shows colours.
+fn uncoloured(text: &str) -> String {
+    let mut parts = text.split('\u{1b}');
+    let first = parts.next().unwrap_or_default();
+    let others = parts.map(|part| part.split_once('m').map_or("", |(_, rest)| rest));
+    std::iter::once(first).chain(others).collect()
+}
+
 fn report(log: &str) -> Result<String, String> {
     let mut lines = log.lines().skip_while(|line| !line.starts_with("results "));
     match lines.next() {
@@ -268,6 +286,15 @@ mod tests {
             tally.blocker("n").to_string(),
             "Pod n/conformance: 3 of 3 cases, 1 failed"
         );
+    }
+
+    #[test]
+    fn cases_that_were_tried_again_are_named_without_colours() {
+        let named = "progress 3 3 0 2\nflaky \u{1b}[0m[sig-a] one \u{1b}[38;5;243mtwo\u{1b}[0m\nflaky [sig-b] three\n";
+        let all = format!("{named}{}", log("<testsuites/>"));
+        assert_eq!(flakes(&all), ["[sig-a] one two", "[sig-b] three"]);
+        assert!(results(&all).1.is_ok());
+        assert!(flakes(&log("<testsuites/>")).is_empty());
     }
 
     #[test]

@@ -14,8 +14,8 @@ use bollard::query_parameters::{
 };
 use futures::TryStreamExt;
 
-use crate::engine::kind::names::{CLUSTER_LABEL, NETWORK, PART_LABEL, RUN_LABEL, of_run};
 use crate::engine::kind::docker::Entry;
+use crate::engine::kind::names::{CLUSTER_LABEL, NETWORK, PART_LABEL, RUN_LABEL, of_run};
 use crate::engine::kind::{access, docker};
 use crate::record::RunId;
 

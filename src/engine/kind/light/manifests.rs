@@ -210,7 +210,13 @@ fn manager(deployment: &Value, services: &[Value], objects: &[Value]) -> Result<
         bail!("it has {} containers, expected one", containers.len());
     };
     let service_account = pod["serviceAccountName"].as_str().unwrap_or("default");
-    let mut environment = environment(&container["env"], &namespace, &name, service_account, objects)?;
+    let mut environment = environment(
+        &container["env"],
+        &namespace,
+        &name,
+        service_account,
+        objects,
+    )?;
     // As a node tells each of its containers.
     environment.push(format!("KUBERNETES_SERVICE_HOST={HOST}"));
     environment.push(format!("KUBERNETES_SERVICE_PORT={PORT}"));
@@ -461,7 +467,10 @@ mod tests {
         assert_eq!(extension["metadata"]["annotations"], json!({"a": "b"}));
         let config = &extension["spec"]["clientConfig"];
         assert_eq!(config["caBundle"], STANDARD.encode("PEM"));
-        assert_eq!(config["url"], "https://capd-webhook.capd-system.svc:9443/convert");
+        assert_eq!(
+            config["url"],
+            "https://capd-webhook.capd-system.svc:9443/convert"
+        );
     }
 
     #[test]
@@ -482,7 +491,10 @@ mod tests {
             .unwrap() = json!({"secretKeyRef": {"name": "s", "key": "k"}});
         let error = refused(vec![variable.clone()]);
         assert!(error.contains("POD_NAMESPACE"), "{error}");
-        assert!(error.contains("a Secret that the manifests do not have"), "{error}");
+        assert!(
+            error.contains("a Secret that the manifests do not have"),
+            "{error}"
+        );
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "capd-system"},
             "data": {"k": STANDARD.encode("v")}});
         let providers = take_apart(vec![variable, secret], "PEM").unwrap();

@@ -25,9 +25,9 @@ use tokio::sync::watch;
 
 use self::container::Part;
 use self::manifests::{Manager, Providers};
-use super::management::{KUBECONFIG, answers, soon, told};
 use super::certificates::{Authority, Pair, signer};
 use super::docker::Entry;
+use super::management::{KUBECONFIG, answers, soon, told};
 use super::operator::{self, Prepared};
 use super::{KindOptions, access, images, providers};
 use crate::cluster::{Applier, Apply, Context};
@@ -184,7 +184,10 @@ impl Site<'_> {
     /// A pair's files, and the authority's certificate beside them.
     fn pki(&self, folder: &str, pair: &Pair) -> Vec<Entry> {
         vec![
-            Entry::file(format!("{folder}/ca.crt"), self.authority.certificate.as_str()),
+            Entry::file(
+                format!("{folder}/ca.crt"),
+                self.authority.certificate.as_str(),
+            ),
             Entry::file(format!("{folder}/tls.crt"), pair.certificate.as_str()),
             Entry::file(format!("{folder}/tls.key"), pair.key.as_str()),
         ]
@@ -300,7 +303,10 @@ impl Site<'_> {
         let part = &manager.part;
         let token = token(client, &manager.namespace, &manager.service_account).await?;
         let mut files = vec![
-            Entry::file(format!("{ACCOUNT}/ca.crt"), self.authority.certificate.as_str()),
+            Entry::file(
+                format!("{ACCOUNT}/ca.crt"),
+                self.authority.certificate.as_str(),
+            ),
             Entry::file(format!("{ACCOUNT}/namespace"), manager.namespace.as_str()),
             Entry::file(format!("{ACCOUNT}/token"), token),
         ];

@@ -33,6 +33,7 @@ fn judged(report: &str, code: i64, ok_to_fail: &[OkToFail]) -> Answer {
         },
         report: Report::read(report),
         flaky: 0,
+        flakes: Vec::new(),
         log: Vec::new(),
         ok_to_fail,
     };
@@ -90,6 +91,7 @@ fn without_a_report_nothing_passes_whatever_the_container_says() {
             },
             report: Err("wrote no junit_01.xml".to_owned()),
             flaky: 0,
+            flakes: Vec::new(),
             log: vec!["F1127 cannot reach the API server".to_owned()],
             ok_to_fail: &[],
         };
@@ -228,12 +230,15 @@ fn a_pass_at_the_second_attempt_is_flaky() {
         },
         report: Report::read(PASSED),
         flaky: 1,
+        flakes: vec!["[sig-network] DNS should resolve".to_owned()],
         log: Vec::new(),
         ok_to_fail: &[],
     };
     let answer = ran.judge();
     assert_eq!(answer.outcome, Outcome::Flaky);
     assert!(answer.message.ends_with("1 of them only when tried again"));
+    let named = "passed only when tried again: [sig-network] DNS should resolve";
+    assert!(answer.evidence.iter().any(|line| line == named));
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::version::Release;
 use web::Web;
 
 /// Ends of support, as the SCS test has them.
-pub const ENDS: &str = "https://raw.githubusercontent.com/SovereignCloudStack/standards/main/Tests/kaas/k8s-version-policy/k8s-eol-data.yml";
+pub const ENDS: &str = "https://raw.githubusercontent.com/SovereignCloudStack/standards/main/Tests/kaas/scs_0210_version_policy/k8s-eol-data.yml";
 /// Releases, newest first.
 pub const RELEASES: &str = "https://api.github.com/repos/kubernetes/kubernetes/releases";
 /// The vulnerabilities that there are.

@@ -7,7 +7,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::civil::date;
 
-use super::web::Web;
+use super::web::{Internet, Web};
 use super::*;
 use crate::checks::scs::version_policy::judge::judge;
 use crate::record::Outcome;
@@ -165,4 +165,135 @@ async fn what_is_not_as_expected_is_a_failure_of_its_source() {
             "{why}: {told}"
         );
     }
+}
+
+/// The web's addresses at a server of this machine, asked by the client that asks the web.
+struct Local(String);
+
+impl Web for Local {
+    fn get<'a>(&'a self, url: &'a str) -> BoxFuture<'a, anyhow::Result<String>> {
+        let path = url.split_once("://").unwrap().1;
+        let path = path.split_once('/').unwrap().1;
+        let here = format!("{}/{path}", self.0);
+        async move { Internet.get(&here).await }.boxed()
+    }
+}
+
+/// Serves documents by the path and query that is asked for; its address.
+async fn serve(documents: Vec<(&'static str, String)>) -> String {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut connection, _) = listener.accept().await.unwrap();
+            let mut lines = BufReader::new(&mut connection).lines();
+            let mut request = Vec::new();
+            while let Ok(Some(line)) = lines.next_line().await
+                && !line.is_empty()
+            {
+                request.push(line.to_lowercase());
+            }
+            let path = request[0].split(' ').nth(1).unwrap();
+            let known = request
+                .iter()
+                .any(|line| line.starts_with("user-agent: stackgate/"));
+            let found = documents.iter().find(|(own, _)| own.to_lowercase() == path);
+            let (status, body) = match found {
+                // GitHub answers nobody who does not say who asks.
+                Some((_, body)) if known => ("200 OK", body.as_str()),
+                _ => ("404 Not Found", ""),
+            };
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            connection.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    format!("http://{address}")
+}
+
+/// A record as the vulnerabilities' registry publishes it, of a product and its versions.
+fn record(product: &str, versions: &str) -> String {
+    format!(
+        r#"{{"dataType": "CVE_RECORD", "dataVersion": "5.1",
+        "cveMetadata": {{"cveId": "CVE-2026-0001", "state": "PUBLISHED", "assignerShortName": "kubernetes"}},
+        "containers": {{"cna": {{
+          "affected": [{{"defaultStatus": "unaffected", "product": "{product}", "vendor": "Kubernetes",
+            "repo": "https://github.com/kubernetes/kubernetes", "versions": {versions}}}],
+          "metrics": [{{"cvssV3_1": {{"attackVector": "NETWORK", "baseScore": 8.1, "baseSeverity": "HIGH",
+            "vectorString": "CVSS:3.1/AV:N/AC:L/PR:L/UI:N/S:U/C:H/I:H/A:N", "version": "3.1"}},
+            "format": "CVSS", "scenarios": [{{"lang": "en", "value": "GENERAL"}}]}}],
+          "title": "made up"}},
+          "adp": [{{"title": "CISA ADP Vulnrichment", "metrics": [{{"other": {{"type": "ssvc", "content": {{}}}}}}]}}]}}}}"#
+    )
+}
+
+#[tokio::test]
+async fn documents_in_their_publishers_own_forms_are_fetched_by_http() {
+    let release = |tag: &str, at: &str, pre: bool| {
+        format!(
+            r#"{{"url": "https://api.github.com/repos/kubernetes/kubernetes/releases/1", "id": 1, "author": {{"login": "k8s-release-robot"}},
+            "tag_name": "{tag}", "target_commitish": "master", "name": "Kubernetes {tag}", "draft": false, "immutable": false,
+            "prerelease": {pre}, "created_at": "{at}", "published_at": "{at}", "assets": [], "body": "See the changelog."}}"#
+        )
+    };
+    let releases = [
+        release("v1.36.0-rc.1", "2026-04-15T18:00:00Z", true),
+        release("v1.35.3", "2026-04-20T18:53:33Z", false),
+        release("v1.34.0", "2025-08-27T17:00:00Z", false),
+        release("v1.35.0", "2025-12-17T17:00:00Z", false),
+    ];
+    let item = |id: &str| {
+        format!(
+            r#"{{"_kubernetes_io": {{"google_group_url": "https://groups.google.com/g/kubernetes-announce/search?q={id}", "issue_number": 1}},
+            "content_text": "made up", "date_published": "2026-04-20T16:00:00Z", "external_url": "https://www.cve.org/cverecord?id={id}",
+            "id": "{id}", "status": "fixed", "summary": "made up", "url": "https://github.com/kubernetes/kubernetes/issues/1"}}"#
+        )
+    };
+    let feed = format!(
+        r#"{{"_kubernetes_io": {{"feed_refresh_job": "x", "updated_at": "2026-05-01T00:00:00Z"}},
+        "authors": [{{"name": "Kubernetes Community", "url": "https://www.kubernetes.dev"}}],
+        "description": "Auto-refreshing official CVE feed", "feed_url": "{FEED}", "home_page_url": "https://kubernetes.io",
+        "items": [{}, {}, {}], "title": "Kubernetes Vulnerability Announcements - CVE Feed", "version": "https://jsonfeed.org/version/1.1"}}"#,
+        item("CVE-2026-0001"),
+        item("CVE-2026-0002"),
+        item("CVE-2026-0003")
+    );
+    let affected = r#"[{"lessThanOrEqual": "1.35.2", "status": "affected", "version": "1.35.0", "versionType": "semver"},
+        {"status": "unaffected", "version": "1.35.3"}]"#;
+    let rejected = r#"{"dataType": "CVE_RECORD", "cveMetadata": {"cveId": "CVE-2026-0003", "state": "REJECTED"},
+        "containers": {"cna": {"rejectedReasons": [{"lang": "en", "value": "made up"}]}}}"#;
+    let address = serve(vec![
+        (
+            "/SovereignCloudStack/standards/main/Tests/kaas/scs_0210_version_policy/k8s-eol-data.yml",
+            "# https://kubernetes.io/releases/patch-releases/\n\n- branch: '1.35'\n  end-of-life: '2027-02-28'\n- branch: '1.34'\n  end-of-life: '2026-10-27'\n"
+                .to_owned(),
+        ),
+        (
+            "/repos/kubernetes/kubernetes/releases?per_page=100&page=1",
+            format!("[{}]", releases.join(",")),
+        ),
+        (
+            "/docs/reference/issues-security/official-cve-feed/index.json",
+            feed,
+        ),
+        ("/api/cve/CVE-2026-0001", record("Kubernetes", affected)),
+        ("/api/cve/CVE-2026-0002", record("kubelet", affected)),
+        ("/api/cve/CVE-2026-0003", rejected.to_owned()),
+    ])
+    .await;
+    let now = || "2026-05-05T08:00:00Z".parse().unwrap();
+    let data = fetch(&Local(address), now).await.unwrap();
+    let tags: Vec<&str> = data.releases.iter().map(|one| one.tag.as_str()).collect();
+    assert_eq!(tags, ["v1.34.0", "v1.35.0", "v1.35.3"]);
+    let cves: Vec<&str> = data.cves.iter().map(|one| one.id.as_str()).collect();
+    assert_eq!(cves, ["CVE-2026-0001"]);
+    let answer = judge("v1.35.2", &data, date(2026, 5, 5));
+    assert!(
+        answer.outcome == Outcome::Fail && answer.message.contains("fixes CVE-2026-0001"),
+        "{}",
+        answer.message
+    );
 }
