@@ -93,7 +93,7 @@ fn the_operator_is_not_pretended_on_real_clusters() {
         demo().edit_stack(|text| text.replace("delivery: direct", "delivery: operator")),
         |_| {},
     );
-    let said = "delivery `operator` on real clusters needs the Cluster Stack Operator's image and manifests, which stack.yaml cannot name in this version";
+    let said = "delivery `operator` on real clusters needs to know the Cluster Stack Operator: stack.yaml has no spec.operator";
     assert!(shown.contains(said), "{shown}");
     assert!(
         shown.contains("hint: --engine embedded rehearses it"),

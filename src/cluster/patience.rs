@@ -21,6 +21,8 @@ pub(super) fn judge(error: &kube::Error) -> Failure {
             };
             // A webhook's own refusal may carry any code; one that cannot be reached is a 500.
             let denied = message.contains("denied the request");
+            // What is not in a kind's schema is a 500, too.
+            let malformed = message.contains("failed to create typed patch object");
             // Pods may be refused until the namespace's service account is there.
             let early = status.code == 403 && message.contains("error looking up service account");
             // Without details it is the kind that is missing, else what the object refers to.
@@ -30,7 +32,7 @@ pub(super) fn judge(error: &kube::Error) -> Failure {
                     .as_ref()
                     .is_none_or(|details| details.name.is_empty());
             let passing = matches!(status.code, 409 | 429 | 500..=599) || early || unserved;
-            if passing && !denied {
+            if passing && !denied && !malformed {
                 Failure::Passing(message)
             } else {
                 Failure::Lasting(message)

@@ -205,6 +205,11 @@ async fn a_refusal_ends_it_at_once_and_names_object_source_and_reason() {
             "admission webhook \"x\" denied the request: no",
             Value::Null,
         ),
+        (
+            500,
+            "failed to create typed patch object (/a; v1, Kind=ConfigMap): .x: field not declared in schema",
+            Value::Null,
+        ),
     ] {
         let (client, asked) = server(move |path, _| match path {
             "GET /api/v1" => Some((200, kinds())),

@@ -282,7 +282,8 @@ fn trust(object: &mut Value, bundle: &str) {
             config["caBundle"] = json!(bundle);
         }
     }
-    for webhook in object["webhooks"].as_array_mut().into_iter().flatten() {
+    let webhooks = object.get_mut("webhooks").and_then(Value::as_array_mut);
+    for webhook in webhooks.into_iter().flatten() {
         webhook["clientConfig"]["caBundle"] = json!(bundle);
     }
 }
@@ -442,6 +443,8 @@ mod tests {
             panic!("{:?}", prepared.extensions)
         };
         assert!(bundle.is_string());
+        // Nothing else is added: the API server refuses fields that a kind does not have.
+        assert_eq!(extension.get("webhooks"), None);
         assert_eq!(extension["spec"]["clientConfig"]["caBundle"], *bundle);
         let paths: Vec<&str> = prepared.files.iter().map(Entry::path).collect();
         let folder = "/stackgate/releases/cluster-stacks";

@@ -91,6 +91,15 @@ impl Bench {
         Later(&self.runtime, task)
     }
 
+    /// Does something at once.
+    pub fn now(
+        &self,
+        change: impl FnOnce(&Cluster) -> Result<(), kubesim::ApiError>,
+    ) -> Result<(), Failed> {
+        let _inside = self.runtime.enter();
+        change(&self.cluster).map_err(|error| error.message.into())
+    }
+
     /// Makes an object.
     pub fn create(&self, id: &kubesim::GroupResource, object: serde_json::Value) {
         let _inside = self.runtime.enter();

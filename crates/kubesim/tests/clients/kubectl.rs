@@ -344,15 +344,28 @@ fn logs(kubectl: &Path) -> Result<(), Failed> {
         grace: Some(0),
         ..Deletion::default()
     };
-    let end = bench.later(move |later| {
-        say(later, "three");
-        later
-            .api()
-            .delete(&PODS, "default", "p", &at_once)
-            .map(drop)
-    });
-    holds(&run(&["logs", "-f", "p"])?, &["one\ntwo\nthree\n"])?;
-    end.done()?;
+    // It is over only when it is being followed, however long a client takes to start.
+    let mut following = bench
+        .command(kubectl)
+        .args(["logs", "-f", "p"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let told = following.stdout.take().ok_or("it has no output")?;
+    let mut lines = BufReader::new(told).lines();
+    for expected in ["one", "two"] {
+        if lines.next().transpose()?.as_deref() != Some(expected) {
+            return Err(format!("expected the line {expected}").into());
+        }
+    }
+    bench.now(|cluster| {
+        say(cluster, "three");
+        let removed = cluster.api().delete(&PODS, "default", "p", &at_once);
+        removed.map(drop)
+    })?;
+    let rest: Vec<String> = lines.collect::<Result<_, _>>()?;
+    if rest != ["three"] || !following.wait()?.success() {
+        return Err(format!("expected the line three and the end, got {rest:?}").into());
+    }
     Ok(())
 }
 
