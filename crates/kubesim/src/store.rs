@@ -8,11 +8,9 @@ mod index;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use self::index::Index;
 use crate::error::ApiError;
@@ -24,8 +22,6 @@ use crate::resource::builtin::PODS;
 /// How many changes of each resource are kept for watches that begin in the past; older ones are
 /// answered with 410.
 const HISTORY: usize = 4096;
-/// How long they are kept: the API server's watch cache goes back so far.
-const FRESH: Duration = Duration::from_secs(75);
 
 /// Namespace (empty for cluster-scoped objects) and name.
 pub type Place = (String, String);
@@ -121,8 +117,7 @@ impl Change {
 #[derive(Debug)]
 struct Bucket {
     objects: BTreeMap<Place, Arc<Stored>>,
-    /// Changes, the oldest first, and when they came.
-    history: VecDeque<(Instant, Arc<Change>)>,
+    history: VecDeque<Arc<Change>>,
     /// Changes up to this revision are forgotten.
     forgotten: u64,
     news: Pulse,
@@ -411,9 +406,8 @@ impl Store {
         }
         let first = bucket
             .history
-            .partition_point(|(_, change)| change.revision() <= revision);
-        let since = bucket.history.range(first..);
-        Ok(since.map(|(_, change)| change.clone()).collect())
+            .partition_point(|change| change.revision() <= revision);
+        Ok(bucket.history.range(first..).cloned().collect())
     }
 
     /// Forgets the history of every resource, as etcd's compaction does: watches and lists that want
@@ -470,13 +464,11 @@ impl Store {
                 .is_some()
         });
         let bucket = inner.bucket(resource);
-        let now = Instant::now();
-        bucket.history.push_back((now, change));
-        while let Some((came, oldest)) = bucket.history.front()
-            && (bucket.history.len() > HISTORY || *came + FRESH < now)
+        bucket.history.push_back(change);
+        if bucket.history.len() > HISTORY
+            && let Some(oldest) = bucket.history.pop_front()
         {
             bucket.forgotten = oldest.revision();
-            bucket.history.pop_front();
         }
         bucket.news.tell(revision);
         drop(inner);
@@ -544,22 +536,6 @@ mod tests {
         store.compact();
         assert_eq!(store.since(&MAPS, first).unwrap_err().code, 410);
         assert!(store.since(&MAPS, store.revision()).unwrap().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn history_goes_back_as_far_as_that_of_an_api_server() {
-        let store = Store::default();
-        let first = put(&store, "a", None).unwrap();
-        let second = put(&store, "b", None).unwrap();
-        tokio::time::sleep(FRESH).await;
-        let third = put(&store, "c", None).unwrap();
-        assert_eq!(store.since(&MAPS, first).unwrap().len(), 2);
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        put(&store, "d", None).unwrap();
-        assert_eq!(store.since(&MAPS, first).unwrap_err().code, 410);
-        // Who has seen all that is forgotten misses nothing.
-        assert_eq!(store.since(&MAPS, second).unwrap().len(), 2);
-        assert_eq!(store.since(&MAPS, third).unwrap().len(), 1);
     }
 
     #[tokio::test]
