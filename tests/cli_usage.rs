@@ -72,13 +72,18 @@ fn each_command_has_its_own_help() {
 
     Options:
           --engine <ENGINE>           Where clusters come from [default: kind where this machine is
-                                      ready for it, else embedded] [possible values: kind, embedded]
+                                      ready for it, else embedded] [possible values: kind, embedded,
+                                      existing]
           --delivery <DELIVERY>       How releases reach the clusters [default: as stack.yaml says]
                                       [possible values: direct, operator]
           --management <MODE> [NAME]  The management cluster: `kind` is made by kind and removed,
                                       `light` is made without nodes and removed, `keep NAME` is made by
-                                      kind and stays, `reuse NAME` stayed from an earlier run [default:
-                                      as stack.yaml says]
+                                      kind and stays, `reuse NAME` stayed from an earlier run,
+                                      `existing` is that of --kubeconfig (the same as --engine existing)
+                                      [default: as stack.yaml says]
+          --kubeconfig <FILE>         With --engine existing: the management cluster's kubeconfig
+          --context <NAME>            With --engine existing: the context that is meant [default: the
+                                      current one]
           --keep <KEEP>               Whether to keep the clusters at the end [default: never] [possible
                                       values: never, on-failure, always]
           --no-lint                   Go on although `stackgate lint` finds a MUST broken
@@ -118,8 +123,11 @@ fn each_command_has_its_own_help() {
     Options:
           --management <MANAGEMENT>  The management cluster: `kind` or `light` [default: as the stack
                                      says] [possible values: kind, light]
+          --kubeconfig <FILE>        With --engine existing: the management cluster's kubeconfig
+          --context <NAME>           With --engine existing: the context that is meant [default: the
+                                     current one]
           --engine <ENGINE>          Where clusters come from [default: kind] [possible values: kind,
-                                     embedded]
+                                     embedded, existing]
           --stacks <DIR>             Where stacks are found by name [default: stacks-under-test here,
                                      else in the checkout of this program]
       -h, --help                     Print help (see more with '--help')
@@ -140,7 +148,8 @@ fn each_command_has_its_own_help() {
                              but for the latest ones
           --keep <COUNT>     How many of the latest runs stay [default: 20]
           --kept <NAME>      Remove the management cluster that was kept under this name
-          --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind, embedded]
+          --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind, embedded,
+                             existing]
       -h, --help             Print help (see more with '--help')
     --- stderr
     ");
@@ -222,7 +231,7 @@ fn wrong_flags_are_wrong_usage() {
     --- stdout
     --- stderr
     error: invalid value 'nope' for '--engine <ENGINE>'
-      [possible values: kind, embedded]
+      [possible values: kind, embedded, existing]
 
     For more information, try '--help'.
     ");

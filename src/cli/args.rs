@@ -455,7 +455,7 @@ impl EngineKind {
 pub enum DeliveryKind {
     /// stackgate renders the charts and applies them
     Direct,
-    /// The Cluster Stack Operator does; with simulated clusters only
+    /// The Cluster Stack Operator does; on real clusters that of stack.yaml (`spec.operator`)
     Operator,
 }
 
