@@ -261,7 +261,7 @@ fn wrong_flags_are_wrong_usage() {
     --- stdout
     --- stderr
     error: failed to understand --management keep
-    hint: expected kind, light, keep NAME or reuse NAME
+    hint: expected kind, light, existing, keep NAME or reuse NAME
     ");
     insta::assert_snapshot!(context.run("run demo --management reuse Not_a_name"), @"
     exit code 2
