@@ -32,9 +32,11 @@ pub(super) async fn remove(client: &Client, run: &RunId, deadline: Duration) -> 
     let end = Instant::now() + deadline;
     let clusters = objects(client, &CLUSTER, &namespace);
     for cluster in list(&clusters).await? {
+        // Cluster API takes its parts down in order. In the foreground the garbage collector would take all of them
+        // at once, and the last control plane would wait for a kubeconfig that is gone.
         gone(
             clusters
-                .delete(&cluster.name_any(), &DeleteParams::foreground())
+                .delete(&cluster.name_any(), &DeleteParams::background())
                 .await,
         )?;
     }
