@@ -9,6 +9,7 @@ use jiff::civil::Date;
 use super::bundle::BundleArgs;
 use super::diff::DiffArgs;
 use super::lint::LintArgs;
+use super::management::{ExistingArgs, ManagementKind};
 use super::pause::{AbortArgs, PauseArgs, ResumeArgs};
 use super::release::ReleaseCommand;
 use super::replay::ReplayArgs;
@@ -18,7 +19,7 @@ use crate::engine::embedded::faults::Injected;
 use crate::gate;
 use crate::record::RunId;
 use crate::report::Format;
-use crate::stack::{self, Delivery, Label};
+use crate::stack::{Delivery, Label};
 
 /// Decides whether a cluster stack may be released: deploys release N, checks it, upgrades it to N+1,
 /// checks again, compares, and answers with an exit code.
@@ -252,15 +253,6 @@ pub struct DoctorArgs {
     pub stacks: StacksArgs,
 }
 
-/// What a management cluster is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ManagementKind {
-    /// A node made by kind
-    Kind,
-    /// Containers of its programs, without nodes
-    Light,
-}
-
 #[derive(Debug, Args)]
 pub struct CleanArgs {
     /// Instead: remove the folders of old runs in DIR (when not given: reports), but for the latest ones
@@ -408,17 +400,6 @@ pub struct RunEngineArgs {
     pub engine: Option<EngineKind>,
 }
 
-/// The management cluster of engine `existing`.
-#[derive(Clone, Debug, Default, Args)]
-pub struct ExistingArgs {
-    /// With --engine existing: the management cluster's kubeconfig
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-    /// With --engine existing: the context that is meant [default: the current one]
-    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
-    pub context: Option<String>,
-}
-
 #[derive(Debug, Args)]
 pub struct StacksArgs {
     /// Where stacks are found by name [default: stacks-under-test here, else in the checkout of this
@@ -464,15 +445,6 @@ impl From<DeliveryKind> for Delivery {
         match kind {
             DeliveryKind::Direct => Self::Direct,
             DeliveryKind::Operator => Self::Operator,
-        }
-    }
-}
-
-impl From<ManagementKind> for stack::ManagementKind {
-    fn from(kind: ManagementKind) -> Self {
-        match kind {
-            ManagementKind::Kind => Self::Kind,
-            ManagementKind::Light => Self::Light,
         }
     }
 }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use serde_json::Value;
 
-use super::args::{EngineKind, ExistingArgs};
+use super::args::EngineKind;
 use super::exit::Failure;
 use super::kubeconfig::Given;
-use super::management::Management;
+use super::management::{ExistingArgs, Management};
+use super::operator::operator;
 use crate::checks::TOOLS_IMAGE;
 use crate::cluster::kinds;
 use crate::delivery;
@@ -18,9 +19,9 @@ use crate::engine::config::Config;
 use crate::engine::embedded::faults::Injected;
 use crate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use crate::engine::existing::{self, ExistingEngine, ExistingOptions};
-use crate::engine::kind::{self, KindEngine, KindOptions, ManagementMode, OperatorOptions};
+use crate::engine::kind::{self, KindEngine, KindOptions, ManagementMode};
 use crate::record::RunId;
-use crate::stack::{Delivery, OperatorReleases, Release, Stack};
+use crate::stack::{Delivery, Release, Stack};
 
 /// What an engine is made for.
 pub struct Wanted<'a> {
@@ -115,29 +116,6 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
             })))
         }
     }
-}
-
-/// The Cluster Stack Operator that is installed, where it delivers.
-fn operator(wanted: &Wanted<'_>) -> Result<Option<OperatorOptions>, Failure> {
-    let spec = &wanted.stack.spec;
-    let Some(operator) = spec
-        .operator
-        .as_ref()
-        .filter(|_| spec.delivery == Delivery::Operator)
-    else {
-        return Ok(None);
-    };
-    let version = spec.management.node_image.to_string();
-    let version = version.rsplit(':').next().unwrap_or_default();
-    let objects = operator
-        .objects(&wanted.stack.folder, version)
-        .map_err(Failure::input)?;
-    let folders = || wanted.releases.iter().map(|release| release.folder.clone());
-    Ok(Some(OperatorOptions {
-        objects,
-        image: operator.image.as_ref().map(ToString::to_string),
-        releases: (operator.releases == OperatorReleases::Local).then(|| folders().collect()),
-    }))
 }
 
 /// `apiVersion` and `kind` of what a run creates in its management cluster.

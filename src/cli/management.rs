@@ -1,14 +1,46 @@
-//! `--management`: where the management cluster comes from, and whether it stays.
+//! `--management` and what goes with it: where the management cluster comes from, and whether it stays.
+
+use std::path::PathBuf;
 
 use anyhow::anyhow;
+use clap::{Args, ValueEnum};
 
 use super::args::EngineKind;
 use super::exit::Failure;
 use crate::engine::kind::kept_name_problem;
-use crate::stack::ManagementKind;
+use crate::stack;
 
 /// The mode that is an engine of its own.
 pub(super) const EXISTING: &str = EngineKind::Existing.name();
+
+/// The management cluster of engine `existing`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ExistingArgs {
+    /// With --engine existing: the management cluster's kubeconfig
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// With --engine existing: the context that is meant [default: the current one]
+    #[arg(long, value_name = "NAME", requires = "kubeconfig")]
+    pub context: Option<String>,
+}
+
+/// What a management cluster is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ManagementKind {
+    /// A node made by kind
+    Kind,
+    /// Containers of its programs, without nodes
+    Light,
+}
+
+impl From<ManagementKind> for stack::ManagementKind {
+    fn from(kind: ManagementKind) -> Self {
+        match kind {
+            ManagementKind::Kind => Self::Kind,
+            ManagementKind::Light => Self::Light,
+        }
+    }
+}
 
 /// Where the management cluster comes from, and whether it stays.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +55,11 @@ pub enum Management {
     Reuse(String),
 }
 
-impl From<ManagementKind> for Management {
-    fn from(kind: ManagementKind) -> Self {
+impl From<stack::ManagementKind> for Management {
+    fn from(kind: stack::ManagementKind) -> Self {
         match kind {
-            ManagementKind::Kind => Self::Fresh,
-            ManagementKind::Light => Self::Light,
+            stack::ManagementKind::Kind => Self::Fresh,
+            stack::ManagementKind::Light => Self::Light,
         }
     }
 }

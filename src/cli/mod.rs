@@ -18,6 +18,7 @@ mod kubeconfig;
 mod lint;
 mod management;
 mod open;
+mod operator;
 mod pause;
 pub mod release;
 mod replay;

@@ -6,11 +6,12 @@ use clap::{Args, ValueEnum};
 use tempfile::TempDir;
 
 use super::args::{
-    DeliveryKind, EngineKind, ExistingArgs, Keep, RehearsalArgs, RunArgs, RunEngineArgs, StacksArgs,
+    DeliveryKind, EngineKind, Keep, RehearsalArgs, RunArgs, RunEngineArgs, StacksArgs,
 };
 use super::bundle::{SUFFIX, unpack};
 use super::exit::{Ending, Failure};
 use super::inputs::{Asked, Inputs, Withheld};
+use super::management::ExistingArgs;
 use super::pause::PauseArgs;
 use super::run::{self, Begins, Then};
 use super::runs;

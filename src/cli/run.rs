@@ -6,21 +6,21 @@ use anyhow::anyhow;
 use jiff::civil::Date;
 use tempfile::TempDir;
 
-use super::args::{EngineKind, ExistingArgs, RehearsalArgs, RunArgs, SummaryFormat};
+use super::args::{EngineKind, RehearsalArgs, RunArgs, SummaryFormat};
 use super::conduct::{Conduct, free};
 use super::engine::{Wanted, own_suites};
 use super::exit::Failure;
 use super::inputs::{self, Asked};
-use super::management::{EXISTING, Management};
+use super::management::{EXISTING, ExistingArgs, Management};
+use super::operator::{NO_OPERATOR, refuse_what_cannot_be_delivered};
 use super::pause::PauseArgs;
 use super::stacks;
-use crate::engine::embedded::faults::Injected;
 use crate::gate::{self, Keep, Plan, Resumption};
 use crate::lint;
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
 use crate::simulate::{self, Scenario};
 use crate::source::{self, Obtained};
-use crate::stack::{Delivery, Pair, Release, Spec, Stack};
+use crate::stack::{Delivery, Pair, Release, Stack};
 use crate::suite::Suite;
 
 /// What is to be run, with nothing left to interpret.
@@ -270,35 +270,6 @@ fn refuse_what_is_gone(
                 wanted.run
             ))
     })
-}
-
-/// What is missing for the operator on real clusters that stackgate makes.
-const NO_OPERATOR: &str = "delivery `operator` on real clusters needs to know the Cluster Stack Operator: stack.yaml has no spec.operator";
-
-/// Refuses the operator where nobody can install it, and its faults where it is not.
-fn refuse_what_cannot_be_delivered(
-    engine: EngineKind,
-    spec: &Spec,
-    faults: &[Injected],
-) -> Result<(), Failure> {
-    let delivery = spec.delivery;
-    if delivery == Delivery::Operator && engine == EngineKind::Kind && spec.operator.is_none() {
-        let error = anyhow!("failed to start: {NO_OPERATOR}");
-        return Err(Failure::input(error)
-            .hint("docs/operator.md tells how to name chart or manifests, and the image")
-            .hint("--engine embedded rehearses it, --delivery direct goes without the operator"));
-    }
-    let alone = faults.iter().find(|one| one.fault.needs_operator());
-    match alone {
-        Some(fault) if delivery == Delivery::Direct => {
-            let name = fault.fault.name;
-            let error = anyhow!(
-                "failed to start: fault {name} is one of the Cluster Stack Operator, which does not deliver here"
-            );
-            Err(Failure::input(error).hint("add --delivery operator"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What was given, read and judged.

@@ -1,0 +1,62 @@
+//! The Cluster Stack Operator of a run: what is installed of it, and where it cannot be had.
+
+use anyhow::anyhow;
+
+use super::args::EngineKind;
+use super::engine::Wanted;
+use super::exit::Failure;
+use crate::engine::embedded::faults::Injected;
+use crate::engine::kind::OperatorOptions;
+use crate::stack::{Delivery, OperatorReleases, Spec};
+
+/// What is missing for the operator on real clusters that stackgate makes.
+pub const NO_OPERATOR: &str = "delivery `operator` on real clusters needs to know the Cluster Stack Operator: stack.yaml has no spec.operator";
+
+/// Refuses the operator where nobody can install it, and its faults where it is not.
+pub fn refuse_what_cannot_be_delivered(
+    engine: EngineKind,
+    spec: &Spec,
+    faults: &[Injected],
+) -> Result<(), Failure> {
+    let delivery = spec.delivery;
+    if delivery == Delivery::Operator && engine == EngineKind::Kind && spec.operator.is_none() {
+        let error = anyhow!("failed to start: {NO_OPERATOR}");
+        return Err(Failure::input(error)
+            .hint("docs/operator.md tells how to name chart or manifests, and the image")
+            .hint("--engine embedded rehearses it, --delivery direct goes without the operator"));
+    }
+    let alone = faults.iter().find(|one| one.fault.needs_operator());
+    match alone {
+        Some(fault) if delivery == Delivery::Direct => {
+            let name = fault.fault.name;
+            let error = anyhow!(
+                "failed to start: fault {name} is one of the Cluster Stack Operator, which does not deliver here"
+            );
+            Err(Failure::input(error).hint("add --delivery operator"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The Cluster Stack Operator that is installed, where it delivers.
+pub fn operator(wanted: &Wanted<'_>) -> Result<Option<OperatorOptions>, Failure> {
+    let spec = &wanted.stack.spec;
+    let Some(operator) = spec
+        .operator
+        .as_ref()
+        .filter(|_| spec.delivery == Delivery::Operator)
+    else {
+        return Ok(None);
+    };
+    let version = spec.management.node_image.to_string();
+    let version = version.rsplit(':').next().unwrap_or_default();
+    let objects = operator
+        .objects(&wanted.stack.folder, version)
+        .map_err(Failure::input)?;
+    let folders = || wanted.releases.iter().map(|release| release.folder.clone());
+    Ok(Some(OperatorOptions {
+        objects,
+        image: operator.image.as_ref().map(ToString::to_string),
+        releases: (operator.releases == OperatorReleases::Local).then(|| folders().collect()),
+    }))
+}
