@@ -4,6 +4,9 @@
 //! [`WANTED`]; `-- <chart>...` adds charts. Both sides read the chart from disk each time; helm
 //! also starts and prints.
 
+#[path = "../tests/common/program.rs"]
+mod program;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
             .filter(|arg| !arg.starts_with('-'))
             .map(PathBuf::from),
     );
-    let helm = helm();
+    let helm = program::find("helm");
     if helm.is_none() {
         eprintln!(
             "helm is neither in PATH nor built by the testbed: only the own times are measured"
@@ -114,18 +117,3 @@ fn run_helm(helm: &Path, chart: &Path) {
     assert!(status.success(), "helm renders the chart");
 }
 
-/// The real helm: in PATH, or where the testbed builds it.
-fn helm() -> Option<PathBuf> {
-    let cache = std::env::var_os("STACKGATE_TESTBED_CACHE")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-            let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));
-            base.map(|base| base.join("stackgate-testbed"))
-        });
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(cache.map(|cache| cache.join("bin")))
-        .map(|dir| dir.join("helm"))
-        .find(|program| program.is_file())
-}

@@ -6,6 +6,9 @@
 //! test. `STACKGATE_WRITE_EXPECTED=1` writes the answers down; `STACKGATE_CHARTS=<folder>` adds
 //! charts from elsewhere.
 
+#[path = "common/program.rs"]
+mod program;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -19,22 +22,6 @@ const KUBE_VERSION: &str = "v1.34.3";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The real helm: in PATH, or where the testbed builds it.
-fn helm() -> Option<PathBuf> {
-    let cache = std::env::var_os("STACKGATE_TESTBED_CACHE")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-            let base = base.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));
-            base.map(|base| base.join("stackgate-testbed"))
-        });
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(cache.map(|cache| cache.join("bin")))
-        .map(|dir| dir.join("helm"))
-        .find(|program| program.is_file())
 }
 
 /// A chart to compare: a folder or an archive, and the values of the user.
@@ -299,7 +286,7 @@ fn charts_render_as_helm_rendered_them() {
 /// With helm: what it says now, for all charts here and in the stacks under test.
 #[test]
 fn charts_render_as_helm_renders_them() {
-    let Some(program) = helm() else {
+    let Some(program) = program::find("helm") else {
         eprintln!(
             "skipped: helm is neither in PATH nor built by the testbed; expected.yaml was compared instead"
         );

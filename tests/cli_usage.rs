@@ -94,6 +94,8 @@ fn each_command_has_its_own_help() {
                                       `simulate` made from this seed
           --fault <NAME[@PHASE]>      Make something go wrong in a rehearsal, when it enters a phase
                                       (`stackgate faults` lists both); may be given again
+          --missing-image <IMAGE>     An image that no registry of a rehearsal has, as a release names
+                                      it; may be given again
           --pause <POINT>             Stand still, to be looked at with kubectl: before:PHASE,
                                       PHASE+DURATION (upgrade+40s), on-failure; may be given again. It
                                       goes on, begins the phase again or tears down by the keys c, r, a,

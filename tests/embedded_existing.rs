@@ -134,6 +134,7 @@ async fn somebodys(plan: &Plan, context: &Context) -> (Simulated, Client) {
         run: context.run.clone(),
         seed: 7,
         faults: Vec::new(),
+        missing_images: Vec::new(),
         workload_cluster: plan.cluster.clone(),
     });
     let Management {

@@ -137,6 +137,7 @@ fn resumed(killed_at: Point) -> (Verdict, String, Phase, Vec<Event>, Summary) {
             run: run.clone(),
             seed: 7,
             faults: Vec::new(),
+            missing_images: Vec::new(),
             workload_cluster: first.cluster.clone(),
         }),
         folder: private.path().to_owned(),

@@ -11,11 +11,11 @@ use super::diff::DiffArgs;
 use super::lint::LintArgs;
 use super::management::{ExistingArgs, ManagementKind};
 use super::pause::{AbortArgs, PauseArgs, ResumeArgs};
+use super::rehearsal::RehearsalArgs;
 use super::release::ReleaseCommand;
 use super::replay::ReplayArgs;
 use super::reproduce::ReproduceArgs;
 use super::scs_check::ScsCheckArgs;
-use crate::engine::embedded::faults::Injected;
 use crate::gate;
 use crate::record::RunId;
 use crate::report::Format;
@@ -177,25 +177,6 @@ pub struct CheckArgs {
     pub print_rbac: bool,
 }
 
-/// What only simulated clusters can do; each of these asks for the embedded engine.
-#[derive(Debug, Args)]
-pub struct RehearsalArgs {
-    /// What all randomness of a rehearsal comes from: the same seed gives the same run [default:
-    /// random, told in the report]
-    #[arg(long, value_name = "SEED")]
-    pub seed: Option<u64>,
-    /// Let a rehearsal take as long as real clusters would, to watch it
-    #[arg(long)]
-    pub real_time: bool,
-    /// Instead of a STACK: the random stack and the accidents that `simulate` made from this seed
-    #[arg(long, requires = "seed", conflicts_with_all = ["stack", "faults", "management"])]
-    pub simulated: bool,
-    /// Make something go wrong in a rehearsal, when it enters a phase (`stackgate faults` lists both); may
-    /// be given again
-    #[arg(long = "fault", value_name = "NAME[@PHASE]")]
-    pub faults: Vec<Injected>,
-}
-
 #[derive(Debug, Args)]
 pub struct SimulateArgs {
     /// How many runs
@@ -276,8 +257,8 @@ pub struct CleanArgs {
 pub struct ReportArgs {
     #[command(subcommand)]
     pub command: Option<ReportCommand>,
-    /// The run: its folder, its id, or `latest`
-    #[arg(value_name = "RUN", default_value = "latest")]
+    /// The run: its folder, its id, `latest`, or a bundle (.tar.zst), of which only --format makes sense
+    #[arg(value_name = "RUN|BUNDLE", default_value = "latest")]
     pub run: String,
     /// Write one view to standard output, instead of all of them to the run's folder
     #[arg(long, value_enum)]
@@ -298,7 +279,7 @@ pub enum ReportCommand {
 
 #[derive(Debug, Args)]
 pub struct MergeArgs {
-    /// The runs: folders or ids
+    /// The runs: folders, ids or bundles
     #[arg(value_name = "RUN", required = true)]
     pub runs: Vec<String>,
     /// The folder for the joined stream and its reports

@@ -36,7 +36,11 @@ pub fn run(args: &DiffArgs) -> Result<Ending, Failure> {
 
 fn state(text: &str, args: &DiffArgs) -> Result<State, Failure> {
     let (run, at) = parted(text)?;
-    let Recorded { past, times } = Recorded::open(run, &args.reports)?;
+    let Recorded {
+        past,
+        times,
+        folder: _folder,
+    } = Recorded::open(run, &args.reports)?;
     let at_ms = times.resolve(at.as_ref()).map_err(Failure::input)?;
     past.at(at_ms).map_err(Failure::infrastructure)
 }

@@ -34,6 +34,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
         management: &management,
         seed: 0,
         faults: &[],
+        missing_images: &[],
         releases: &[],
         existing: &args.existing,
     };

@@ -37,6 +37,8 @@ pub struct Wanted<'a> {
     pub seed: u64,
     /// What is made to go wrong with them.
     pub faults: &'a [Injected],
+    /// Which images a rehearsal cannot have.
+    pub missing_images: &'a [String],
     /// The releases: what a simulated Cluster Stack Operator has in its registry, and what a management
     /// cluster has to serve.
     pub releases: &'a [Release],
@@ -62,6 +64,7 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
                 run: run.clone(),
                 seed: wanted.seed,
                 faults: wanted.faults.to_vec(),
+                missing_images: wanted.missing_images.to_vec(),
                 workload_cluster: cluster.to_owned(),
             });
             Ok(Box::new(match stack.spec.delivery {

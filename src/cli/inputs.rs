@@ -51,6 +51,9 @@ pub struct Asked {
     pub seed: Option<u64>,
     /// What was made to go wrong.
     pub faults: Vec<String>,
+    /// Which images the rehearsal could not have.
+    #[serde(default)]
+    pub missing_images: Vec<String>,
     /// Whether it was to go on although lint found a MUST broken.
     #[serde(default)]
     pub no_lint: bool,

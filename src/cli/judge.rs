@@ -8,7 +8,6 @@ use super::args::SummaryFormat;
 use super::conduct::{Conduct, free};
 use super::exit::{Ending, Failure};
 use super::replay::{Recorded, ReplayArgs};
-use super::runs;
 use crate::gate::{self, RecordedPlan, Then};
 use crate::record::{NO_DELIVERY, Past, Phase, RECORDING, RunId, What, read};
 use crate::replay::Replay;
@@ -26,8 +25,7 @@ const ENGINE: &str = "recording";
 pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
     let suites = args.suite.iter().map(|suite| load(suite));
     let suites: Vec<Suite> = suites.collect::<Result<_, _>>()?;
-    let Recorded { times, .. } = Recorded::open(&args.run, &args.reports)?;
-    let folder = runs::find(&args.run, &args.reports)?;
+    let Recorded { times, folder, .. } = Recorded::open(&args.run, &args.reports)?;
     let started = read(&folder.join(STREAM)).and_then(|mut events| {
         events
             .next()

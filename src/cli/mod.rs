@@ -20,7 +20,8 @@ mod management;
 mod open;
 mod operator;
 mod pause;
-pub mod release;
+pub mod rehearsal;
+mod release;
 mod replay;
 mod report;
 mod reproduce;
@@ -140,6 +141,16 @@ fn print(text: &str) -> anyhow::Result<()> {
             Err(error).context("failed to write to stdout")
         }
         _ => Ok(()),
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:=+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
     }
 }
 

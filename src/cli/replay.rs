@@ -11,7 +11,7 @@ use kubesim::serve::Server;
 use serde_json::{Value, json};
 
 use super::exit::{Ending, Failure};
-use super::runs;
+use super::runs::{self, Found};
 use crate::record::{Past, RECORDING};
 use crate::replay::{At, Replay, Times};
 use crate::report::STREAM;
@@ -21,8 +21,8 @@ const USUAL: &str = "workload";
 
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// The run: its folder, its id, or `latest`
-    #[arg(value_name = "RUN", default_value = "latest")]
+    /// The run: its folder, its id, `latest`, or a bundle (.tar.zst)
+    #[arg(value_name = "RUN|BUNDLE", default_value = "latest")]
     pub run: String,
     /// Serve the run's clusters as they were, as a Kubernetes API that can only be read
     #[arg(long)]
@@ -64,6 +64,8 @@ pub struct Recorded {
     pub past: Past,
     /// When what happened.
     pub times: Times,
+    /// Where the run is, and stays as long as this.
+    pub folder: Found,
 }
 
 impl Recorded {
@@ -72,7 +74,7 @@ impl Recorded {
     /// # Errors
     /// When there is no such run, or it has no recording.
     pub fn open(run: &str, reports: &Path) -> Result<Self, Failure> {
-        let folder = runs::find(run, reports)?;
+        let folder = runs::open(run, reports)?;
         let path = folder.join(RECORDING);
         if !path.exists() {
             let error = anyhow!("failed to find a recording in {}", folder.display());
@@ -81,7 +83,11 @@ impl Recorded {
         }
         let past = Past::open(&path).map_err(Failure::input)?;
         let times = Times::read(&folder.join(STREAM), &past).map_err(Failure::input)?;
-        Ok(Self { past, times })
+        Ok(Self {
+            past,
+            times,
+            folder,
+        })
     }
 }
 
@@ -98,7 +104,11 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
         return Err(Failure::input(error)
             .hint("add --serve, for kubectl, or --suite, to judge it by other checks"));
     }
-    let Recorded { past, times } = Recorded::open(&args.run, &args.reports)?;
+    let Recorded {
+        past,
+        times,
+        folder: _folder,
+    } = Recorded::open(&args.run, &args.reports)?;
     let at_ms = times.resolve(args.at.as_ref()).map_err(Failure::input)?;
     let runtime = super::runtime()?;
     runtime.block_on(async {

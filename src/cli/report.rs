@@ -19,8 +19,12 @@ pub fn run(args: ReportArgs, command: Vec<String>) -> Result<Ending, Failure> {
     if let Some(ReportCommand::Merge(args)) = args.command {
         return merge(&args, command);
     }
-    let folder = runs::find(&args.run, &args.reports)?;
+    let folder = runs::open(&args.run, &args.reports)?;
     let Some(format) = args.format.map(Format::from) else {
+        if folder.is_unpacked() {
+            let error = anyhow!("failed to write the views of a bundle: it has no folder");
+            return Err(Failure::input(error).hint("add --format, for one view of it"));
+        }
         return tell(&folder)
             .map(|()| Ending::Done)
             .map_err(Failure::infrastructure);
@@ -68,7 +72,7 @@ fn to_stdout(folder: &Path, format: Format) -> Result<()> {
 
 /// A pipeline obeys the exit code of what was joined as that of a run.
 fn merge(args: &MergeArgs, command: Vec<String>) -> Result<Ending, Failure> {
-    let folders = args.runs.iter().map(|run| runs::find(run, &args.reports));
+    let folders = args.runs.iter().map(|run| runs::open(run, &args.reports));
     let folders: Vec<_> = folders.collect::<Result<_, _>>()?;
     let streams: Vec<_> = folders
         .iter()

@@ -3,18 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use tempfile::TempDir;
 
-use super::args::{
-    DeliveryKind, EngineKind, Keep, RehearsalArgs, RunArgs, RunEngineArgs, StacksArgs,
-};
-use super::bundle::{SUFFIX, unpack};
+use super::args::{DeliveryKind, EngineKind, Keep, RunArgs, RunEngineArgs, StacksArgs};
 use super::exit::{Ending, Failure};
 use super::inputs::{Asked, Inputs, Withheld};
 use super::management::ExistingArgs;
 use super::pause::PauseArgs;
+use super::rehearsal::RehearsalArgs;
 use super::run::{self, Begins, Then};
 use super::runs;
+use crate::record::{Past, RECORDING};
+use crate::replay;
 use crate::report::STREAM;
 use crate::report::overview::Overview;
 
@@ -50,8 +49,7 @@ pub struct ReproduceArgs {
 /// # Errors
 /// When there is no such run, what it was made of is not there any more, or it cannot be run here.
 pub fn run(args: ReproduceArgs, command: Vec<String>) -> Result<Ending, Failure> {
-    // A bundle is unpacked for as long as the run lasts.
-    let (folder, _unpacked) = find(&args)?;
+    let folder = runs::open(&args.run, &args.reports)?;
     let inputs = Inputs::read(&folder, args.originals.as_deref()).map_err(withheld)?;
     let asked = &inputs.asked;
     let engine = match args.engine {
@@ -77,6 +75,15 @@ pub fn run(args: ReproduceArgs, command: Vec<String>) -> Result<Ending, Failure>
     if let Some(paused) = overview.pauses.sentence() {
         differs.push(format!("the run was {paused}, and is not done again"));
     }
+    let mut again = as_asked(&inputs, engine)?;
+    if embedded && value::<EngineKind>("engine", &asked.engine)? != engine {
+        for image in images_of(&folder)? {
+            differs.push(format!(
+                "image {image} could not be pulled, so that no registry of this rehearsal has it"
+            ));
+            again.rehearsal.missing_images.push(image);
+        }
+    }
     let then = Then {
         facts: overview.properties,
         differs,
@@ -87,7 +94,7 @@ pub fn run(args: ReproduceArgs, command: Vec<String>) -> Result<Ending, Failure>
         pause: args.pause,
         existing: args.existing,
         reports: args.reports,
-        ..as_asked(&inputs, engine)?
+        ..again
     };
     run::begin(args, command, Begins::Again(then)).map(Ending::Verdict)
 }
@@ -122,6 +129,11 @@ pub fn as_asked(inputs: &Inputs, engine: EngineKind) -> Result<RunArgs, Failure>
             real_time: asked.real_time && embedded,
             simulated: false,
             faults,
+            missing_images: if embedded {
+                asked.missing_images.clone()
+            } else {
+                Vec::new()
+            },
         },
         pause: PauseArgs::default(),
         no_lint: asked.no_lint,
@@ -144,6 +156,16 @@ fn management_again(words: &[String]) -> Vec<String> {
     }
 }
 
+/// What simulated clusters cannot know of real ones, unless it was recorded.
+fn images_of(folder: &Path) -> Result<Vec<String>, Failure> {
+    let path = folder.join(RECORDING);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let images = Past::open(&path).and_then(|past| replay::missing_images(&past));
+    Ok(images.map_err(Failure::input)?.into_iter().collect())
+}
+
 /// Says what to do about files that are not all there.
 pub fn withheld(error: anyhow::Error) -> Failure {
     let hint = error
@@ -154,15 +176,6 @@ pub fn withheld(error: anyhow::Error) -> Failure {
         Some(hint) => failure.hint(hint),
         None => failure,
     }
-}
-
-fn find(args: &ReproduceArgs) -> Result<(PathBuf, Option<TempDir>), Failure> {
-    if !args.run.ends_with(SUFFIX) {
-        return Ok((runs::find(&args.run, &args.reports)?, None));
-    }
-    let into = tempfile::tempdir().map_err(Failure::infrastructure)?;
-    let folder = unpack(Path::new(&args.run), into.path()).map_err(Failure::input)?;
-    Ok((folder, Some(into)))
 }
 
 pub fn value<T: ValueEnum>(what: &str, text: &str) -> Result<T, Failure> {
@@ -189,6 +202,12 @@ fn differences(asked: &Asked, engine: EngineKind, here: &str) -> Vec<String> {
         lines.push(format!(
             "{} was injected; real clusters have their own accidents",
             asked.faults.join(", ")
+        ));
+    }
+    if engine == EngineKind::Kind && !asked.missing_images.is_empty() {
+        lines.push(format!(
+            "no registry of the rehearsal had {}; real ones may",
+            asked.missing_images.join(", ")
         ));
     }
     lines
@@ -226,6 +245,7 @@ mod tests {
             delivery: "direct".to_owned(),
             seed: None,
             faults: vec![],
+            missing_images: vec![],
             timeout_scale: 1.0,
             today: "2026-01-01".to_owned(),
             management: vec![],

@@ -6,7 +6,7 @@ use anyhow::anyhow;
 use jiff::civil::Date;
 use tempfile::TempDir;
 
-use super::args::{EngineKind, RehearsalArgs, RunArgs, SummaryFormat};
+use super::args::{EngineKind, RunArgs, SummaryFormat};
 use super::conduct::{Conduct, free};
 use super::engine::{Wanted, own_suites};
 use super::exit::Failure;
@@ -14,7 +14,8 @@ use super::inputs::{self, Asked};
 use super::management::{EXISTING, ExistingArgs, Management};
 use super::operator::{NO_OPERATOR, refuse_what_cannot_be_delivered};
 use super::pause::PauseArgs;
-use super::stacks;
+use super::rehearsal::RehearsalArgs;
+use super::{quoted, stacks};
 use crate::gate::{self, Keep, Plan, Resumption};
 use crate::lint;
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
@@ -119,7 +120,11 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
     plan.known = known;
     let virtual_time = rehearses && !run.rehearsal.real_time;
     plan.pauses = std::mem::take(&mut run.pause).resolve(virtual_time);
-    let faults = &run.rehearsal.faults;
+    let RehearsalArgs {
+        faults,
+        missing_images,
+        ..
+    } = &run.rehearsal;
     let management = run.management_of(&plan.stack);
     let wanted = Wanted {
         stack: &plan.stack,
@@ -128,6 +133,7 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
         management: &management,
         seed,
         faults,
+        missing_images,
         releases: &[plan.pair.from.clone(), plan.pair.to.clone()],
         existing: &run.existing,
     };
@@ -147,6 +153,7 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
         seed,
         missing,
         faults: faults.iter().map(ToString::to_string).collect(),
+        missing_images: missing_images.clone(),
         reproduce: run.reproduce(seed),
     });
     let reference = |release: &Release| ReleaseRef {
@@ -194,6 +201,7 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
             delivery: plan.stack.spec.delivery.name().to_owned(),
             seed: rehearses.then_some(seed),
             faults: faults.iter().map(ToString::to_string).collect(),
+            missing_images: missing_images.clone(),
             no_lint: run.no_lint,
             timeout_scale: run.timeout_scale,
             today: context.today().to_string(),
@@ -321,6 +329,7 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
         management: &run.management_of(stack),
         seed: 0,
         faults: &[],
+        missing_images: &[],
         releases: &[],
         existing: &run.existing,
     };
@@ -339,22 +348,6 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
     }
 }
 
-/// A word as a shell takes it.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./@:=+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
-
-impl RehearsalArgs {
-    fn is_any(&self) -> bool {
-        self.seed.is_some() || self.real_time || !self.faults.is_empty()
-    }
-}
-
 impl Run {
     /// The command that rehearses the same again.
     fn reproduce(&self, seed: u64) -> String {
@@ -366,12 +359,7 @@ impl Run {
             quoted(&self.typed),
             format!("--engine embedded --seed {seed}"),
         ];
-        words.extend(
-            self.rehearsal
-                .faults
-                .iter()
-                .map(|one| format!("--fault {one}")),
-        );
+        words.extend(self.rehearsal.words());
         if let Some(delivery) = self.delivery {
             words.push(format!("--delivery {}", delivery.name()));
         }
@@ -433,7 +421,7 @@ impl Run {
         let engine = match (args.engine.engine, &management) {
             (Some(EngineKind::Kind | EngineKind::Existing), _) if args.rehearsal.is_any() => {
                 let error = anyhow!(
-                    "failed to start: --seed, --real-time and --fault are for simulated clusters"
+                    "failed to start: --seed, --real-time, --fault and --missing-image are for simulated clusters"
                 );
                 return Err(Failure::input(error).hint("leave out --engine, or these"));
             }

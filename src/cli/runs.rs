@@ -1,11 +1,14 @@
-//! Where runs are: a run by its folder, its id, or as the latest.
+//! Where runs are: a run by its folder, its id, as the latest, or in a bundle.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::anyhow;
+use tempfile::TempDir;
 
+use super::bundle;
 use super::exit::Failure;
 use crate::record::{RunId, What, is_written, read};
 use crate::report::STREAM;
@@ -27,6 +30,47 @@ pub fn link_latest(folder: &Path) {
     // Made beside its place and moved there, so that there is one at any time.
     let made = place.join(format!(".{LATEST}-{}", name.to_string_lossy()));
     let _ = std::os::unix::fs::symlink(name, &made).and_then(|()| fs::rename(&made, &link));
+}
+
+/// The folder of a run; one that was unpacked goes with this.
+#[derive(Debug)]
+pub struct Found {
+    folder: PathBuf,
+    unpacked: Option<TempDir>,
+}
+
+impl Found {
+    /// Whether what is written there is lost.
+    pub fn is_unpacked(&self) -> bool {
+        self.unpacked.is_some()
+    }
+}
+
+impl Deref for Found {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Finds the folder of a run that is to be read, be it in a bundle.
+///
+/// # Errors
+/// As [`find`]; when the bundle is none.
+pub fn open(run: &str, reports: &Path) -> Result<Found, Failure> {
+    if !run.ends_with(bundle::SUFFIX) {
+        return find(run, reports).map(|folder| Found {
+            folder,
+            unpacked: None,
+        });
+    }
+    let into = tempfile::tempdir().map_err(Failure::infrastructure)?;
+    let folder = bundle::unpack(Path::new(run), into.path()).map_err(Failure::input)?;
+    Ok(Found {
+        folder,
+        unpacked: Some(into),
+    })
 }
 
 /// Finds the folder of a run.

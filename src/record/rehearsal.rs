@@ -14,6 +14,9 @@ pub struct Rehearsal {
     pub missing: Vec<String>,
     /// What was made to go wrong, as it is given to `--fault`.
     pub faults: Vec<String>,
+    /// Which images could not be had, as they are given to `--missing-image`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_images: Vec<String>,
     /// The command that gives the same run again.
     pub reproduce: String,
 }
@@ -29,6 +32,10 @@ impl Rehearsal {
         if !self.faults.is_empty() {
             text.push_str(&format!("; injected: {}", self.faults.join(", ")));
         }
+        if !self.missing_images.is_empty() {
+            let images = self.missing_images.join(", ");
+            text.push_str(&format!("; no registry has {images}"));
+        }
         text
     }
 }
@@ -43,13 +50,15 @@ mod tests {
             seed: 7,
             missing: vec![],
             faults: vec![],
+            missing_images: vec![],
             reproduce: "stackgate run demo --seed 7".to_owned(),
         };
         let plain = "a rehearsal on simulated clusters, not a gate on real ones";
         assert_eq!(rehearsal.sentence(), plain);
         rehearsal.missing = vec!["Docker does not answer".to_owned(), "no kind".to_owned()];
         rehearsal.faults = vec!["slow@upgrade".to_owned()];
-        let said = "; missing for these: Docker does not answer; no kind; injected: slow@upgrade";
+        rehearsal.missing_images = vec!["a:v1".to_owned()];
+        let said = "; missing for these: Docker does not answer; no kind; injected: slow@upgrade; no registry has a:v1";
         assert_eq!(rehearsal.sentence(), format!("{plain}{said}"));
     }
 }

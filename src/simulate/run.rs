@@ -106,6 +106,7 @@ fn once(
         run: run.clone(),
         seed: scenario.seed,
         faults: scenario.faults.clone(),
+        missing_images: Vec::new(),
         workload_cluster: plan.cluster.clone(),
     });
     if plan.stack.spec.delivery == Delivery::Operator {
@@ -138,6 +139,7 @@ fn once(
             seed: scenario.seed,
             missing: Vec::new(),
             faults: scenario.faults.iter().map(ToString::to_string).collect(),
+            missing_images: Vec::new(),
             reproduce: reproduce(scenario.seed),
         }),
     });

@@ -43,6 +43,7 @@ pub fn rehearse(stack: &Path, delivery: Delivery, seed: u64, faults: &[&str]) ->
         run: run.clone(),
         seed,
         faults,
+        missing_images: Vec::new(),
         workload_cluster: plan.cluster.clone(),
     });
     if delivery == Delivery::Operator {

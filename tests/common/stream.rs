@@ -309,6 +309,7 @@ pub fn rehearsed() -> Stream {
         seed: 7,
         missing: vec!["Docker does not answer".to_owned()],
         faults: vec![],
+        missing_images: vec![],
         reproduce: "stackgate run docker-demo --engine embedded --seed 7".to_owned(),
     }));
     for phase in [Phase::CheckBefore, Phase::CheckAfter] {

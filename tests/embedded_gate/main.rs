@@ -11,6 +11,7 @@ mod common;
 mod variant;
 
 mod faults;
+mod images;
 mod open;
 mod phases;
 mod rehearsal;

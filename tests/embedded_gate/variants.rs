@@ -1,5 +1,5 @@
-//! The variants of the demo stack that close the gate on real clusters. Only an image that does not exist is
-//! not noticed: which images there are is known to their registries alone.
+//! The variants of the demo stack that close the gate on real clusters. Which images there are is known to
+//! registries alone, so that a missing one has to be told.
 
 use std::path::Path;
 
@@ -24,9 +24,20 @@ pub fn rehearse(variant: Variant, files: &[(&str, &str)], arguments: &[&str]) ->
 }
 
 fn closes(name: &str) -> Rehearsal {
+    closes_with(name, &[])
+}
+
+fn closes_with(name: &str, options: &[&str]) -> Rehearsal {
     // What is seen without a cluster would close the gate before there is one.
     let engine = ["--engine", "embedded", "--seed", "5", "--no-lint"];
-    rehearse(failing(name), &[], &engine)
+    rehearse(failing(name), &[], &[&engine, options].concat())
+}
+
+#[test]
+fn embedded_addon_image_missing_closes() {
+    const IMAGE: &str = "registry.k8s.io/metrics-server/metrics-server:v0.8.1-missing";
+    let run = closes_with("addon-image", &["--missing-image", IMAGE]);
+    run.is_closed_by(&["image-not-available", IMAGE]);
 }
 
 #[test]

@@ -46,6 +46,8 @@ pub struct EmbeddedOptions {
     pub seed: u64,
     /// What is made to go wrong, and when.
     pub faults: Vec<Injected>,
+    /// Which images no registry has.
+    pub missing_images: Vec<String>,
     /// The workload cluster's name.
     pub workload_cluster: String,
 }
@@ -117,6 +119,9 @@ impl EmbeddedEngine {
             epoch: context.now(),
         });
         simulation.programs().install("agnhost", Arc::new(Tools));
+        for image in &self.options.missing_images {
+            simulation.images().remove(image);
+        }
         let mut providers = capi::Options {
             templates: Some(Arc::new(patches::Patches)),
             ..capi::Options::default()
@@ -360,15 +365,24 @@ impl Engine for EmbeddedEngine {
     fn unmet(&self) -> Vec<String> {
         let idle = self.options.faults.iter();
         let idle = idle.filter(|injected| !self.has_happened(injected));
-        idle.map(|injected| {
+        let faults = idle.map(|injected| {
             let why = lock(&self.staged).failed.get(injected.fault.name).cloned();
             let why = why.map(|why| format!(": it could not be set up: {why}"));
             format!(
                 "fault {injected} was given and never happened{}",
                 why.unwrap_or_default()
             )
-        })
-        .collect()
+        });
+        let simulation = self.simulation();
+        let wanted = |image: &&String| {
+            let images = simulation.as_ref().map(Simulation::images);
+            images.is_some_and(|images| images.was_refused(image))
+        };
+        let images = self.options.missing_images.iter();
+        let unwanted = images.filter(|image| !wanted(image)).map(|image| {
+            format!("no registry was to have image {image}, and nothing had to pull it")
+        });
+        faults.chain(unwanted).collect()
     }
 
     fn open<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<Opened>> {
@@ -392,6 +406,10 @@ impl Engine for EmbeddedEngine {
             let mut properties = vec![("seed".to_owned(), self.options.seed.to_string())];
             if !faults.is_empty() {
                 properties.push(("faults".to_owned(), faults.join(", ")));
+            }
+            let missing = &self.options.missing_images;
+            if !missing.is_empty() {
+                properties.push(("missing images".to_owned(), missing.join(", ")));
             }
             properties
         })

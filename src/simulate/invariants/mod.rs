@@ -218,6 +218,7 @@ mod tests {
             seed: 1,
             missing: Vec::new(),
             faults: Vec::new(),
+            missing_images: Vec::new(),
             reproduce: String::new(),
         };
         recorder.emit(started(Some(rehearsal)));

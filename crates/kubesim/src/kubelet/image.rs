@@ -9,6 +9,7 @@ use crate::store::lock;
 struct Inner {
     missing: BTreeSet<String>,
     away: BTreeSet<String>,
+    refused: BTreeSet<String>,
 }
 
 /// Images by reference; whatever is not told otherwise can be pulled. Clones are the same.
@@ -18,12 +19,18 @@ pub struct Images(Arc<Mutex<Inner>>);
 impl Images {
     /// From now on, no registry has this reference, e.g. `example.org/app:v9`.
     pub fn remove(&self, reference: &str) {
-        lock(&self.0).missing.insert(reference.to_owned());
+        lock(&self.0).missing.insert(full(reference));
     }
 
     /// From now on, the registry has it (again).
     pub fn restore(&self, reference: &str) {
-        lock(&self.0).missing.remove(reference);
+        lock(&self.0).missing.remove(&full(reference));
+    }
+
+    /// Whether somebody wanted a reference that was not there.
+    #[must_use]
+    pub fn was_refused(&self, reference: &str) -> bool {
+        lock(&self.0).refused.contains(&full(reference))
     }
 
     /// From now on, a registry does not answer, e.g. `registry.k8s.io`.
@@ -39,7 +46,7 @@ impl Images {
     /// Why a reference cannot be pulled, in the words of containerd.
     #[must_use]
     pub fn refusal(&self, reference: &str) -> Option<String> {
-        let inner = lock(&self.0);
+        let mut inner = lock(&self.0);
         let full = full(reference);
         let registry = full.split('/').next().unwrap_or_default();
         let failed = format!(
@@ -50,8 +57,12 @@ impl Images {
                 "{failed}: failed to do request: Head \"https://{registry}/v2/\": dial tcp: i/o timeout"
             ));
         }
-        let missing = inner.missing.contains(reference) || inner.missing.contains(&full);
-        missing.then(|| format!("rpc error: code = NotFound desc = {failed}: {full}: not found"))
+        let missing = inner.missing.contains(&full);
+        missing.then(|| {
+            let told = format!("rpc error: code = NotFound desc = {failed}: {full}: not found");
+            inner.refused.insert(full);
+            told
+        })
     }
 
     /// The failure that a fault brings, in the same words.
@@ -147,7 +158,9 @@ mod tests {
         assert_eq!(images.refusal("nginx:1"), None);
         images.remove("nginx:1");
         images.cut_off("quay.io");
+        assert!(!images.was_refused("nginx:1"));
         let told = images.refusal("nginx:1").unwrap();
+        assert!(images.was_refused("docker.io/library/nginx:1"));
         assert!(
             told.ends_with("docker.io/library/nginx:1: not found"),
             "{told}"
