@@ -116,4 +116,3 @@ fn run_helm(helm: &Path, chart: &Path) {
         .expect("helm starts");
     assert!(status.success(), "helm renders the chart");
 }
-

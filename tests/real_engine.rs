@@ -10,8 +10,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::PostParams;
 use libtest_mimic::Failed;
-
 use serde_json::{Value, json};
 use stackgate::cluster::{Applier, Apply, Context, Interrupt, Kind, Object, View};
 use stackgate::engine::config::Config;
@@ -310,6 +311,72 @@ async fn a_manager_that_crashes_is_named_with_its_last_lines() {
     );
 }
 
+/// etcd's own interface says that it is full, as it does when its quota is used up.
+async fn a_full_etcd_is_named_with_its_last_lines() {
+    let bench = bench(|options| options.management = ManagementMode::Light).await;
+    let management = bench.engine.management(&bench.context).await.unwrap();
+    assert_eq!(bench.engine.investigate(&[], &[]).await, None);
+    let etcd = format!("stackgate-{}-etcd", bench.run);
+    let status = set_alarm(&bench, &etcd).await;
+    assert!(status.contains("NOSPACE"), "{status}");
+    let name = json!({"metadata": {"name": "one-more"}});
+    let namespaces: kube::Api<Namespace> = kube::Api::all(management.client);
+    let error = namespaces
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(name).unwrap(),
+        )
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("space exceeded"), "{error}");
+    let finding = bench.engine.investigate(&[], &[]).await.unwrap();
+    assert_eq!(finding.cause, "etcd-full");
+    assert_eq!(
+        finding.message,
+        "etcd of the management cluster is full: it takes no writes"
+    );
+    assert_eq!(finding.object.name, etcd);
+    assert!(!finding.evidence.is_empty());
+    bench.engine.teardown(&bench.context, false).await.unwrap();
+    assert_eq!(
+        bench.engine.leftovers().await.unwrap(),
+        Vec::<String>::new()
+    );
+}
+
+/// Asks etcd with the certificate that lies in its container; its answer.
+async fn set_alarm(bench: &Bench, etcd: &str) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let folder = bench.folder.path();
+    let source = format!("{etcd}:/pki");
+    docker(&["cp", &source, folder.to_str().unwrap()]).unwrap();
+    let data = |name: &str| STANDARD.encode(std::fs::read(folder.join("pki").join(name)).unwrap());
+    let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+    let address = docker(&["inspect", "--format", format, etcd])
+        .unwrap()
+        .concat();
+    let config = json!({
+        "clusters": [{"name": "etcd", "cluster": {"server": format!("https://{address}:2379"),
+            "tls-server-name": "etcd", "certificate-authority-data": data("ca.crt")}}],
+        "users": [{"name": "etcd", "user": {"client-certificate-data": data("tls.crt"),
+            "client-key-data": data("tls.key")}}],
+        "contexts": [{"name": "etcd", "context": {"cluster": "etcd", "user": "etcd"}}],
+        "current-context": "etcd",
+    });
+    let config = kube::config::Kubeconfig::from_yaml(&config.to_string()).unwrap();
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(config, &options)
+        .await
+        .unwrap();
+    let alarm = json!({"action": "ACTIVATE", "memberID": "0", "alarm": "NOSPACE"});
+    let request = http::Request::post("/v3/maintenance/alarm")
+        .body(alarm.to_string().into_bytes())
+        .unwrap();
+    let client = kube::Client::try_from(config).unwrap();
+    client.request_text(request).await.unwrap()
+}
+
 async fn an_interruption_ends_kind_and_the_teardown_finds_what_it_had_made() {
     let bench = bench(|_| ()).await;
     let before = left_in_docker(&bench.run);
@@ -597,12 +664,18 @@ async fn a_kept_cluster_serves_later_runs_and_each_goes_with_its_containers_and_
 /// How the process that is killed learns its run's id and its folder.
 const KILLED_RUN: &str = "STACKGATE_TEST_KILLED_RUN";
 const KILLED_FOLDER: &str = "STACKGATE_TEST_KILLED_FOLDER";
+/// Set where its management cluster has no nodes.
+const KILLED_LIGHT: &str = "STACKGATE_TEST_KILLED_LIGHT";
 
 /// The process that the tests of `kill -9` start and kill.
 async fn the_process_that_is_killed() {
     let run: RunId = std::env::var(KILLED_RUN).unwrap().parse().unwrap();
     let folder = PathBuf::from(std::env::var(KILLED_FOLDER).unwrap());
-    let engine = KindEngine::new(options(&run, &folder, Config::load().unwrap()));
+    let mut options = options(&run, &folder, Config::load().unwrap());
+    if std::env::var_os(KILLED_LIGHT).is_some() {
+        options.management = ManagementMode::Light;
+    }
+    let engine = KindEngine::new(options);
     let recorder = Recorder::create(&folder, Clock::system(), vec![]).unwrap();
     let context = Context::new(run, recorder, Interrupt::default(), 1.0);
     let management = engine.management(&context).await.unwrap();
@@ -611,14 +684,18 @@ async fn the_process_that_is_killed() {
 }
 
 /// Starts a run in a process of its own, kills it when `moment` has come, and cleans.
-async fn killed_and_cleaned(moment: impl Fn(&RunId) -> bool) {
-    let bench = bench(|_| ()).await;
+async fn killed_and_cleaned(mode: ManagementMode, moment: impl Fn(&RunId) -> bool) {
+    let light = mode == ManagementMode::Light;
+    let bench = bench(|options| options.management = mode).await;
     let before = left_in_docker(&bench.run);
+    let networks = || docker(&["network", "ls", "--format", "{{.Name}}"]).unwrap();
+    let networks_before = networks();
     let killed = bench.folder.path().join("killed");
     std::fs::create_dir(&killed).unwrap();
     let mut process = tokio::process::Command::new(std::env::current_exe().unwrap())
         .env(KILLED_RUN, bench.run.as_str())
         .env(KILLED_FOLDER, &killed)
+        .envs(light.then_some((KILLED_LIGHT, "1")))
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
@@ -636,6 +713,9 @@ async fn killed_and_cleaned(moment: impl Fn(&RunId) -> bool) {
         Vec::<String>::new()
     );
     assert_eq!(left_in_docker(&bench.run), before);
+    if light {
+        assert_eq!(networks(), networks_before);
+    }
     assert!(!private_folder(&bench.run).exists());
     assert_eq!(
         clean(Some(bench.run.clone())).await.unwrap(),
@@ -648,15 +728,34 @@ fn node_exists(run: &RunId) -> bool {
 }
 
 async fn killed_before_there_is_a_node_it_is_cleaned() {
-    killed_and_cleaned(|run| private_folder(run).join("run.json").exists()).await;
+    killed_and_cleaned(ManagementMode::Fresh, |run| {
+        private_folder(run).join("run.json").exists()
+    })
+    .await;
 }
 
 async fn killed_while_the_node_boots_it_is_cleaned_with_its_processes() {
-    killed_and_cleaned(node_exists).await;
+    killed_and_cleaned(ManagementMode::Fresh, node_exists).await;
 }
 
 async fn killed_with_a_management_cluster_it_is_cleaned() {
-    killed_and_cleaned(|run| private_folder(run).join("ready").exists()).await;
+    killed_and_cleaned(ManagementMode::Fresh, is_ready).await;
+}
+
+async fn killed_without_nodes_at_any_moment_it_is_cleaned() {
+    killed_and_cleaned(ManagementMode::Light, |run| {
+        private_folder(run).join("run.json").exists()
+    })
+    .await;
+    killed_and_cleaned(ManagementMode::Light, |run| {
+        docker(&["inspect", &format!("stackgate-{run}-etcd")]).is_some()
+    })
+    .await;
+    killed_and_cleaned(ManagementMode::Light, is_ready).await;
+}
+
+fn is_ready(run: &RunId) -> bool {
+    private_folder(run).join("ready").exists()
 }
 
 fn on_a_runtime(test: impl Future<Output = ()>) -> Result<(), Failed> {
@@ -695,6 +794,11 @@ fn main() -> ExitCode {
             "real_engine_a_manager_that_crashes_is_named_with_its_last_lines",
             false,
             || on_a_runtime(a_manager_that_crashes_is_named_with_its_last_lines()),
+        ),
+        (
+            "real_engine_a_full_etcd_is_named_with_its_last_lines",
+            false,
+            || on_a_runtime(a_full_etcd_is_named_with_its_last_lines()),
         ),
         (
             "real_engine_an_interruption_ends_kind_and_the_teardown_finds_what_it_had_made",
@@ -744,6 +848,11 @@ fn main() -> ExitCode {
             "real_engine_killed_with_a_management_cluster_it_is_cleaned",
             false,
             || on_a_runtime(killed_with_a_management_cluster_it_is_cleaned()),
+        ),
+        (
+            "real_engine_killed_without_nodes_at_any_moment_it_is_cleaned",
+            false,
+            || on_a_runtime(killed_without_nodes_at_any_moment_it_is_cleaned()),
         ),
     ])
 }

@@ -11,12 +11,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::pause::{Pauses, Point, Stop};
 use super::trouble::Trouble;
 use crate::cluster::Context;
-use crate::engine::Engine;
+use crate::engine::{ENGINE, Engine, EngineError};
 use crate::record::{Decision, Finding, Phase, PhaseOutcome, What};
 
 /// What the waits inside a phase need to end by themselves, with their reason, before the phase is
 /// cut off from outside.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the engine may look for what is behind an error.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Runs the phases of a run one after the other.
 pub(super) struct Phases<'a> {
@@ -142,6 +144,26 @@ impl<'a> Phases<'a> {
         }
     }
 
+    /// Lets the engine name what is behind an error that names nothing: a request that failed knows nothing of the
+    /// program that was to answer it.
+    async fn explain(&self, trouble: &mut Trouble) {
+        let (Trouble::Infrastructure(error), None, Some(engine)) =
+            (&*trouble, trouble.finding(), self.engine)
+        else {
+            return;
+        };
+        let looked = timeout(LOOK, engine.investigate(&[], &[])).await;
+        let Ok(Some(mut finding)) = looked else {
+            return;
+        };
+        if finding.object.cluster == ENGINE {
+            finding
+                .evidence
+                .push(format!("what failed of it: {error:#}"));
+            *trouble = EngineError::Cause(Box::new(finding)).into();
+        }
+    }
+
     /// A body is large, and each function that it is handed on to would hold it twice: so it is in a box.
     async fn attempt<T>(
         &self,
@@ -170,7 +192,10 @@ impl<'a> Phases<'a> {
                 )))
             })
         };
-        let ended = self.with_stops(phase, started, body).await;
+        let mut ended = self.with_stops(phase, started, body).await;
+        if let Some(Err(trouble)) = &mut ended {
+            self.explain(trouble).await;
+        }
         let (outcome, message) = match &ended {
             None => (
                 PhaseOutcome::Aborted,

@@ -9,6 +9,7 @@ use libtest_mimic::Failed;
 
 use crate::gate::Gate;
 use crate::machine::docker;
+use crate::recorded;
 use crate::variant::failing;
 
 /// What the management cluster is made of, as `--management` takes it.
@@ -20,6 +21,20 @@ pub fn addon_image(management: Management) -> Result<(), Failed> {
         .with(&["--management", management])
         .run()?;
     ended.closed_by("image-not-available", &["v0.8.1-missing", "metrics-server"])
+}
+
+/// A recorded failure, run again from its bundle alone.
+pub fn recorded() -> Result<(), Failed> {
+    let then = recorded::summary()?;
+    let ended = Gate::again(recorded::BUNDLE)
+        .with(&["--management", "light"])
+        .run()?;
+    ended.closed_by("image-not-available", &[recorded::IMAGE])?;
+    let (then, now) = (recorded::failing(&then), recorded::failing(&ended.summary));
+    ended.expect(
+        then == now && !now.is_empty(),
+        &format!("the checks {then:?} to fail; they are {now:?}"),
+    )
 }
 
 /// N+1's class sets a kubelet flag that does not exist.

@@ -14,7 +14,8 @@ const NO_VERDICT: i32 = 3;
 /// A run to be made.
 pub struct Gate {
     folder: tempfile::TempDir,
-    stack: PathBuf,
+    /// With what the command line begins.
+    words: Vec<PathBuf>,
     options: Vec<String>,
 }
 
@@ -32,21 +33,29 @@ impl Gate {
     /// The shipped demo stack.
     pub fn demo() -> Self {
         let stacks = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
-        Self::on(stacks.join("docker-demo"))
+        Self::of(|_| stacks.join("docker-demo"))
+    }
+
+    /// A run that was recorded, again.
+    pub fn again(bundle: &str) -> Self {
+        Self::made_of(|_| vec!["reproduce".into(), bundle.into()])
     }
 
     /// A variant of it.
     pub fn variant(variant: Variant) -> Self {
-        let mut gate = Self::on(PathBuf::new());
-        gate.stack = variant.write(gate.folder.path());
-        gate
+        Self::of(|folder| variant.write(folder))
     }
 
-    fn on(stack: PathBuf) -> Self {
+    fn of(stack: impl FnOnce(&Path) -> PathBuf) -> Self {
+        // What is seen without a cluster would close the gate before there is one.
+        Self::made_of(|folder| vec!["run".into(), stack(folder), "--no-lint".into()])
+    }
+
+    fn made_of(words: impl FnOnce(&Path) -> Vec<PathBuf>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         Self {
+            words: words(folder.path()),
             folder,
-            stack,
             options: Vec::new(),
         }
     }
@@ -74,10 +83,8 @@ impl Gate {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_stackgate"));
         command
-            .arg("run")
-            .arg(&self.stack)
-            // What is seen without a cluster would close the gate before there is one.
-            .args(["--engine", "kind", "--no-lint", "--reports"])
+            .args(&self.words)
+            .args(["--engine", "kind", "--reports"])
             .arg(self.reports())
             .args(&self.options)
             .stdin(Stdio::null());

@@ -17,7 +17,7 @@ use crate::machine::traces;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// `kill -9` in each phase that creates something or runs beside it, then `stackgate clean`.
-pub fn in_each_phase() -> Result<(), Failed> {
+pub fn in_each_phase(management: &str) -> Result<(), Failed> {
     for phase in [
         Phase::Preflight,
         Phase::Management,
@@ -29,7 +29,7 @@ pub fn in_each_phase() -> Result<(), Failed> {
         Phase::Teardown,
     ] {
         let before = traces();
-        let gate = Gate::demo();
+        let gate = Gate::demo().with(&["--management", management]);
         let mut run = gate.start();
         reach(&gate, phase, &mut run)?;
         run.kill()?;
@@ -153,10 +153,10 @@ pub fn cleaned_is_not_resumed() -> Result<(), Failed> {
 }
 
 /// Ctrl-C once, in the middle of the creation: the run tears itself down and says so by its code.
-pub fn interrupted() -> Result<(), Failed> {
+pub fn interrupted(management: &str) -> Result<(), Failed> {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let before = traces();
-        let gate = Gate::demo();
+        let gate = Gate::demo().with(&["--management", management]);
         let mut run = gate.start();
         reach(&gate, Phase::Create, &mut run)?;
         kill(Pid::from_raw(run.id().try_into()?), signal)?;

@@ -19,6 +19,9 @@ mod variant;
 #[path = "../common/junit.rs"]
 mod junit;
 
+#[path = "../common/recorded.rs"]
+mod recorded;
+
 mod failures;
 mod gate;
 mod killed;
@@ -30,13 +33,13 @@ use std::process::ExitCode;
 
 use testbed::Real;
 
-const TESTS: [Real; 18] = [
+const TESTS: [Real; 22] = [
     ("real_open_gate", true, || open::open_gate("kind")),
     ("real_light_open_gate", true, || open::open_gate("light")),
     ("real_kubelet_flag_unknown_closes", true, || {
         failures::kubelet_flag("kind")
     }),
-    ("real_addon_image_missing_closes", true, || {
+    ("real_addon_image_missing_closes", false, || {
         failures::addon_image("kind")
     }),
     ("real_scs_light_is_judged_check_by_check", true, scs::light),
@@ -72,7 +75,12 @@ const TESTS: [Real; 18] = [
     (
         "real_killed_in_each_phase_leaves_nothing_after_clean",
         false,
-        killed::in_each_phase,
+        || killed::in_each_phase("kind"),
+    ),
+    (
+        "real_light_killed_in_each_phase_leaves_nothing_after_clean",
+        false,
+        || killed::in_each_phase("light"),
     ),
     (
         "real_killed_is_resumed_from_the_last_finished_phase",
@@ -84,10 +92,21 @@ const TESTS: [Real; 18] = [
         false,
         killed::cleaned_is_not_resumed,
     ),
+    ("real_interrupted_leaves_nothing", false, || {
+        killed::interrupted("kind")
+    }),
+    ("real_light_interrupted_leaves_nothing", false, || {
+        killed::interrupted("light")
+    }),
     (
-        "real_interrupted_leaves_nothing",
+        "real_light_two_runs_side_by_side",
         false,
-        killed::interrupted,
+        open::side_by_side,
+    ),
+    (
+        "real_light_recorded_failure_is_reproduced",
+        true,
+        failures::recorded,
     ),
 ];
 

@@ -40,6 +40,27 @@ pub fn open_gate(management: &str) -> Result<(), Failed> {
     within_its_budget(&ended)
 }
 
+/// Two runs at a time know nothing of each other, and leave nothing.
+pub fn side_by_side() -> Result<(), Failed> {
+    let before = traces();
+    let gate = || Gate::demo().with(&["--management", "light", "--timeout-scale", "3"]);
+    let (one, other) = std::thread::scope(|scope| {
+        let one = scope.spawn(|| gate().run());
+        let other = scope.spawn(|| gate().run());
+        (one.join(), other.join())
+    });
+    for ended in [one, other] {
+        let ended = ended.map_err(|_| "a run panicked")??;
+        ended.expect(ended.code == 0, "exit code 0")?;
+        told(&ended);
+    }
+    let after = traces();
+    if before == after {
+        return Ok(());
+    }
+    Err(format!("no trace was to be left: {before:#?} against {after:#?}").into())
+}
+
 /// A second run on a warm management cluster needs no management phase worth the name.
 pub fn reused_management() -> Result<(), Failed> {
     let before = traces();

@@ -393,9 +393,9 @@ impl Engine for KindEngine {
         Box::pin(async {
             let docker = self.docker().await.ok()?;
             if self.options.management == ManagementMode::Light
-                && let Some(dead) = light::dead(docker, self.run()).await
+                && let Some(down) = light::down(docker, self.run()).await
             {
-                return Some(dead);
+                return Some(down);
             }
             let session = lock(&self.session).clone();
             let found = self.causes.find(docker, session.as_ref(), machines).await;

@@ -36,7 +36,7 @@ use crate::engine::private::PrivateFolder;
 use crate::record::RunId;
 
 pub(super) use networks::remove as remove_network;
-pub(super) use vigil::dead;
+pub(super) use vigil::down;
 
 /// The Kubernetes that serves and controls, and the etcd that its kubeadm would take. Any that Cluster API
 /// supports would do: no node joins it. These are what was tried.
@@ -101,7 +101,7 @@ pub(super) async fn fresh(
         Ok(client) => Ok(client),
         // Whatever was being waited for, a program that is down is the reason.
         Err(EngineError::Infrastructure(error)) => {
-            Err(match vigil::explain(docker, &options.run, &error).await {
+            Err(match vigil::down(docker, &options.run).await {
                 Some(finding) => EngineError::Cause(Box::new(finding)),
                 None => EngineError::Infrastructure(error),
             })

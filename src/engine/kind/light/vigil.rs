@@ -16,8 +16,10 @@ use crate::record::{Finding, ObjectRef, RunId};
 
 /// How many of a program's last lines are shown.
 const LINES: usize = 8;
-/// etcd's own words when its quota is used up.
-const FULL: &str = "database space exceeded";
+/// What etcd says itself when its quota is used up, and what whoever asks it is told.
+const FULL: [&str; 2] = ["NOSPACE", "database space exceeded"];
+/// How far back in its log it is looked for: it is said once, and once more by each look at its health.
+const LOOK_BACK: usize = 200;
 
 /// Resolves when a program of the run's has ended for good. Never, while all is well.
 pub(super) async fn first_death(docker: &Docker, run: &RunId) -> EngineError {
@@ -34,8 +36,15 @@ pub(super) async fn first_death(docker: &Docker, run: &RunId) -> EngineError {
     std::future::pending().await
 }
 
-/// The first program of the run's that has ended for good.
-pub(in crate::engine::kind) async fn dead(docker: &Docker, run: &RunId) -> Option<Finding> {
+/// The first program of the run's that has ended for good, else etcd when it is full.
+pub(in crate::engine::kind) async fn down(docker: &Docker, run: &RunId) -> Option<Finding> {
+    match dead(docker, run).await {
+        Some(finding) => Some(finding),
+        None => full(docker, run).await,
+    }
+}
+
+async fn dead(docker: &Docker, run: &RunId) -> Option<Finding> {
     let parts = parts(docker, run).await;
     let looks = parts.iter().map(|part| async move {
         let container = docker::inspect(docker, &part.id).await.ok()??;
@@ -45,24 +54,22 @@ pub(in crate::engine::kind) async fn dead(docker: &Docker, run: &RunId) -> Optio
     join_all(looks).await.into_iter().flatten().next()
 }
 
-/// The program behind an error whose words do not name one.
-pub(super) async fn explain(
-    docker: &Docker,
-    run: &RunId,
-    error: &anyhow::Error,
-) -> Option<Finding> {
-    if let Some(finding) = dead(docker, run).await {
-        return Some(finding);
-    }
-    if !format!("{error:#}").contains(FULL) {
-        return None;
-    }
+async fn full(docker: &Docker, run: &RunId) -> Option<Finding> {
     let parts = parts(docker, run).await;
     let etcd = parts
         .iter()
         .find(|node| node.part.as_deref() == Some("etcd"))?;
-    let message = "etcd of the management cluster is full".to_owned();
+    let lines = docker::logs(docker, &etcd.id, LOOK_BACK).await.ok()?;
+    let said = lines.iter().any(|line| is_full(line));
+    if !said {
+        return None;
+    }
+    let message = "etcd of the management cluster is full: it takes no writes".to_owned();
     Some(finding(docker, etcd, "etcd-full", message).await)
+}
+
+fn is_full(line: &str) -> bool {
+    FULL.iter().any(|word| line.contains(word))
 }
 
 async fn parts(docker: &Docker, run: &RunId) -> Vec<Node> {
@@ -131,6 +138,19 @@ mod tests {
             "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": retries}},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn etcd_is_full_when_it_says_so() {
+        for line in [
+            r#"{"level":"warn","msg":"alarm raised","alarm":"NOSPACE","from":"8e9e05c52164694d"}"#,
+            "etcdserver: mvcc: database space exceeded",
+        ] {
+            assert!(is_full(line), "{line}");
+        }
+        assert!(!is_full(
+            r#"{"level":"info","msg":"serving client traffic securely"}"#
+        ));
     }
 
     #[test]
