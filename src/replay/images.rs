@@ -10,42 +10,47 @@ use crate::record::Past;
 /// What a container says that waits for its image (`pkg/kubelet/images/types.go` of Kubernetes).
 const REASONS: [&str; 2] = ["ErrImagePull", "ImagePullBackOff"];
 
-/// The images that containers of either cluster were waiting for when the recording ended.
+/// The images that containers of either cluster were waiting for when the recording ended, and that no other
+/// container had: what one node holds and another cannot pull is there.
 ///
 /// # Errors
 /// When the recording is broken.
 pub fn missing_images(past: &Past) -> Result<BTreeSet<String>> {
-    let mut images = BTreeSet::new();
+    let (mut missing, mut had) = (BTreeSet::new(), BTreeSet::new());
     for cluster in past.at(past.end_ms())?.clusters.values() {
         for object in cluster.objects() {
             let (id, pod) = object?;
             if id.resource == "pods" {
-                images.extend(waited_for(&pod));
+                sort(&pod, &mut missing, &mut had);
             }
         }
     }
-    Ok(images)
+    Ok(missing.into_iter().filter(|it| !had.contains(it)).collect())
 }
 
-fn waited_for(pod: &Value) -> impl Iterator<Item = String> + '_ {
+fn sort(pod: &Value, missing: &mut BTreeSet<String>, had: &mut BTreeSet<String>) {
     let lists = [
         ("initContainers", "initContainerStatuses"),
         ("containers", "containerStatuses"),
     ];
-    lists.into_iter().flat_map(move |(specs, statuses)| {
-        let waits = move |name: &Value| {
-            let mut statuses = pod["status"][statuses].as_array().into_iter().flatten();
-            statuses.any(|status| {
-                let reason = status["state"]["waiting"]["reason"].as_str();
-                status["name"] == *name && reason.is_some_and(|reason| REASONS.contains(&reason))
-            })
-        };
-        // The status names an image as the container runtime does, the specification as the release does.
-        let containers = pod["spec"][specs].as_array().into_iter().flatten();
-        containers
-            .filter(move |container| waits(&container["name"]))
-            .filter_map(|container| container["image"].as_str().map(str::to_owned))
-    })
+    for (specs, statuses) in lists {
+        let statuses = pod["status"][statuses].as_array();
+        for container in pod["spec"][specs].as_array().into_iter().flatten() {
+            // The status names an image as the container runtime does, the specification as the release does.
+            let Some(image) = container["image"].as_str() else {
+                continue;
+            };
+            let mut statuses = statuses.into_iter().flatten();
+            let state = statuses.find(|status| status["name"] == container["name"]);
+            let state = state.map_or(&Value::Null, |status| &status["state"]);
+            let reason = state["waiting"]["reason"].as_str().unwrap_or_default();
+            if REASONS.contains(&reason) {
+                missing.insert(image.to_owned());
+            } else if state["running"].is_object() || state["terminated"].is_object() {
+                had.insert(image.to_owned());
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -55,23 +60,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_container_that_waits_for_its_image_names_it() {
+    fn an_image_is_missing_that_a_container_waits_for() {
         let waiting = |reason| json!({"waiting": {"reason": reason}});
         let pod = json!({
             "spec": {
                 "initContainers": [{"name": "prepare", "image": "prepare:v1"}],
-                "containers": [{"name": "main", "image": "main:v1"}, {"name": "side", "image": "side:v1"}],
+                "containers": [
+                    {"name": "main", "image": "main:v1"},
+                    {"name": "side", "image": "side:v1"},
+                    {"name": "works", "image": "works:v1"},
+                ],
             },
             "status": {
                 "initContainerStatuses": [{"name": "prepare", "state": waiting("ErrImagePull")}],
                 "containerStatuses": [
                     {"name": "main", "image": "main@sha256:0", "state": waiting("ImagePullBackOff")},
                     {"name": "side", "state": waiting("ContainerCreating")},
+                    {"name": "works", "state": {"running": {}}},
                 ],
             },
         });
-        let images: Vec<String> = waited_for(&pod).collect();
-        assert_eq!(images, ["prepare:v1", "main:v1"]);
-        assert_eq!(waited_for(&json!({})).count(), 0);
+        let (mut missing, mut had) = (BTreeSet::new(), BTreeSet::new());
+        sort(&pod, &mut missing, &mut had);
+        let set = |images: &[&str]| images.iter().map(ToString::to_string).collect();
+        assert_eq!(missing, set(&["main:v1", "prepare:v1"]));
+        assert_eq!(had, set(&["works:v1"]));
+        sort(&json!({}), &mut missing, &mut had);
+        assert_eq!((missing.len(), had.len()), (2, 1));
     }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use libtest_mimic::Failed;
 use stackgate::record::Outcome;
-use stackgate::report::summary::Summary;
+use stackgate::report::summary::{PhaseState, Summary};
 
 /// The run.
 pub const BUNDLE: &str = concat!(
@@ -22,11 +22,17 @@ pub fn summary() -> Result<Summary, Failed> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// The checks that failed after the upgrade.
-pub fn failing(summary: &Summary) -> Vec<&str> {
-    let failing = summary.checks.iter().filter(|check| {
+/// Everything that failed, by name: phases, checks after the upgrade, and the first cause.
+pub fn failing(summary: &Summary) -> Vec<String> {
+    let phases = summary.phases.iter();
+    let phases = phases.filter(|phase| phase.outcome == PhaseState::Failed);
+    let checks = summary.checks.iter().filter(|check| {
         let after = check.after.as_ref();
         after.is_some_and(|answer| answer.outcome == Outcome::Fail)
     });
-    failing.map(|check| check.id.as_str()).collect()
+    phases
+        .map(|phase| format!("phase {}", phase.phase))
+        .chain(checks.map(|check| format!("check {}", check.id)))
+        .chain(summary.findings.first().map(|it| it.cause.clone()))
+        .collect()
 }

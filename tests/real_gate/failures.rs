@@ -33,7 +33,7 @@ pub fn recorded() -> Result<(), Failed> {
     let (then, now) = (recorded::failing(&then), recorded::failing(&ended.summary));
     ended.expect(
         then == now && !now.is_empty(),
-        &format!("the checks {then:?} to fail; they are {now:?}"),
+        &format!("{then:?} to fail; it was {now:?}"),
     )
 }
 
