@@ -14,6 +14,8 @@ use crate::record::Surroundings;
 pub const NEEDS: &[Needs] = &[needs::NODES, needs::DAEMON_SETS];
 /// What stands for a provider that no node tells.
 const UNKNOWN: &str = "unknown";
+/// Label of control-plane nodes (kubeadm).
+pub(super) const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// Where the agents of a network leave their configuration and programs on a node.
 const CNI: [&str; 2] = ["/etc/cni", "/opt/cni"];
 
@@ -54,7 +56,25 @@ fn of(nodes: &[Arc<Object>], sets: &[Arc<Object>]) -> Surroundings {
         },
         cni: joined(networks),
         node_image: joined(images),
+        topology: topology(nodes),
     }
+}
+
+/// How many nodes there are of each kind, e.g. `1 control plane node, 2 workers`; empty where none is known.
+pub fn topology(nodes: &[Arc<Object>]) -> String {
+    let control_plane = nodes.iter();
+    let control_plane = control_plane.filter(|node| node.label(CONTROL_PLANE).is_some());
+    let control_plane = control_plane.count();
+    let counted = |count: usize, what: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {what}")),
+        count => Some(format!("{count} {what}s")),
+    };
+    let parts = [
+        counted(control_plane, "control plane node"),
+        counted(nodes.len() - control_plane, "worker"),
+    ];
+    Vec::from_iter(parts.into_iter().flatten()).join(", ")
 }
 
 /// Whether its pods put a network into their nodes.
@@ -77,7 +97,11 @@ mod tests {
     use crate::checks::world::{World, list, refusal};
 
     fn node(provider: &str) -> Value {
-        json!({"metadata": {"name": format!("n-{}", provider.len())}, "spec": {"providerID": provider},
+        let mut labels = serde_json::Map::new();
+        if provider.ends_with("/1") {
+            labels.insert(CONTROL_PLANE.to_owned(), json!(""));
+        }
+        json!({"metadata": {"name": format!("n-{}", provider.len()), "labels": labels}, "spec": {"providerID": provider},
             "status": {"nodeInfo": {"osImage": "Debian GNU/Linux 13 (trixie)"}}})
     }
 
@@ -113,7 +137,7 @@ mod tests {
                 node("openstack:///22")
             ])))
             .await,
-            "provider openstack, CNI quay.io/cilium/cilium:v1.18.4, node image Debian GNU/Linux 13 (trixie)"
+            "provider openstack, CNI quay.io/cilium/cilium:v1.18.4, node image Debian GNU/Linux 13 (trixie), topology 1 control plane node, 1 worker"
         );
         let without = told(Some(json!([node("")]))).await;
         assert!(

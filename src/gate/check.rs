@@ -100,6 +100,7 @@ async fn ask(
         ("provider", &surroundings.provider),
         ("cni", &surroundings.cni),
         ("node-image", &surroundings.node_image),
+        ("topology", &surroundings.topology),
     ] {
         if !value.is_empty() {
             context.property(name, value);

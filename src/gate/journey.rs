@@ -17,6 +17,7 @@ use super::run::Run;
 use super::trouble::Trouble;
 use super::truth::{Expected, Truth};
 use super::{clusters, topology};
+use crate::checks;
 use crate::cluster::{Applier, Apply, Progress, View, blind, kinds, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
@@ -456,6 +457,7 @@ impl Workload {
             provider: provider.to_owned(),
             cni: network_image(&self.addons).unwrap_or_default().to_owned(),
             node_image: Vec::from_iter(images).join(", "),
+            topology: checks::surroundings::topology(&nodes),
         }
     }
 }

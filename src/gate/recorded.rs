@@ -8,9 +8,9 @@ use super::comparison;
 use super::phases::{Done, Phases};
 use super::run::Ending;
 use super::trouble::Trouble;
-use crate::checks::{ManagementTarget, Shared, Target};
+use crate::checks::{self, ManagementTarget, Shared, Target};
 use crate::cluster::Context;
-use crate::record::{CheckResult, Clock, Counts, Phase, Surroundings, Verdict, What};
+use crate::record::{CheckResult, Clock, Counts, Phase, Verdict, What};
 use crate::suite::{self, Acceptance, Memory, Place, Round, Suite};
 
 /// The clusters at a moment.
@@ -132,7 +132,7 @@ async fn ask(
     };
     let place = Place {
         engine: "recording".to_owned(),
-        surroundings: Surroundings::default(),
+        surroundings: checks::surroundings::see(&target).await,
         kubeconfig: None,
         read_only: true,
     };

@@ -107,6 +107,9 @@ pub struct Surroundings {
     pub cni: String,
     /// What the nodes' image calls itself.
     pub node_image: String,
+    /// How many nodes of each kind there are.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub topology: String,
 }
 
 impl Surroundings {
@@ -123,6 +126,7 @@ impl fmt::Display for Surroundings {
             ("provider", &self.provider),
             ("CNI", &self.cni),
             ("node image", &self.node_image),
+            ("topology", &self.topology),
         ];
         let known = parts.iter().filter(|(_, value)| !value.is_empty());
         let known: Vec<String> = known

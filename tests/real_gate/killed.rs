@@ -49,14 +49,14 @@ pub fn in_each_phase(management: &str) -> Result<(), Failed> {
 
 /// `kill -9` in a phase, then `stackgate resume`: the same stream goes on to its verdict, and nothing is left.
 pub fn resumed() -> Result<(), Failed> {
-    for phase in [
-        Phase::Create,
-        Phase::CheckBefore,
-        Phase::Upgrade,
-        Phase::CheckAfter,
+    for (phase, management) in [
+        (Phase::Create, "kind"),
+        (Phase::CheckBefore, "light"),
+        (Phase::Upgrade, "light"),
+        (Phase::CheckAfter, "light"),
     ] {
         let before = traces();
-        let gate = Gate::demo();
+        let gate = Gate::demo().with(&["--management", management]);
         let mut run = gate.start();
         reach(&gate, phase, &mut run)?;
         run.kill()?;

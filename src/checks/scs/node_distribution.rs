@@ -12,12 +12,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::checks::judgement::{Judgement, judge_once, problem};
+use crate::checks::surroundings::CONTROL_PLANE;
 use crate::checks::{Answer, Native, Parameters, Target, needs};
 use crate::cluster::{Object, kinds};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Label of control-plane nodes (kubeadm).
-const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 const ZONE: &str = "topology.kubernetes.io/zone";
 const REGION: &str = "topology.kubernetes.io/region";
 

@@ -288,6 +288,7 @@ async fn asked(adjust: impl Fn(&mut Check), phase: Phase) -> CheckResult {
             provider: "docker".to_owned(),
             cni: "kindest/kindnetd:v1".to_owned(),
             node_image: "Debian GNU/Linux 13 (trixie)".to_owned(),
+            topology: "1 control plane node, 1 worker".to_owned(),
         },
         kubeconfig: None,
         read_only: false,
@@ -423,7 +424,7 @@ async fn each_result_tells_on_what_kind_of_cluster() {
     let result = asked(|_| (), Phase::CheckBefore).await;
     assert_eq!(
         result.surroundings.to_string(),
-        "provider docker, CNI kindest/kindnetd:v1, node image Debian GNU/Linux 13 (trixie)"
+        "provider docker, CNI kindest/kindnetd:v1, node image Debian GNU/Linux 13 (trixie), topology 1 control plane node, 1 worker"
     );
 }
 
