@@ -42,3 +42,11 @@ impl RehearsalArgs {
         faults.chain(images.map(|image| format!("--missing-image {}", super::quoted(image))))
     }
 }
+
+/// Asks Linux for pages of the usual size: objects are small, and of a huge page, as the allocator likes them, a
+/// rehearsal uses a part (docs/decisions/0010-allocator.md). Programs that it starts inherit that.
+pub fn use_small_pages() {
+    // Who refuses it gives more memory than is asked for, and that is all.
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_thp_disable(true);
+}

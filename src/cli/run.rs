@@ -14,7 +14,7 @@ use super::inputs::{self, Asked};
 use super::management::{EXISTING, ExistingArgs, Management};
 use super::operator::{NO_OPERATOR, refuse_what_cannot_be_delivered};
 use super::pause::PauseArgs;
-use super::rehearsal::RehearsalArgs;
+use super::rehearsal::{self, RehearsalArgs};
 use super::{quoted, stacks};
 use crate::gate::{self, Keep, Plan, Resumption};
 use crate::lint;
@@ -98,6 +98,9 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
     let input = Input::read(&run)?;
     let Chosen { engine, missing } = choose(&run, &input.stack)?;
     let rehearses = engine == EngineKind::Embedded;
+    if rehearses {
+        rehearsal::use_small_pages();
+    }
     let seed = run.rehearsal.seed.unwrap_or_else(random_seed);
     let id = match &begins {
         Begins::Resumed(_, resumption) => resumption.run.clone(),
@@ -149,7 +152,7 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
         }
     };
     let engine = super::engine::make(engine, &wanted)?;
-    let rehearsal = rehearses.then(|| Rehearsal {
+    let rehearsed = rehearses.then(|| Rehearsal {
         seed,
         missing,
         faults: faults.iter().map(ToString::to_string).collect(),
@@ -176,7 +179,7 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
         recorded: !run.rehearsal.simulated,
         judged_on: run.now,
         virtual_time,
-        rehearsal,
+        rehearsal: rehearsed,
         open: run.open,
         format: SummaryFormat::Plain,
     };

@@ -8,9 +8,11 @@ mod index;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use self::index::Index;
 use crate::error::ApiError;
@@ -22,6 +24,9 @@ use crate::resource::builtin::PODS;
 /// How many changes of each resource are kept for watches that begin in the past; older ones are
 /// answered with 410.
 const HISTORY: usize = 4096;
+/// For how long they are kept, as the API server's watch cache does (`eventFreshDuration` in
+/// `staging/src/k8s.io/apiserver/pkg/storage/cacher`).
+const FRESH: Duration = Duration::from_secs(75);
 
 /// Namespace (empty for cluster-scoped objects) and name.
 pub type Place = (String, String);
@@ -117,7 +122,8 @@ impl Change {
 #[derive(Debug)]
 struct Bucket {
     objects: BTreeMap<Place, Arc<Stored>>,
-    history: VecDeque<Arc<Change>>,
+    /// With the moment of each.
+    history: VecDeque<(Instant, Arc<Change>)>,
     /// Changes up to this revision are forgotten.
     forgotten: u64,
     news: Pulse,
@@ -406,8 +412,9 @@ impl Store {
         }
         let first = bucket
             .history
-            .partition_point(|change| change.revision() <= revision);
-        Ok(bucket.history.range(first..).cloned().collect())
+            .partition_point(|(_, change)| change.revision() <= revision);
+        let changes = bucket.history.range(first..);
+        Ok(changes.map(|(_, change)| change.clone()).collect())
     }
 
     /// Forgets the history of every resource, as etcd's compaction does: watches and lists that want
@@ -464,11 +471,13 @@ impl Store {
                 .is_some()
         });
         let bucket = inner.bucket(resource);
-        bucket.history.push_back(change);
-        if bucket.history.len() > HISTORY
-            && let Some(oldest) = bucket.history.pop_front()
+        let now = Instant::now();
+        bucket.history.push_back((now, change));
+        while let Some((at, oldest)) = bucket.history.front()
+            && (bucket.history.len() > HISTORY || now.duration_since(*at) > FRESH)
         {
             bucket.forgotten = oldest.revision();
+            bucket.history.pop_front();
         }
         bucket.news.tell(revision);
         drop(inner);
@@ -536,6 +545,22 @@ mod tests {
         store.compact();
         assert_eq!(store.since(&MAPS, first).unwrap_err().code, 410);
         assert!(store.since(&MAPS, store.revision()).unwrap().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn history_is_kept_for_as_long_as_a_watch_cache_keeps_it() {
+        let store = Store::default();
+        let first = put(&store, "a", None).unwrap();
+        let second = put(&store, "b", None).unwrap();
+        tokio::time::advance(FRESH).await;
+        let third = put(&store, "c", None).unwrap();
+        assert_eq!(store.since(&MAPS, first).unwrap().len(), 2);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        put(&store, "d", None).unwrap();
+        // Who saw the last of those that are forgotten has missed nothing.
+        assert_eq!(store.since(&MAPS, second).unwrap().len(), 2);
+        assert_eq!(store.since(&MAPS, first).unwrap_err().code, 410);
+        assert_eq!(store.since(&MAPS, third).unwrap().len(), 1);
     }
 
     #[tokio::test]

@@ -16,9 +16,13 @@ use crate::record::{Finding, ObjectRef, RunId};
 
 /// How many of a program's last lines are shown.
 const LINES: usize = 8;
-/// What etcd says itself when its quota is used up, and what whoever asks it is told.
+/// What etcd says when its quota is used up, and what it tells who asks it.
 const FULL: [&str; 2] = ["NOSPACE", "database space exceeded"];
-/// How far back in its log it is looked for: it is said once, and once more by each look at its health.
+/// Who says so: etcd itself once, the API server each time that it cannot renew its lease. Cluster API's managers
+/// may speak of the etcd of a workload cluster.
+const ETCD: &str = "etcd";
+const CLIENT: &str = "kube-apiserver";
+/// How far back in their logs it is looked for.
 const LOOK_BACK: usize = 200;
 
 /// Resolves when a program of the run's has ended for good. Never, while all is well.
@@ -36,11 +40,12 @@ pub(super) async fn first_death(docker: &Docker, run: &RunId) -> EngineError {
     std::future::pending().await
 }
 
-/// The first program of the run's that has ended for good, else etcd when it is full.
+/// That etcd is full, else the first program of the run's that has ended for good: of the former, the managers end,
+/// too.
 pub(in crate::engine::kind) async fn down(docker: &Docker, run: &RunId) -> Option<Finding> {
-    match dead(docker, run).await {
+    match full(docker, run).await {
         Some(finding) => Some(finding),
-        None => full(docker, run).await,
+        None => dead(docker, run).await,
     }
 }
 
@@ -56,16 +61,21 @@ async fn dead(docker: &Docker, run: &RunId) -> Option<Finding> {
 
 async fn full(docker: &Docker, run: &RunId) -> Option<Finding> {
     let parts = parts(docker, run).await;
-    let etcd = parts
-        .iter()
-        .find(|node| node.part.as_deref() == Some("etcd"))?;
-    let lines = docker::logs(docker, &etcd.id, LOOK_BACK).await.ok()?;
-    let said = lines.iter().any(|line| is_full(line));
-    if !said {
-        return None;
+    let named = |name: &str| {
+        let mut parts = parts.iter();
+        parts.find(|node| node.part.as_deref() == Some(name))
+    };
+    for name in [ETCD, CLIENT] {
+        let lines = docker::logs(docker, &named(name)?.id, LOOK_BACK).await.ok()?;
+        let Some(said) = lines.iter().rev().find(|line| is_full(line)) else {
+            continue;
+        };
+        let message = "etcd of the management cluster is full: it takes no writes".to_owned();
+        let mut finding = finding(docker, named(ETCD)?, "etcd-full", message).await;
+        finding.evidence.insert(0, format!("{name}: {said}"));
+        return Some(finding);
     }
-    let message = "etcd of the management cluster is full: it takes no writes".to_owned();
-    Some(finding(docker, etcd, "etcd-full", message).await)
+    None
 }
 
 fn is_full(line: &str) -> bool {
