@@ -249,7 +249,13 @@ impl Store {
         let (now, at) = self.list(resource, namespace);
         let since = self.since(resource, revision)?;
         // What another thread wrote after the list is not in it.
-        let undo = since.iter().filter(|change| change.revision() <= at);
+        let mut undo = since
+            .iter()
+            .filter(|change| change.revision() <= at)
+            .peekable();
+        if undo.peek().is_none() {
+            return Ok(now);
+        }
         let mut objects: BTreeMap<Place, Arc<Stored>> = now
             .into_iter()
             .map(|stored| (stored.place(), stored))

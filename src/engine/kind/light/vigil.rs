@@ -66,7 +66,9 @@ async fn full(docker: &Docker, run: &RunId) -> Option<Finding> {
         parts.find(|node| node.part.as_deref() == Some(name))
     };
     for name in [ETCD, CLIENT] {
-        let lines = docker::logs(docker, &named(name)?.id, LOOK_BACK).await.ok()?;
+        let lines = docker::logs(docker, &named(name)?.id, LOOK_BACK)
+            .await
+            .ok()?;
         let Some(said) = lines.iter().rev().find(|line| is_full(line)) else {
             continue;
         };
