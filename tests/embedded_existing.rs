@@ -135,6 +135,7 @@ async fn somebodys(plan: &Plan, context: &Context) -> (Simulated, Client) {
         seed: 7,
         faults: Vec::new(),
         workload_cluster: plan.cluster.clone(),
+        infrastructure: plan.stack.spec.management.components.infrastructure,
     });
     let Management {
         client, namespace, ..

@@ -63,6 +63,7 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
                 seed: wanted.seed,
                 faults: wanted.faults.to_vec(),
                 workload_cluster: cluster.to_owned(),
+                infrastructure: stack.spec.management.components.infrastructure,
             });
             Ok(Box::new(match stack.spec.delivery {
                 Delivery::Direct => engine,
@@ -102,6 +103,7 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
                 run: run.clone(),
                 kind_config: stack.kind_config.clone(),
                 node_image: spec.management.node_image.to_string(),
+                infrastructure: spec.management.components.infrastructure,
                 components_version: spec.management.components.cluster_api.to_string(),
                 images,
                 management: match management {

@@ -107,6 +107,7 @@ fn once(
         seed: scenario.seed,
         faults: scenario.faults.clone(),
         workload_cluster: plan.cluster.clone(),
+        infrastructure: plan.stack.spec.management.components.infrastructure,
     });
     if plan.stack.spec.delivery == Delivery::Operator {
         engine = engine.with_operator(&[plan.pair.from.clone(), plan.pair.to.clone()]);

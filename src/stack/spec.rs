@@ -285,6 +285,18 @@ pub struct Components {
 pub enum Infrastructure {
     /// CAPD, of Cluster API's own version.
     Docker,
+    /// CAPO: Machines are servers in OpenStack.
+    #[serde(rename = "openstack")]
+    OpenStack,
+}
+
+impl std::fmt::Display for Infrastructure {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Docker => "docker",
+            Self::OpenStack => "openstack",
+        })
+    }
 }
 
 /// Deadlines of the phases, all multiplied by `--timeout-scale`. The defaults follow the

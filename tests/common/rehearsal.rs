@@ -44,6 +44,7 @@ pub fn rehearse(stack: &Path, delivery: Delivery, seed: u64, faults: &[&str]) ->
         seed,
         faults,
         workload_cluster: plan.cluster.clone(),
+        infrastructure: plan.stack.spec.management.components.infrastructure,
     });
     if delivery == Delivery::Operator {
         engine = engine.with_operator(&[plan.pair.from.clone(), plan.pair.to.clone()]);
