@@ -141,7 +141,8 @@ fn created(wanted: &Wanted<'_>) -> Result<BTreeSet<(String, String)>, Failure> {
 }
 
 /// Removes what earlier runs on an engine left, or the management cluster that was `kept` under a
-/// name, and returns it in the reader's words.
+/// name, and returns it in the reader's words. A management cluster that is somebody's and gone for good is not
+/// asked, to `forget` a run on it.
 ///
 /// # Errors
 /// When the engine does not answer, or something could not be removed.
@@ -149,12 +150,13 @@ pub async fn clean(
     engine: EngineKind,
     run: Option<RunId>,
     kept: Option<String>,
+    forget: bool,
 ) -> anyhow::Result<Vec<String>> {
     match (engine, kept) {
         (EngineKind::Kind, Some(name)) => kind::clean_kept(&name).await,
         (EngineKind::Kind, None) => kind::clean(run).await,
         // None of these is ours.
-        (EngineKind::Existing, _) => existing::clean(run).await,
+        (EngineKind::Existing, _) => existing::clean(run, forget).await,
         // Simulated clusters end with their process.
         (EngineKind::Embedded, _) => Ok(Vec::new()),
     }

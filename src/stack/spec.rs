@@ -117,6 +117,14 @@ pub enum ReleaseSource {
         /// Sources of release N+1, relative to this file.
         to: String,
     },
+    /// Archives (`.tar.gz`) that hold a release's folder each.
+    #[serde(rename_all = "camelCase")]
+    Archive {
+        /// That of release N, relative to this file.
+        from: String,
+        /// That of release N+1, relative to this file.
+        to: String,
+    },
 }
 
 fn default_directory() -> String {

@@ -12,6 +12,7 @@ mod variant;
 
 mod faults;
 mod open;
+mod openstack;
 mod phases;
 mod rehearsal;
 mod variants;

@@ -12,7 +12,7 @@ use super::kinds::{
     CLUSTER_NAME, CLUSTERS, CONTROL_PLANE_LABEL, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES,
     infrastructure_kind,
 };
-use super::provider::{Provider, is_provisioned};
+use super::provider::{Provider, is_provisioned, is_ready};
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
@@ -201,7 +201,7 @@ impl Parts {
                 State::no("ObjectDeleted", format!("{kind} has been deleted"))
             }
             None => State::no("ObjectDoesNotExist", format!("{kind} does not exist")),
-            Some(object) if super::infrastructure::is_ready(object) => State::yes("Ready"),
+            Some(object) if is_ready(object) => State::yes("Ready"),
             Some(_) => State::no(
                 "NotReady",
                 format!("{kind} status.initialization.provisioned is false"),

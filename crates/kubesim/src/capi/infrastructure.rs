@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::access::{self, hold, owner_cluster, release};
 use super::conditions::{self, State};
-use super::kinds::{CONTROL_PLANE_LABEL, INFRASTRUCTURE, MACHINES, infrastructure_kind};
+use super::kinds::{CONTROL_PLANE_LABEL, MACHINES, infrastructure_kind};
 use super::kubelet;
 use super::provider::{Provider, is_provisioned};
 use crate::cluster::Cluster;
@@ -16,7 +16,7 @@ use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
 use crate::fault::Fault;
 use crate::kubeadm::{self, Init, NodeSpec, Role};
-use crate::object::{controller_of, is_deleting, is_true, label, list, text, truth};
+use crate::object::{controller_of, is_deleting, label, list, text, truth};
 use crate::resource::GroupResource;
 use crate::simulation::Simulation;
 
@@ -60,7 +60,7 @@ impl Controller for ClusterController {
     }
 
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
-        let held = held(&self.provider, "cluster");
+        let held = self.provider.finalizer("cluster");
         let api = cx.cluster.api();
         let Some(object) = api.get(&self.resource, &key.namespace, &key.name) else {
             self.ready_at.remove(key);
@@ -168,7 +168,7 @@ impl Controller for MachineController {
 
     /// An infrastructure machine is called as its Machine.
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
-        let held = held(&self.provider, "machine");
+        let held = self.provider.finalizer("machine");
         let api = cx.cluster.api();
         let Some(object) = api.get(&self.resource, &key.namespace, &key.name) else {
             self.stages.remove(key);
@@ -342,11 +342,6 @@ impl MachineController {
 /// What kubeadm says when etcd does not let a new member in.
 const NO_ETCD: &str = "failed to run cloud config: [/bin/sh -c kubeadm join --config /run/kubeadm/kubeadm-join-config.yaml] exited with code 1: error execution phase control-plane-join/etcd: error creating local etcd static pod manifest file: timeout waiting for etcd cluster to be available";
 
-/// The finalizer of a provider's objects.
-fn held(provider: &Provider, kind: &str) -> String {
-    format!("{}{kind}.{INFRASTRUCTURE}", provider.prefix.to_lowercase())
-}
-
 fn workload_of(simulation: &Simulation, owner: &Value) -> Option<Cluster> {
     let (namespace, name) = (crate::object::namespace(owner), crate::object::name(owner));
     simulation.cluster(&access::workload_name(namespace, name))
@@ -431,7 +426,7 @@ fn node(machine: &Value, object: &Value, config: &Value, plane: bool, first: boo
     if let Some(taints) = registration["taints"].as_array() {
         node.taints = Some(taints.clone());
     }
-    let flags = arguments(&registration["kubeletExtraArgs"]);
+    let flags = kubelet::arguments(&registration["kubeletExtraArgs"]);
     node.external_cloud = flags
         .get("cloud-provider")
         .is_some_and(|to| to == "external");
@@ -468,12 +463,12 @@ fn node(machine: &Value, object: &Value, config: &Value, plane: bool, first: boo
     ] {
         node.extra_args.insert(
             component.to_owned(),
-            arguments(&settings[field]["extraArgs"]),
+            kubelet::arguments(&settings[field]["extraArgs"]),
         );
     }
     node.extra_args.insert(
         "etcd".to_owned(),
-        arguments(&settings["etcd"]["local"]["extraArgs"]),
+        kubelet::arguments(&settings["etcd"]["local"]["extraArgs"]),
     );
     text(settings, "/etcd/local/imageTag").clone_into(&mut node.etcd_image_tag);
     let repository = text(settings, "/imageRepository");
@@ -484,19 +479,6 @@ fn node(machine: &Value, object: &Value, config: &Value, plane: bool, first: boo
     node
 }
 
-/// Extra arguments, which v1beta2 has as a list.
-pub(super) fn arguments(arguments: &Value) -> BTreeMap<String, String> {
-    let list = arguments.as_array().map_or(&[][..], Vec::as_slice);
-    list.iter()
-        .map(|one| {
-            (
-                text(one, "/name").to_owned(),
-                text(one, "/value").to_owned(),
-            )
-        })
-        .collect()
-}
-
 /// What is preloaded beside what the node image holds.
 fn images(object: &Value) -> BTreeSet<String> {
     let loaded = list(object, "/spec/preLoadImages");
@@ -504,10 +486,4 @@ fn images(object: &Value) -> BTreeSet<String> {
         .iter()
         .filter_map(|image| image.as_str().map(str::to_owned))
         .collect()
-}
-
-/// Whether an infrastructure object says that it is ready.
-#[must_use]
-pub fn is_ready(object: &Value) -> bool {
-    is_provisioned(object) && is_true(object, "Ready")
 }

@@ -10,7 +10,7 @@ use super::access::{
 use super::conditions::{self, State};
 use super::drain::drain;
 use super::kinds::{CONTROL_PLANE_LABEL, MACHINES, infrastructure_kind};
-use super::provider::{Provider, is_provisioned};
+use super::provider::{Provider, is_provisioned, is_ready};
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
@@ -167,7 +167,7 @@ fn report(machine: &mut Value, parts: &Parts, deleting: Option<&State>, now: &st
     let infrastructure = match &parts.infrastructure {
         None if deleting.is_some() => gone(&kind),
         None => State::no("ObjectDoesNotExist", format!("{kind} does not exist")),
-        Some(object) if super::infrastructure::is_ready(object) => State::yes("Ready"),
+        Some(object) if is_ready(object) => State::yes("Ready"),
         Some(object) => match conditions::get(object, "Ready") {
             Some(("False", _, message)) if !message.is_empty() => State::no("NotReady", message),
             _ => State::no(

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::kinds::{OLDER, STORED};
-use crate::object::{name, truth, uid};
+use super::kinds::{INFRASTRUCTURE, OLDER, STORED};
+use crate::object::{is_true, name, truth, uid};
 
 /// An infrastructure provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +59,11 @@ impl Provider {
         }
     }
 
+    /// The finalizer of its objects of a kind, e.g. `machine`.
+    pub(super) fn finalizer(&self, kind: &str) -> String {
+        format!("{}{kind}.{INFRASTRUCTURE}", self.prefix.to_lowercase())
+    }
+
     /// Notes that an object is there, as the contract of its version has it.
     pub(super) fn provision(&self, object: &mut Value) {
         if self.versions.contains(&STORED) {
@@ -72,4 +77,9 @@ impl Provider {
 /// Whether an object of any provider is there, by whichever contract.
 pub(super) fn is_provisioned(object: &Value) -> bool {
     truth(object, "/status/initialization/provisioned") || truth(object, "/status/ready")
+}
+
+/// Whether an infrastructure object says that it is ready.
+pub(super) fn is_ready(object: &Value) -> bool {
+    is_provisioned(object) && is_true(object, "Ready")
 }
