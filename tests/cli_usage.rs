@@ -148,8 +148,8 @@ fn each_command_has_its_own_help() {
                              but for the latest ones
           --keep <COUNT>     How many of the latest runs stay [default: 20]
           --kept <NAME>      Remove the management cluster that was kept under this name
-          --forget           With engine existing: the run's management cluster is gone for good; do not ask
-                             it
+          --forget           With engine existing: the run's management cluster is gone for good; do not
+                             ask it
           --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind, embedded,
                              existing]
       -h, --help             Print help (see more with '--help')
