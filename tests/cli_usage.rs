@@ -150,6 +150,8 @@ fn each_command_has_its_own_help() {
                              but for the latest ones
           --keep <COUNT>     How many of the latest runs stay [default: 20]
           --kept <NAME>      Remove the management cluster that was kept under this name
+          --forget           With engine existing: the run's management cluster is gone for good; do not
+                             ask it
           --engine <ENGINE>  Where clusters come from [default: kind] [possible values: kind, embedded,
                              existing]
       -h, --help             Print help (see more with '--help')
@@ -350,4 +352,48 @@ fn a_schema_is_json() {
         .unwrap();
     let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(schema["title"], "Summary");
+}
+
+#[test]
+fn cli_clean_forgets_a_run_whose_management_cluster_is_gone_for_good_issue_7() {
+    let context = TestContext::new();
+    let clean = |arguments: &str| {
+        let mut command = context.command();
+        command.env("TMPDIR", context.path()).arg("clean");
+        context.show(&command.args(arguments.split_whitespace()).output().unwrap())
+    };
+    let folder = "stackgate-7f3a09bc-existing";
+    // The process is over, and nobody listens at that port.
+    context.write(
+        &format!("{folder}/run.json"),
+        r#"{"process": {"pid": 2147483646, "started": 1}, "context": "theirs"}"#,
+    );
+    context.write(
+        &format!("{folder}/kubeconfig"),
+        "apiVersion: v1\nkind: Config\ncurrent-context: theirs\nclusters: [{name: theirs, cluster: {server: 'http://127.0.0.1:1'}}]\ncontexts: [{name: theirs, context: {cluster: theirs, user: me}}]\nusers: [{name: me, user: {token: t}}]\n",
+    );
+    let told = clean("7f3a09bc --engine existing");
+    assert!(told.starts_with("exit code 3\n"), "{told}");
+    assert!(
+        told.contains("run 7f3a09bc: failed to look for namespace stackgate-7f3a09bc")
+            && told.contains(
+                "; try again, or, if its management cluster is gone for good: stackgate clean 7f3a09bc --engine existing --forget"
+            ),
+        "{told}"
+    );
+    assert!(context.path().join(folder).exists());
+    insta::assert_snapshot!(clean("7f3a09bc --forget"), @"
+    exit code 2
+    --- stdout
+    --- stderr
+    error: failed to start: only engine existing has management clusters that can be gone for good
+    hint: leave --forget away, or add --engine existing
+    ");
+    insta::assert_snapshot!(clean("7f3a09bc --engine existing --forget"), @"
+    exit code 0
+    --- stdout
+    removed folder [folder]/stackgate-7f3a09bc-existing; namespace stackgate-7f3a09bc in the management cluster of context 'theirs' was not looked for
+    --- stderr
+    ");
+    assert!(!context.path().join(folder).exists());
 }

@@ -136,6 +136,7 @@ async fn somebodys(plan: &Plan, context: &Context) -> (Simulated, Client) {
         faults: Vec::new(),
         missing_images: Vec::new(),
         workload_cluster: plan.cluster.clone(),
+        infrastructure: plan.stack.spec.management.components.infrastructure,
     });
     let Management {
         client, namespace, ..

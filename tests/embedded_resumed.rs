@@ -139,6 +139,7 @@ fn resumed(killed_at: Point) -> (Verdict, String, Phase, Vec<Event>, Summary) {
             faults: Vec::new(),
             missing_images: Vec::new(),
             workload_cluster: first.cluster.clone(),
+            infrastructure: first.stack.spec.management.components.infrastructure,
         }),
         folder: private.path().to_owned(),
         management: Mutex::default(),

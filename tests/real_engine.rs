@@ -92,6 +92,7 @@ fn options(run: &RunId, folder: &Path, config: Config) -> KindOptions {
         run: run.clone(),
         kind_config,
         node_image: NODE_IMAGE.to_owned(),
+        infrastructure: stackgate::stack::Infrastructure::Docker,
         components_version: config.components.as_ref().unwrap().version.clone(),
         images: vec![NODE_IMAGE.to_owned()],
         management: ManagementMode::Fresh,

@@ -19,6 +19,7 @@ use common::TestContext;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use stackgate::source::{self, Registry, ReleaseFiles, SourceError};
+use stackgate::stack::archive;
 use stackgate::stack::{Release, ReleaseTag, Stack};
 use variant::{N, N1, stacks_dir};
 
@@ -597,6 +598,77 @@ fn a_stack_whose_releases_are_built_from_checkouts_opens() {
         .unwrap();
     stack.open_releases().unwrap();
     assert_eq!(obtained.facts.len(), 2);
+}
+
+/// An archive with a release's files below a folder.
+fn packed(folder: &str, tag: &str) -> Vec<u8> {
+    let files = shipped(tag).into_iter();
+    let files = files.map(|(name, content)| (Path::new(folder).join(name), content));
+    archive::pack_files(tag, &files.collect()).unwrap()
+}
+
+#[test]
+fn a_stack_whose_releases_are_archives_opens_issue_7() {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = folder.path().join("stacks/docker-demo");
+    std::fs::create_dir_all(&stack).unwrap();
+    std::fs::write(stack.join("n.tar.gz"), packed("", N)).unwrap();
+    let whole = packed(&format!("cluster-stacks/{N1}"), N1);
+    std::fs::write(stack.join("n1.tar.gz"), whole).unwrap();
+    let text = std::fs::read_to_string(stacks_dir().join("docker-demo/stack.yaml")).unwrap();
+    let source = "source: {archive: {from: n.tar.gz, to: n1.tar.gz}}";
+    let text = text.replace("directory: releases", source);
+    std::fs::write(stack.join("stack.yaml"), text).unwrap();
+    copy(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs"),
+        &folder.path().join("kind-configs"),
+    );
+    let mut stack = Stack::load(&stack.to_string_lossy(), stack.parent().unwrap()).unwrap();
+    let obtained = runtime()
+        .block_on(source::obtain(&mut stack))
+        .unwrap()
+        .unwrap();
+    stack.open_releases().unwrap();
+    assert!(
+        obtained.facts[1].1.ends_with("n1.tar.gz"),
+        "{:?}",
+        obtained.facts
+    );
+}
+
+#[test]
+fn an_archive_by_hand_is_verified_or_refused_in_one_message_issue_7() {
+    let context = TestContext::new();
+    let file = context.path().join(format!("{N}.tar.gz"));
+    let verify = |content: &[u8]| {
+        std::fs::write(&file, content).unwrap();
+        context.run(&format!("release verify {N}.tar.gz"))
+    };
+    let whole = packed(N, N);
+    let told = verify(&whole);
+    assert!(
+        told.starts_with("exit code 0\n") && told.contains("Kubernetes v1.34.3"),
+        "{told}"
+    );
+    for (content, words) in [
+        (packed("other", N), "it holds other/"),
+        (
+            packed("deep/er", N),
+            "expected the files of release `docker-demo-1-34-v1` alone",
+        ),
+        (whole[..whole.len() / 2].to_vec(), "is damaged or cut off"),
+        (b"no archive".to_vec(), "is damaged or cut off"),
+        (packed(N1, N), "it holds docker-demo-1-35-v1/"),
+    ] {
+        let told = verify(&content);
+        assert!(
+            told.starts_with("exit code 2\n")
+                && told.contains("is no archive of a release")
+                && told.contains(words)
+                && told.contains("hint: pack the release's folder"),
+            "{words}: {told}"
+        );
+    }
 }
 
 /// The registry of Debian's package docker-registry, in PATH, on a port of its own.

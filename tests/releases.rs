@@ -8,8 +8,9 @@
 mod variant;
 
 use serde_json::{Value, json};
+use stackgate::source;
 use stackgate::stack::chart::Rendered;
-use stackgate::stack::{Hook, Pair, Release, Stack, pack};
+use stackgate::stack::{Hook, Pair, Release, Stack};
 use variant::{FAILING, N, N1, Variant, failing, stacks_dir};
 
 /// The management cluster's objects that the addons' values are made from.
@@ -65,10 +66,13 @@ fn find<'a>(objects: &'a [(String, Value)], id: &str) -> &'a Value {
 
 #[test]
 fn the_archives_are_those_of_the_sources() {
-    let folder = stacks_dir().join("docker-demo");
-    for tag in [N, N1] {
+    let docker = [N, N1].map(|tag| ("docker-demo", format!("sources/{tag}"), tag));
+    let tags = ["openstack-demo-1-34-v1", "openstack-demo-1-35-v1"];
+    let openstack = tags.map(|tag| ("openstack-demo", "sources".to_owned(), tag));
+    for (stack, sources, tag) in docker.into_iter().chain(openstack) {
+        let folder = stacks_dir().join(stack);
         let release = folder.join("releases/cluster-stacks").join(tag);
-        let packed = pack(&folder.join("sources").join(tag), &tag.parse().unwrap()).unwrap();
+        let packed = source::build(&folder.join(sources), &tag.parse().unwrap()).unwrap();
         if std::env::var_os("UPDATE_RELEASES").is_some() {
             let _ = std::fs::remove_dir_all(&release);
             std::fs::create_dir_all(&release).unwrap();

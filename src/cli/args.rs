@@ -248,6 +248,9 @@ pub struct CleanArgs {
     /// Remove the management cluster that was kept under this name
     #[arg(long, value_name = "NAME", conflicts_with = "run")]
     pub kept: Option<String>,
+    /// With engine existing: the run's management cluster is gone for good; do not ask it
+    #[arg(long, requires = "run")]
+    pub forget: bool,
     #[command(flatten)]
     pub engine: EngineArgs,
 }

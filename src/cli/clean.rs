@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
-use super::args::CleanArgs;
+use super::args::{CleanArgs, EngineKind};
 use super::exit::Failure;
 use super::runs;
 
@@ -18,8 +18,14 @@ pub fn run(args: &CleanArgs) -> Result<(), Failure> {
         return reports(folder, args.keep);
     }
     let engine = args.engine.engine;
+    if args.forget && engine != EngineKind::Existing {
+        let error = anyhow!(
+            "failed to start: only engine existing has management clusters that can be gone for good"
+        );
+        return Err(Failure::input(error).hint("leave --forget away, or add --engine existing"));
+    }
     let runtime = super::runtime()?;
-    let clean = super::engine::clean(engine, args.run.clone(), args.kept.clone());
+    let clean = super::engine::clean(engine, args.run.clone(), args.kept.clone(), args.forget);
     let removed = runtime.block_on(clean).map_err(Failure::infrastructure)?;
     let mut text: String = removed
         .iter()

@@ -66,6 +66,7 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
                 faults: wanted.faults.to_vec(),
                 missing_images: wanted.missing_images.to_vec(),
                 workload_cluster: cluster.to_owned(),
+                infrastructure: stack.spec.management.components.infrastructure,
             });
             Ok(Box::new(match stack.spec.delivery {
                 Delivery::Direct => engine,
@@ -105,6 +106,7 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
                 run: run.clone(),
                 kind_config: stack.kind_config.clone(),
                 node_image: spec.management.node_image.to_string(),
+                infrastructure: spec.management.components.infrastructure,
                 components_version: spec.management.components.cluster_api.to_string(),
                 images,
                 management: match management {
@@ -142,7 +144,8 @@ fn created(wanted: &Wanted<'_>) -> Result<BTreeSet<(String, String)>, Failure> {
 }
 
 /// Removes what earlier runs on an engine left, or the management cluster that was `kept` under a
-/// name, and returns it in the reader's words.
+/// name, and returns it in the reader's words. A management cluster that is somebody's and gone for good is not
+/// asked, to `forget` a run on it.
 ///
 /// # Errors
 /// When the engine does not answer, or something could not be removed.
@@ -150,12 +153,13 @@ pub async fn clean(
     engine: EngineKind,
     run: Option<RunId>,
     kept: Option<String>,
+    forget: bool,
 ) -> anyhow::Result<Vec<String>> {
     match (engine, kept) {
         (EngineKind::Kind, Some(name)) => kind::clean_kept(&name).await,
         (EngineKind::Kind, None) => kind::clean(run).await,
         // None of these is ours.
-        (EngineKind::Existing, _) => existing::clean(run).await,
+        (EngineKind::Existing, _) => existing::clean(run, forget).await,
         // Simulated clusters end with their process.
         (EngineKind::Embedded, _) => Ok(Vec::new()),
     }

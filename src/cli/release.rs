@@ -47,7 +47,7 @@ pub struct BuildArgs {
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The release's folder, named by its tag
+    /// The release's folder, or an archive of it (.tar.gz), named by its tag
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
 }
@@ -113,8 +113,10 @@ fn verify(args: &VerifyArgs) -> Result<(), Failure> {
         Failure::input(anyhow!("failed to find {}: {error}", args.folder.display()))
     })?;
     let name = folder.file_name().and_then(|name| name.to_str());
-    let tag = name
-        .unwrap_or_default()
+    let name = name.unwrap_or_default();
+    let packed = name.strip_suffix(".tar.gz").filter(|_| folder.is_file());
+    let tag = packed
+        .unwrap_or(name)
         .parse::<ReleaseTag>()
         .map_err(|error| {
             Failure::input(anyhow!(
@@ -123,7 +125,17 @@ fn verify(args: &VerifyArgs) -> Result<(), Failure> {
             ))
             .hint("the folder of a release is named by its tag in dash form")
         })?;
-    told(&folder, &tag)
+    if packed.is_none() {
+        return told(&folder, &tag);
+    }
+    let files = source::unpack(&folder, &tag).map_err(failure)?;
+    let unpacked = tempfile::tempdir()
+        .map_err(SourceError::Local)
+        .map_err(failure)?;
+    told(
+        &source::write(unpacked.path(), &tag, &files).map_err(failure)?,
+        &tag,
+    )
 }
 
 /// Opens a release as a run would, and tells what it is made of.

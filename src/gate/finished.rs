@@ -216,9 +216,15 @@ fn machines(goal: &Goal, machines: &[Arc<Object>]) -> Vec<Blocker> {
     }
     // What is broken says more than what is merely old or on its way out.
     found.sort_by_key(|blocker| {
-        let fails = blocker.condition.contains("False");
-        // One that is out of date fails nowhere: it waits for those that replace it.
-        (!fails, blocker.condition.starts_with("UpToDate"))
+        let condition = &blocker.condition;
+        // One that is out of date fails nowhere: it waits for those that replace it, also for one that never
+        // becomes a Node.
+        match condition {
+            _ if condition.starts_with("UpToDate") => 2,
+            _ if condition.contains("False") => 0,
+            _ if condition.contains("Unknown") => 1,
+            _ => 3,
+        }
     });
     found
 }

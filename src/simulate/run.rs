@@ -108,6 +108,7 @@ fn once(
         faults: scenario.faults.clone(),
         missing_images: Vec::new(),
         workload_cluster: plan.cluster.clone(),
+        infrastructure: plan.stack.spec.management.components.infrastructure,
     });
     if plan.stack.spec.delivery == Delivery::Operator {
         engine = engine.with_operator(&[plan.pair.from.clone(), plan.pair.to.clone()]);

@@ -1,7 +1,8 @@
-//! Where releases come from when they are no directory yet: an OCI registry, or a checkout of sources.
+//! Where releases come from when they are no directory yet: an OCI registry, a checkout of sources, or an archive.
 
 mod build;
 mod oci;
+mod packed;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use crate::stack::{ReleaseSource, ReleaseTag, Stack};
 
 pub use build::{BuildError, build};
 pub use oci::{Pulled, Registry, pull};
+pub use packed::unpack;
 pub use trouble::SourceError;
 
 /// The files of a release by name.
@@ -26,7 +28,7 @@ pub struct Obtained {
     pub facts: Vec<(String, String)>,
 }
 
-/// Gets the releases of a stack whose file names a registry or a checkout, and makes the stack look for
+/// Gets the releases of a stack whose file names a registry, a checkout or archives, and makes the stack look for
 /// them where they are put. Nothing happens for a stack whose releases lie in a directory.
 ///
 /// # Errors
@@ -50,6 +52,13 @@ pub async fn obtain(stack: &mut Stack) -> Result<Option<Obtained>, SourceError> 
                 let folder = stack.folder.join(if name == "from" { from } else { to });
                 let files = build(&folder, tag)?;
                 (files, format!("built from {}", folder.display()))
+            }
+            ReleaseSource::Archive { from, to } => {
+                let file = stack.folder.join(if name == "from" { from } else { to });
+                (
+                    unpack(&file, tag)?,
+                    format!("unpacked from {}", file.display()),
+                )
             }
         };
         write(&folder.path().join("cluster-stacks"), tag, &files)?;

@@ -96,6 +96,14 @@ pub enum SourceError {
         /// Its own words.
         why: String,
     },
+    /// An archive that is no release.
+    #[error("{} is no archive of a release: {why}", file.display())]
+    Packed {
+        /// The archive.
+        file: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// The folder of a release is there already.
     #[error("{} is there already", .0.display())]
     Exists(PathBuf),
@@ -146,6 +154,9 @@ impl SourceError {
             }
             Self::NoRelease { .. } => {
                 "csctl publishes releases: one layer per file, each with its name as title".to_owned()
+            }
+            Self::Packed { .. } => {
+                "pack the release's folder: tar -czf TAG.tar.gz TAG".to_owned()
             }
             Self::Connection { .. } | Self::Other { .. } => "try again; nothing was kept".to_owned(),
             Self::Exists(_) => "remove it, or name another folder".to_owned(),

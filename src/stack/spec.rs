@@ -117,6 +117,14 @@ pub enum ReleaseSource {
         /// Sources of release N+1, relative to this file.
         to: String,
     },
+    /// Archives (`.tar.gz`) that hold a release's folder each.
+    #[serde(rename_all = "camelCase")]
+    Archive {
+        /// That of release N, relative to this file.
+        from: String,
+        /// That of release N+1, relative to this file.
+        to: String,
+    },
 }
 
 fn default_directory() -> String {
@@ -285,6 +293,18 @@ pub struct Components {
 pub enum Infrastructure {
     /// CAPD, of Cluster API's own version.
     Docker,
+    /// CAPO: Machines are servers in OpenStack.
+    #[serde(rename = "openstack")]
+    OpenStack,
+}
+
+impl std::fmt::Display for Infrastructure {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Docker => "docker",
+            Self::OpenStack => "openstack",
+        })
+    }
 }
 
 /// Deadlines of the phases, all multiplied by `--timeout-scale`. The defaults follow the

@@ -45,6 +45,7 @@ pub fn rehearse(stack: &Path, delivery: Delivery, seed: u64, faults: &[&str]) ->
         faults,
         missing_images: Vec::new(),
         workload_cluster: plan.cluster.clone(),
+        infrastructure: plan.stack.spec.management.components.infrastructure,
     });
     if delivery == Delivery::Operator {
         engine = engine.with_operator(&[plan.pair.from.clone(), plan.pair.to.clone()]);

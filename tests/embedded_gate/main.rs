@@ -13,6 +13,7 @@ mod variant;
 mod faults;
 mod images;
 mod open;
+mod openstack;
 mod phases;
 mod rehearsal;
 mod variants;

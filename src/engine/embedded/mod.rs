@@ -28,7 +28,7 @@ use serde_json::json;
 use super::{Engine, EngineError, Kept, Management, Opened, Problem, journal};
 use crate::cluster::{Context, Handshakes, Object};
 use crate::record::{Blocker, Finding, Phase, Redactor, RunId};
-use crate::stack::Release;
+use crate::stack::{Infrastructure, Release};
 pub use asker::Tools;
 use faults::{Act, AddonFault, Injected, OperatorFault};
 pub use handshakes::Simulated;
@@ -50,6 +50,8 @@ pub struct EmbeddedOptions {
     pub missing_images: Vec<String>,
     /// The workload cluster's name.
     pub workload_cluster: String,
+    /// The infrastructure provider of the management cluster.
+    pub infrastructure: Infrastructure,
 }
 
 /// The engine `embedded`.
@@ -123,6 +125,10 @@ impl EmbeddedEngine {
             simulation.images().remove(image);
         }
         let mut providers = capi::Options {
+            infrastructure: match self.options.infrastructure {
+                Infrastructure::Docker => capi::provider::DOCKER,
+                Infrastructure::OpenStack => capi::provider::OPENSTACK,
+            },
             templates: Some(Arc::new(patches::Patches)),
             ..capi::Options::default()
         };

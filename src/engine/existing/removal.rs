@@ -20,8 +20,8 @@ use crate::record::RunId;
 
 /// The pause between two looks at what is still there.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How long what an ended run left may take to go.
-const CLEAN: Duration = Duration::from_secs(15 * 60);
+/// How long what an ended run left may take to go. It goes on going when nobody looks.
+const CLEAN: Duration = Duration::from_secs(5 * 60);
 
 /// Removes a run's namespace with all that is in it; returns whether there was one.
 pub(super) async fn remove(client: &Client, run: &RunId, deadline: Duration) -> Result<bool> {
@@ -136,20 +136,24 @@ fn conditions(object: &DynamicObject) -> impl Iterator<Item = &Value> {
 /// Removes what earlier runs left in management clusters that are somebody's. Without `run`, of every run of this
 /// user's that is not under way; one that is named is ended when it is under way.
 ///
+/// To `forget` a run, its management cluster is not asked: it is gone for good.
+///
 /// Returns what was removed, in the reader's words; nothing when there was nothing.
 ///
 /// # Errors
 /// When a management cluster does not answer, or something cannot be removed; the rest is removed nevertheless.
-pub async fn clean(run: Option<RunId>) -> Result<Vec<String>> {
+pub async fn clean(run: Option<RunId>, forget: bool) -> Result<Vec<String>> {
     let runs = PrivateFolder::all_by(run_of_folder);
     let (mut removed, mut errors) = (Vec::new(), Vec::new());
     for found in runs {
         if run.as_ref().is_some_and(|named| *named != found) {
             continue;
         }
-        match clean_one(&found, run.is_some()).await {
+        match clean_one(&found, run.is_some(), forget).await {
             Ok(more) => removed.extend(more),
-            Err(error) => errors.push(format!("run {found}: {error:#}")),
+            Err(error) => errors.push(format!(
+                "run {found}: {error:#}; try again, or, if its management cluster is gone for good: stackgate clean {found} --engine existing --forget"
+            )),
         }
     }
     if !errors.is_empty() {
@@ -158,7 +162,7 @@ pub async fn clean(run: Option<RunId>) -> Result<Vec<String>> {
     Ok(removed)
 }
 
-async fn clean_one(run: &RunId, named: bool) -> Result<Vec<String>> {
+async fn clean_one(run: &RunId, named: bool, forget: bool) -> Result<Vec<String>> {
     let folder = folder_of(run);
     let mut removed = Vec::new();
     let record: Option<RunRecord> = folder.load();
@@ -176,15 +180,24 @@ async fn clean_one(run: &RunId, named: bool) -> Result<Vec<String>> {
     }
     let kubeconfig = folder.file(KUBECONFIG);
     if let (Some(record), true) = (record, kubeconfig.exists()) {
+        let namespace = format!(
+            "namespace {} in the management cluster of context '{}'",
+            of_run(run),
+            record.context
+        );
+        if forget {
+            folder.remove()?;
+            removed.push(format!(
+                "folder {}; {namespace} was not looked for",
+                folder.path().display()
+            ));
+            return Ok(removed);
+        }
         let text = std::fs::read_to_string(&kubeconfig)
             .with_context(|| format!("failed to read {}", kubeconfig.display()))?;
         let client = access::client(&text).await?;
         if remove(&client, run, CLEAN).await? {
-            removed.push(format!(
-                "namespace {} in the management cluster of context '{}'",
-                of_run(run),
-                record.context
-            ));
+            removed.push(namespace);
         }
     }
     folder.remove()?;

@@ -43,6 +43,7 @@ use super::process::Process;
 use super::{Engine, EngineError, Kept, Management, Opened, Problem};
 use crate::cluster::{Context, Handshakes, Interrupted, Network, Object};
 use crate::record::{Blocker, ContainerUse, Finding, Redactor, RunId};
+use crate::stack::Infrastructure;
 use record::RunRecord;
 
 /// The workload cluster's kubeconfig in the private folder.
@@ -70,6 +71,8 @@ pub struct KindOptions {
     pub kind_config: PathBuf,
     /// The node image of the management cluster.
     pub node_image: String,
+    /// The infrastructure provider that the stack is for.
+    pub infrastructure: Infrastructure,
     /// The version of Cluster API that the stack asks for, e.g. `v1.12.5`.
     pub components_version: String,
     /// Every other image that the stack needs from Docker: node images, load balancer.

@@ -14,6 +14,7 @@ use super::management::node_of;
 use super::names::{kept_cluster, kept_name_problem, run_at_end};
 use super::{KindOptions, ManagementMode, docker, host, images, kind_config, light, providers};
 use crate::engine::Problem;
+use crate::stack::Infrastructure;
 
 /// The least Docker that kind and CAPD work with (kind needs private cgroup namespaces: API 1.41).
 const DOCKER_API: (usize, usize) = (1, 41);
@@ -29,6 +30,10 @@ fn problem(what: impl Into<String>, remedy: impl Into<String>) -> Problem {
 
 /// Every problem at once, and the manifests of Cluster API, which were read to find them.
 pub(super) async fn problems(options: &KindOptions) -> (Vec<Problem>, Option<Vec<Value>>) {
+    if options.infrastructure != Infrastructure::Docker {
+        // Nothing else that is missing is worth a word.
+        return (vec![other_provider(options.infrastructure)], None);
+    }
     let (manifests, mut problems) = components(options).await;
     let kind_program = options.config.kind_program();
     let (docker, kind, client) = futures::join!(
@@ -73,6 +78,16 @@ pub(super) async fn problems(options: &KindOptions) -> (Vec<Problem>, Option<Vec
         Err(error) => problems.push(unreachable(&error)),
     }
     (problems, manifests)
+}
+
+/// A stack whose Machines are no containers.
+fn other_provider(infrastructure: Infrastructure) -> Problem {
+    problem(
+        format!(
+            "the stack is for the infrastructure provider {infrastructure}, and engine kind makes Machines with docker only"
+        ),
+        "rehearse it with --engine embedded, or bring a management cluster that has the provider: --engine existing --kubeconfig FILE",
+    )
 }
 
 fn unreachable(error: &bollard::errors::Error) -> Problem {

@@ -198,8 +198,8 @@ const WRONG: &[(&str, &str, &str)] = &[
     ),
     (
         "infrastructure: docker",
-        "infrastructure: openstack",
-        "unknown variant `openstack`, expected one of docker",
+        "infrastructure: vsphere",
+        "unknown variant `vsphere`, expected one of docker, openstack",
     ),
     (
         "- kindest/haproxy:v20230606-42a2262b",

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use super::access::{hold, machines, referred, workload_name};
 use super::conditions::{self, State, aggregate};
 use super::kinds::{
-    CLUSTER_NAME, CLUSTERS, CONTROL_PLANE_LABEL, CONTROL_PLANES, INFRASTRUCTURE,
-    MACHINE_DEPLOYMENTS, MACHINES,
+    CLUSTER_NAME, CLUSTERS, CONTROL_PLANE_LABEL, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES,
+    infrastructure_kind,
 };
+use super::provider::{Provider, is_provisioned, is_ready};
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
@@ -24,7 +25,18 @@ const FINALIZER: &str = "cluster.cluster.x-k8s.io";
 const LOOK: Duration = Duration::from_secs(10);
 
 /// The controller.
-pub struct Clusters;
+pub struct Clusters {
+    infrastructure: GroupResource,
+}
+
+impl Clusters {
+    /// The controller beside an infrastructure provider.
+    pub fn new(provider: &Provider) -> Self {
+        Self {
+            infrastructure: infrastructure_kind(provider, "clusters"),
+        }
+    }
+}
 
 impl Controller for Clusters {
     fn name(&self) -> &'static str {
@@ -37,7 +49,7 @@ impl Controller for Clusters {
             CONTROL_PLANES,
             MACHINE_DEPLOYMENTS,
             MACHINES,
-            GroupResource::new(INFRASTRUCTURE, "dockerclusters"),
+            self.infrastructure.clone(),
         ]
     }
 
@@ -105,7 +117,7 @@ impl Parts {
         let provisioned = self
             .infrastructure
             .as_ref()
-            .is_some_and(|object| truth(object, "/status/initialization/provisioned"));
+            .is_some_and(|object| is_provisioned(object));
         if provisioned && let Some(object) = &self.infrastructure {
             cluster["status"]["initialization"]["infrastructureProvisioned"] = json!(true);
             if cluster["spec"]["controlPlaneEndpoint"].is_null() {
@@ -189,7 +201,7 @@ impl Parts {
                 State::no("ObjectDeleted", format!("{kind} has been deleted"))
             }
             None => State::no("ObjectDoesNotExist", format!("{kind} does not exist")),
-            Some(object) if super::infrastructure::is_ready(object) => State::yes("Ready"),
+            Some(object) if is_ready(object) => State::yes("Ready"),
             Some(_) => State::no(
                 "NotReady",
                 format!("{kind} status.initialization.provisioned is false"),

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::kinds::{BOOTSTRAP, CONTROL_PLANE, OLDER, STORED};
+use super::kinds::{BOOTSTRAP, CONTROL_PLANE, INFRASTRUCTURE};
+use super::provider::Provider;
 use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::registry::Write;
@@ -15,8 +16,12 @@ const MANAGER: &str = "clusterctl";
 ///
 /// # Errors
 /// Those of the API; that there is one already is none.
-pub(super) fn create(cluster: &Cluster, resource: &Resource) -> Result<(), ApiError> {
-    let object = definition(resource, &cluster.api().clock().stamp());
+pub(super) fn create(
+    cluster: &Cluster,
+    resource: &Resource,
+    infrastructure: &Provider,
+) -> Result<(), ApiError> {
+    let object = definition(resource, infrastructure, &cluster.api().clock().stamp());
     let write = Write::by(MANAGER);
     match cluster
         .api()
@@ -28,16 +33,16 @@ pub(super) fn create(cluster: &Cluster, resource: &Resource) -> Result<(), ApiEr
 }
 
 /// Which provider brings a group's kinds, as clusterctl labels them, and the namespace it runs in.
-fn provider(group: &str) -> (&'static str, &'static str) {
+fn provider(group: &str, infrastructure: &Provider) -> (&'static str, &'static str) {
     match group {
         BOOTSTRAP => ("bootstrap-kubeadm", "capi-kubeadm-bootstrap-system"),
         CONTROL_PLANE => ("control-plane-kubeadm", "capi-kubeadm-control-plane-system"),
-        group if group.starts_with("infrastructure.") => ("infrastructure-docker", "capd-system"),
+        INFRASTRUCTURE => (infrastructure.label, infrastructure.namespace),
         _ => ("cluster-api", "capi-system"),
     }
 }
 
-fn definition(resource: &Resource, now: &str) -> Value {
+fn definition(resource: &Resource, infrastructure: &Provider, now: &str) -> Value {
     let group = resource.id.group.as_ref();
     let plural = resource.id.resource.as_ref();
     let scaled = ["machinedeployments", "machinesets", "kubeadmcontrolplanes"].contains(&plural);
@@ -66,12 +71,13 @@ fn definition(resource: &Resource, now: &str) -> Value {
         "listKind": format!("{}List", resource.kind),
         "shortNames": resource.short_names, "categories": resource.categories,
     });
-    let (provider, namespace) = provider(group);
-    let labels = json!({
-        "cluster.x-k8s.io/provider": provider, "clusterctl.cluster.x-k8s.io": "",
-        // The contract versions that the kind's versions fulfil.
-        "cluster.x-k8s.io/v1beta1": OLDER, "cluster.x-k8s.io/v1beta2": STORED,
-    });
+    let (provider, namespace) = provider(group, infrastructure);
+    let mut labels =
+        json!({"cluster.x-k8s.io/provider": provider, "clusterctl.cluster.x-k8s.io": ""});
+    // The contract versions that the kind's versions fulfil.
+    for version in &resource.versions {
+        labels[format!("cluster.x-k8s.io/{version}")] = json!(version);
+    }
     let condition = |kind: &str, reason: &str, message: &str| {
         json!({"type": kind, "status": "True", "reason": reason, "message": message,
             "lastTransitionTime": now})

@@ -1,5 +1,5 @@
-//! An infrastructure provider in the manner of the Docker one: a load balancer for each Cluster, a
-//! container for each Machine, in which kubeadm runs as soon as the bootstrap data is there.
+//! What every infrastructure provider does: a load balancer for each Cluster, a container or a server for
+//! each Machine, in which kubeadm runs as soon as the bootstrap data is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,14 +8,15 @@ use serde_json::{Value, json};
 
 use super::access::{self, hold, owner_cluster, release};
 use super::conditions::{self, State};
-use super::kinds::{CONTROL_PLANE_LABEL, INFRASTRUCTURE, MACHINES};
+use super::kinds::{CONTROL_PLANE_LABEL, MACHINES, infrastructure_kind};
 use super::kubelet;
+use super::provider::{Provider, is_provisioned};
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
 use crate::fault::Fault;
 use crate::kubeadm::{self, Init, NodeSpec, Role};
-use crate::object::{controller_of, is_deleting, is_true, label, list, text, truth};
+use crate::object::{controller_of, is_deleting, label, list, text, truth};
 use crate::resource::GroupResource;
 use crate::simulation::Simulation;
 
@@ -24,24 +25,25 @@ const MANAGER: &str = "capi-infrastructure";
 const MEMBER: Duration = Duration::from_secs(8);
 
 /// The address at which a Cluster's API is said to be.
-fn balancer(simulation: &Simulation, namespace: &str, name: &str) -> String {
+fn balancer(simulation: &Simulation, start: &str, namespace: &str, name: &str) -> String {
     let mut random = simulation.random(&format!("balancer {namespace}/{name}"));
-    format!("172.18.0.{}", 3 + random.below(200))
+    format!("{start}{}", 3 + random.below(200))
 }
 
 /// Clusters of one provider.
 pub struct ClusterController {
+    provider: Provider,
     resource: GroupResource,
     ready_at: BTreeMap<Key, tokio::time::Instant>,
     gone_at: BTreeMap<Key, tokio::time::Instant>,
 }
 
 impl ClusterController {
-    /// The controller for a prefix, e.g. `Docker`.
-    pub fn new(prefix: &str) -> Self {
-        let plural = format!("{}clusters", prefix.to_lowercase());
+    /// The controller of a provider.
+    pub fn new(provider: Provider) -> Self {
         Self {
-            resource: GroupResource::named(INFRASTRUCTURE, &plural),
+            provider,
+            resource: infrastructure_kind(&provider, "clusters"),
             ready_at: BTreeMap::new(),
             gone_at: BTreeMap::new(),
         }
@@ -58,7 +60,7 @@ impl Controller for ClusterController {
     }
 
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
-        const HELD: &str = "dockercluster.infrastructure.cluster.x-k8s.io";
+        let held = self.provider.finalizer("cluster");
         let api = cx.cluster.api();
         let Some(object) = api.get(&self.resource, &key.namespace, &key.name) else {
             self.ready_at.remove(key);
@@ -75,15 +77,13 @@ impl Controller for ClusterController {
             if due > now {
                 return Ok(Next::After(due - now));
             }
-            release(cx.cluster, &self.resource, &object, HELD)?;
+            release(cx.cluster, &self.resource, &object, &held)?;
             return Ok(Next::Change);
         }
-        if owner_cluster(cx.cluster, &object).is_none()
-            || truth(&object, "/status/initialization/provisioned")
-        {
+        if owner_cluster(cx.cluster, &object).is_none() || is_provisioned(&object) {
             return Ok(Next::Change);
         }
-        hold(cx.cluster, &self.resource, &object, HELD)?;
+        hold(cx.cluster, &self.resource, &object, &held)?;
         let now = tokio::time::Instant::now();
         let due = *self.ready_at.entry(key.clone()).or_insert_with(|| {
             now + cx
@@ -93,7 +93,12 @@ impl Controller for ClusterController {
         if due > now {
             return Ok(Next::After(due - now));
         }
-        let host = balancer(cx.simulation, &key.namespace, &key.name);
+        let host = balancer(
+            cx.simulation,
+            self.provider.balancers,
+            &key.namespace,
+            &key.name,
+        );
         let stamp = api.clock().stamp();
         api.modify(
             &self.resource,
@@ -105,7 +110,7 @@ impl Controller for ClusterController {
                     object["spec"] = json!({});
                 }
                 object["spec"]["controlPlaneEndpoint"] = json!({"host": host, "port": 6443});
-                object["status"]["initialization"]["provisioned"] = json!(true);
+                self.provider.provision(object);
                 conditions::set(
                     object,
                     "LoadBalancerAvailable",
@@ -136,16 +141,17 @@ enum Stage {
 
 /// Machines of one provider.
 pub struct MachineController {
+    provider: Provider,
     resource: GroupResource,
     stages: BTreeMap<Key, Stage>,
 }
 
 impl MachineController {
-    /// The controller for a prefix, e.g. `Docker`.
-    pub fn new(prefix: &str) -> Self {
-        let plural = format!("{}machines", prefix.to_lowercase());
+    /// The controller of a provider.
+    pub fn new(provider: Provider) -> Self {
         Self {
-            resource: GroupResource::named(INFRASTRUCTURE, &plural),
+            provider,
+            resource: infrastructure_kind(&provider, "machines"),
             stages: BTreeMap::new(),
         }
     }
@@ -162,7 +168,7 @@ impl Controller for MachineController {
 
     /// An infrastructure machine is called as its Machine.
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
-        const HELD: &str = "dockermachine.infrastructure.cluster.x-k8s.io";
+        let held = self.provider.finalizer("machine");
         let api = cx.cluster.api();
         let Some(object) = api.get(&self.resource, &key.namespace, &key.name) else {
             self.stages.remove(key);
@@ -188,10 +194,10 @@ impl Controller for MachineController {
                 // Its Node stays until the Machine's controller deletes it.
                 workload.machines().stop_kubelet(&key.name);
             }
-            release(cx.cluster, &self.resource, &object, HELD)?;
+            release(cx.cluster, &self.resource, &object, &held)?;
             return Ok(Next::Change);
         }
-        if truth(&object, "/status/initialization/provisioned") {
+        if is_provisioned(&object) {
             return Ok(Next::Change);
         }
         let machine = controller_of(&object)
@@ -199,7 +205,7 @@ impl Controller for MachineController {
         let (Some(owner), Some(machine)) = (owner, machine) else {
             return Ok(Next::Change);
         };
-        hold(cx.cluster, &self.resource, &object, HELD)?;
+        hold(cx.cluster, &self.resource, &object, &held)?;
         let ready = truth(&owner, "/status/initialization/infrastructureProvisioned")
             && machine["spec"]["bootstrap"]["dataSecretName"].is_string();
         if !ready {
@@ -268,12 +274,12 @@ impl MachineController {
                         .insert(key.clone(), Stage::Joining(now + MEMBER));
                     return Ok(Next::After(MEMBER));
                 }
-                bootstrap(cx, owner, machine, object)?;
+                bootstrap(cx, &self.provider, owner, machine, object)?;
                 self.stages.remove(key);
                 self.provisioned(cx, key)
             }
             Stage::Joining(_) => {
-                bootstrap(cx, owner, machine, object)?;
+                bootstrap(cx, &self.provider, owner, machine, object)?;
                 self.stages.remove(key);
                 self.provisioned(cx, key)
             }
@@ -291,19 +297,15 @@ impl MachineController {
             &key.name,
             MANAGER,
             |object| {
-                object["spec"]["providerID"] = json!(provider_id(&key.name));
-                object["status"]["initialization"]["provisioned"] = json!(true);
+                object["spec"]["providerID"] = json!(self.provider.identify(object));
+                self.provider.provision(object);
                 object["status"]["addresses"] = json!([
                 {"type": "Hostname", "address": key.name},
                 {"type": "InternalIP", "address": address},
                 {"type": "ExternalIP", "address": address}]);
-                for kind in ["ContainerProvisioned", "BootstrapExecSucceeded", "Ready"] {
-                    let reason = match kind {
-                        "ContainerProvisioned" => "Provisioned",
-                        "BootstrapExecSucceeded" => "Succeeded",
-                        other => other,
-                    };
-                    conditions::set(object, kind, &State::yes(reason), &stamp);
+                let told = self.provider.machine_conditions.iter();
+                for (kind, reason) in told.chain(&[("Ready", "Ready")]) {
+                    conditions::set(object, kind, &State::yes(*reason), &stamp);
                 }
             },
         )?;
@@ -311,6 +313,10 @@ impl MachineController {
     }
 
     fn failed(&self, cx: &Cx<'_>, key: &Key, message: &str) -> Result<Next, ApiError> {
+        if !self.provider.sees_bootstrap {
+            // The server is there; nobody hears why no Node comes of it.
+            return self.provisioned(cx, key);
+        }
         let api = cx.cluster.api();
         let stamp = api.clock().stamp();
         api.modify(
@@ -336,10 +342,6 @@ impl MachineController {
 /// What kubeadm says when etcd does not let a new member in.
 const NO_ETCD: &str = "failed to run cloud config: [/bin/sh -c kubeadm join --config /run/kubeadm/kubeadm-join-config.yaml] exited with code 1: error execution phase control-plane-join/etcd: error creating local etcd static pod manifest file: timeout waiting for etcd cluster to be available";
 
-fn provider_id(name: &str) -> String {
-    format!("docker:////{name}")
-}
-
 fn workload_of(simulation: &Simulation, owner: &Value) -> Option<Cluster> {
     let (namespace, name) = (crate::object::namespace(owner), crate::object::name(owner));
     simulation.cluster(&access::workload_name(namespace, name))
@@ -355,7 +357,13 @@ fn workload_address(cx: &Cx<'_>, key: &Key) -> String {
 }
 
 /// kubeadm init for the first control-plane machine, kubeadm join for all others.
-fn bootstrap(cx: &Cx<'_>, owner: &Value, machine: &Value, object: &Value) -> Result<(), ApiError> {
+fn bootstrap(
+    cx: &Cx<'_>,
+    provider: &Provider,
+    owner: &Value,
+    machine: &Value,
+    object: &Value,
+) -> Result<(), ApiError> {
     let (namespace, name) = (crate::object::namespace(owner), crate::object::name(owner));
     let config = access::referred(
         cx.cluster,
@@ -367,7 +375,8 @@ fn bootstrap(cx: &Cx<'_>, owner: &Value, machine: &Value, object: &Value) -> Res
         .unwrap_or_default();
     let plane = label(machine, CONTROL_PLANE_LABEL).is_some();
     let workload = workload_of(cx.simulation, owner);
-    let node = node(machine, object, &config, plane, workload.is_none());
+    let mut node = node(machine, object, &config, plane, workload.is_none());
+    node.provider_id = provider.identify(object);
     if let Some(workload) = workload {
         return kubeadm::join(&workload, &node);
     }
@@ -408,7 +417,6 @@ fn node(machine: &Value, object: &Value, config: &Value, plane: bool, first: boo
     };
     let name = crate::object::name(machine);
     let mut node = NodeSpec::new(name, role, text(machine, "/spec/version"));
-    node.provider_id = provider_id(name);
     let part = if first {
         "initConfiguration"
     } else {
@@ -418,7 +426,10 @@ fn node(machine: &Value, object: &Value, config: &Value, plane: bool, first: boo
     if let Some(taints) = registration["taints"].as_array() {
         node.taints = Some(taints.clone());
     }
-    let flags = arguments(&registration["kubeletExtraArgs"]);
+    let flags = kubelet::arguments(&registration["kubeletExtraArgs"]);
+    node.external_cloud = flags
+        .get("cloud-provider")
+        .is_some_and(|to| to == "external");
     for label in flags
         .get("node-labels")
         .map(String::as_str)
@@ -452,12 +463,12 @@ fn node(machine: &Value, object: &Value, config: &Value, plane: bool, first: boo
     ] {
         node.extra_args.insert(
             component.to_owned(),
-            arguments(&settings[field]["extraArgs"]),
+            kubelet::arguments(&settings[field]["extraArgs"]),
         );
     }
     node.extra_args.insert(
         "etcd".to_owned(),
-        arguments(&settings["etcd"]["local"]["extraArgs"]),
+        kubelet::arguments(&settings["etcd"]["local"]["extraArgs"]),
     );
     text(settings, "/etcd/local/imageTag").clone_into(&mut node.etcd_image_tag);
     let repository = text(settings, "/imageRepository");
@@ -468,19 +479,6 @@ fn node(machine: &Value, object: &Value, config: &Value, plane: bool, first: boo
     node
 }
 
-/// Extra arguments, which v1beta2 has as a list.
-pub(super) fn arguments(arguments: &Value) -> BTreeMap<String, String> {
-    let list = arguments.as_array().map_or(&[][..], Vec::as_slice);
-    list.iter()
-        .map(|one| {
-            (
-                text(one, "/name").to_owned(),
-                text(one, "/value").to_owned(),
-            )
-        })
-        .collect()
-}
-
 /// What is preloaded beside what the node image holds.
 fn images(object: &Value) -> BTreeSet<String> {
     let loaded = list(object, "/spec/preLoadImages");
@@ -488,10 +486,4 @@ fn images(object: &Value) -> BTreeSet<String> {
         .iter()
         .filter_map(|image| image.as_str().map(str::to_owned))
         .collect()
-}
-
-/// Whether an infrastructure object says that it is ready.
-#[must_use]
-pub fn is_ready(object: &Value) -> bool {
-    truth(object, "/status/initialization/provisioned") && is_true(object, "Ready")
 }

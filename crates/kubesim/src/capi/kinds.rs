@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::provider::Provider;
 use crate::resource::{GroupResource, Resource};
 
 /// Core group.
@@ -118,10 +119,9 @@ pub fn resources() -> Vec<Resource> {
     of_table.collect()
 }
 
-/// The kinds of an infrastructure provider, by the prefix of their names, e.g. `Docker`: a Cluster, a
-/// Machine, and the templates of both.
+/// The kinds of an infrastructure provider: a Cluster, a Machine, and the templates of both.
 #[must_use]
-pub fn infrastructure(prefix: &str) -> Vec<Resource> {
+pub fn infrastructure(provider: &Provider) -> Vec<Resource> {
     [
         ("Cluster", true),
         ("ClusterTemplate", false),
@@ -130,16 +130,30 @@ pub fn infrastructure(prefix: &str) -> Vec<Resource> {
     ]
     .into_iter()
     .map(|(suffix, status)| {
-        let kind = format!("{prefix}{suffix}");
+        let kind = format!("{}{suffix}", provider.prefix);
         let singular = kind.to_lowercase();
         let plural = format!("{singular}s");
         let mut resource = resource(INFRASTRUCTURE, "", "", "", status);
         resource.id = GroupResource::named(INFRASTRUCTURE, &plural);
+        resource.versions = provider
+            .versions
+            .iter()
+            .copied()
+            .map(Cow::Borrowed)
+            .collect();
+        resource.storage = Cow::Borrowed(provider.versions[0]);
         resource.kind = Cow::Owned(kind);
         resource.singular = Cow::Owned(singular);
         resource
     })
     .collect()
+}
+
+/// The infrastructure kind of a provider that ends so, e.g. `machines`.
+#[must_use]
+pub fn infrastructure_kind(provider: &Provider, plural: &str) -> GroupResource {
+    let plural = format!("{}{plural}", provider.prefix.to_lowercase());
+    GroupResource::named(INFRASTRUCTURE, &plural)
 }
 
 fn resource(

@@ -1,11 +1,12 @@
 //! Whether the kubelet of a new machine starts: it does not with a flag that it does not know.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::object::namespace;
+use crate::object::{namespace, text};
 
 /// For how long kubeadm waits for a kubelet to be healthy.
 pub(super) const HEALTHY: Duration = Duration::from_mins(4);
@@ -24,8 +25,21 @@ pub(super) fn unknown_flag(management: &Cluster, machine: &Value, first: bool) -
         "joinConfiguration"
     };
     let registration = &config["spec"][part]["nodeRegistration"];
-    let given = super::infrastructure::arguments(&registration["kubeletExtraArgs"]);
+    let given = arguments(&registration["kubeletExtraArgs"]);
     given.into_keys().find(|flag| !is_known(flag))
+}
+
+/// Extra arguments, which v1beta2 has as a list.
+pub(super) fn arguments(arguments: &Value) -> BTreeMap<String, String> {
+    let list = arguments.as_array().map_or(&[][..], Vec::as_slice);
+    list.iter()
+        .map(|one| {
+            (
+                text(one, "/name").to_owned(),
+                text(one, "/value").to_owned(),
+            )
+        })
+        .collect()
 }
 
 /// Whether there is such a flag; it may be written with underscores, too.

@@ -9,7 +9,8 @@ use super::access::{
 };
 use super::conditions::{self, State};
 use super::drain::drain;
-use super::kinds::{CONTROL_PLANE_LABEL, MACHINES};
+use super::kinds::{CONTROL_PLANE_LABEL, MACHINES, infrastructure_kind};
+use super::provider::{Provider, is_provisioned, is_ready};
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
@@ -30,7 +31,18 @@ const DRAIN: Duration = Duration::from_secs(5);
 const PRE_TERMINATE: &str = "pre-terminate.delete.hook.machine.cluster.x-k8s.io/";
 
 /// The controller.
-pub struct Machines;
+pub struct Machines {
+    infrastructure: GroupResource,
+}
+
+impl Machines {
+    /// The controller beside an infrastructure provider.
+    pub fn new(provider: &Provider) -> Self {
+        Self {
+            infrastructure: infrastructure_kind(provider, "machines"),
+        }
+    }
+}
 
 impl Controller for Machines {
     fn name(&self) -> &'static str {
@@ -38,11 +50,7 @@ impl Controller for Machines {
     }
 
     fn wakes(&self) -> Vec<GroupResource> {
-        vec![
-            MACHINES,
-            super::kinds::CONFIGS,
-            GroupResource::new(super::kinds::INFRASTRUCTURE, "dockermachines"),
-        ]
+        vec![MACHINES, super::kinds::CONFIGS, self.infrastructure.clone()]
     }
 
     /// Config and infrastructure are called as the Machine.
@@ -92,10 +100,12 @@ impl Parts {
         let workload = cx
             .simulation
             .cluster(&workload_name(namespace(owner), name(owner)));
-        // Nodes are known by their provider id; here they are called as their Machines.
+        // Nodes are known by their provider id, and not before they have one; here they are called as their
+        // Machines.
         let node = workload
             .as_ref()
-            .and_then(|workload| workload.api().get(&NODES, "", name(machine)));
+            .and_then(|workload| workload.api().get(&NODES, "", name(machine)))
+            .filter(|node| node["spec"]["providerID"].is_string());
         Self {
             config: referred(
                 cx.cluster,
@@ -121,7 +131,7 @@ fn advance(machine: &mut Value, parts: &Parts) {
         machine["status"]["initialization"]["bootstrapDataSecretCreated"] = json!(true);
     }
     if let Some(infrastructure) = &parts.infrastructure
-        && truth(infrastructure, "/status/initialization/provisioned")
+        && is_provisioned(infrastructure)
     {
         machine["spec"]["providerID"] = infrastructure["spec"]["providerID"].clone();
         machine["status"]["addresses"] = infrastructure["status"]["addresses"].clone();
@@ -157,7 +167,7 @@ fn report(machine: &mut Value, parts: &Parts, deleting: Option<&State>, now: &st
     let infrastructure = match &parts.infrastructure {
         None if deleting.is_some() => gone(&kind),
         None => State::no("ObjectDoesNotExist", format!("{kind} does not exist")),
-        Some(object) if super::infrastructure::is_ready(object) => State::yes("Ready"),
+        Some(object) if is_ready(object) => State::yes("Ready"),
         Some(object) => match conditions::get(object, "Ready") {
             Some(("False", _, message)) if !message.is_empty() => State::no("NotReady", message),
             _ => State::no(

@@ -20,6 +20,7 @@ mod machine;
 mod machine_deployment;
 mod machine_set;
 mod patches;
+pub mod provider;
 mod topology;
 mod variables;
 mod webhooks;
@@ -33,30 +34,44 @@ pub(crate) use access::{hold, referred, release, resource_in, unless_gone};
 pub use access::{server, workload, workload_name};
 pub use hooks::{Hook, HookAnswer, RuntimeExtension};
 pub use patches::Templates;
+pub use provider::Provider;
 
 /// How Cluster API is installed.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Options {
-    /// Prefixes of the infrastructure kinds beside `Docker`, e.g. `OpenStack`.
-    pub infrastructure: Vec<String>,
+    /// The infrastructure provider.
+    pub infrastructure: Provider,
     /// Runtime extensions, asked in this order.
     pub extensions: Vec<Arc<dyn RuntimeExtension>>,
     /// What renders the Go templates of ClusterClass patches; without it such a patch is an error.
     pub templates: Option<Arc<dyn Templates>>,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            infrastructure: provider::DOCKER,
+            extensions: Vec::new(),
+            templates: None,
+        }
+    }
+}
+
 /// Serves the kinds of Cluster API on a management cluster, with its webhooks, and tells of the
-/// extensions. Infrastructure kinds beside the Docker ones are served by definitions that the user
-/// creates.
+/// extensions.
 pub fn install(cluster: &Cluster, options: &Options) {
     let catalogue = cluster.api().catalogue();
     for resource in kinds::resources()
         .into_iter()
-        .chain(kinds::infrastructure("Docker"))
+        .chain(kinds::infrastructure(&options.infrastructure))
     {
         let id = resource.id.clone();
         // A cluster without definitions serves the kinds all the same.
-        drop(definitions::create(cluster, &resource));
+        drop(definitions::create(
+            cluster,
+            &resource,
+            &options.infrastructure,
+        ));
         catalogue.serve(resource);
         catalogue.convert_with(&id, Arc::new(convert::Versions));
     }
@@ -69,22 +84,20 @@ pub fn install(cluster: &Cluster, options: &Options) {
 /// Cluster API's controllers, for a management cluster.
 #[must_use]
 pub fn controllers(options: &Options) -> Vec<Box<dyn Controller>> {
-    let mut controllers: Vec<Box<dyn Controller>> = vec![
+    vec![
         Box::new(class::Classes),
         Box::new(topology::Topology::new(options)),
-        Box::new(cluster::Clusters),
+        Box::new(cluster::Clusters::new(&options.infrastructure)),
         Box::new(control_plane::ControlPlanes),
         Box::new(machine_deployment::MachineDeployments),
         Box::new(machine_set::MachineSets),
-        Box::new(machine::Machines),
+        Box::new(machine::Machines::new(&options.infrastructure)),
         Box::new(bootstrap::Configs),
-    ];
-    let prefixes = ["Docker"]
-        .into_iter()
-        .chain(options.infrastructure.iter().map(String::as_str));
-    for prefix in prefixes {
-        controllers.push(Box::new(infrastructure::ClusterController::new(prefix)));
-        controllers.push(Box::new(infrastructure::MachineController::new(prefix)));
-    }
-    controllers
+        Box::new(infrastructure::ClusterController::new(
+            options.infrastructure,
+        )),
+        Box::new(infrastructure::MachineController::new(
+            options.infrastructure,
+        )),
+    ]
 }

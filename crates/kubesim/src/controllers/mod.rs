@@ -1,6 +1,7 @@
 //! The controllers of Kubernetes itself, as kube-controller-manager, kube-scheduler and the kubelets
 //! run them.
 
+mod cloud;
 mod daemon_set;
 mod deployment;
 mod disruption;
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Box<dyn Controller>> {
         Box::<nodes::Ipam>::default(),
         Box::<nodes::Lifecycle>::default(),
         Box::<nodes::Eviction>::default(),
+        Box::new(cloud::Nodes),
         Box::<nodes::PodGc>::default(),
         Box::<deployment::Deployments>::default(),
         Box::<replica_set::ReplicaSets>::default(),

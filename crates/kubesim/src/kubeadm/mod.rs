@@ -22,6 +22,8 @@ pub use crate::kubelet::machine::Role;
 
 /// Who writes, in managed fields.
 const MANAGER: &str = "kubeadm";
+/// The taint of a Node that a cloud's controller has not looked at.
+pub(crate) const UNINITIALIZED: &str = "node.cloudprovider.kubernetes.io/uninitialized";
 /// The label of control-plane nodes, and the taint of the same key.
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 
@@ -36,6 +38,9 @@ pub struct NodeSpec {
     pub kubernetes_version: String,
     /// `spec.providerID`; empty for none.
     pub provider_id: String,
+    /// Whether its kubelet leaves the Node to a cloud's controller (`--cloud-provider=external`): until that
+    /// has looked at it, the Node has a taint and no `spec.providerID`.
+    pub external_cloud: bool,
     /// Labels besides those that kubelet and kubeadm set.
     pub labels: BTreeMap<String, String>,
     /// Taints, in the API's form; none for kubeadm's own (that of a control plane, nothing else).
@@ -70,6 +75,7 @@ impl NodeSpec {
             role,
             kubernetes_version: kubernetes_version.to_owned(),
             provider_id: String::new(),
+            external_cloud: false,
             labels: BTreeMap::new(),
             taints: None,
             images: BTreeSet::new(),
@@ -319,6 +325,9 @@ fn node(cluster: &Cluster, spec: &NodeSpec) -> Value {
     if let Some(own) = &spec.taints {
         taints.clone_from(own);
     }
+    if spec.external_cloud {
+        taints.push(json!({"key": UNINITIALIZED, "value": "true", "effect": "NoSchedule"}));
+    }
     taints.push(json!({"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}));
     let mut node = json!({
         "apiVersion": "v1", "kind": "Node",
@@ -329,7 +338,7 @@ fn node(cluster: &Cluster, spec: &NodeSpec) -> Value {
         "spec": {"taints": taints},
         "status": crate::kubelet::node::first_status(cluster, &spec.name),
     });
-    if !spec.provider_id.is_empty() {
+    if !spec.provider_id.is_empty() && !spec.external_cloud {
         node["spec"]["providerID"] = json!(spec.provider_id);
     }
     node
@@ -375,6 +384,7 @@ impl crate::kubelet::machine::Machines {
             max_pods: spec.kubelet["maxPods"].as_i64().unwrap_or(110),
             cpu: spec.cpu.clone(),
             memory: spec.memory.clone(),
+            cloud_id: spec.provider_id.clone(),
             cni: false,
             enforces: None,
             enforcing: false,

@@ -61,6 +61,8 @@ pub(crate) struct Machine {
     pub max_pods: i64,
     pub cpu: String,
     pub memory: String,
+    /// How its cloud calls it.
+    pub cloud_id: String,
     /// Whether a CNI has written its configuration.
     pub cni: bool,
     /// Whether its CNI enforces policies, overriding what its image says.

@@ -144,7 +144,7 @@ impl Webhooks {
             .unwrap_or_default();
         let template = "/spec/template/spec";
         let mut causes = Vec::new();
-        let immutable = kind.starts_with("Docker") && kind.ends_with("MachineTemplate");
+        let immutable = group == INFRASTRUCTURE && kind.ends_with("MachineTemplate");
         if immutable && new.pointer(template) != old.pointer(template) {
             let why = format!(
                 "{kind} spec.template.spec field is immutable. Please create a new resource instead."
