@@ -305,7 +305,7 @@ impl MachineController {
                 {"type": "ExternalIP", "address": address}]);
                 let told = self.provider.machine_conditions.iter();
                 for (kind, reason) in told.chain(&[("Ready", "Ready")]) {
-                    conditions::set(object, kind, &State::yes(*reason), &stamp);
+                    conditions::set(object, kind, &State::yes(reason), &stamp);
                 }
             },
         )?;
