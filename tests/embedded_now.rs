@@ -43,7 +43,7 @@ fn the_day_decides_what_is_outdated_and_what_cannot_be_judged() {
         (
             "--now 2026-03-20",
             1,
-            "version: v1.35.0 is outdated: v1.35.1 has been out since 2026-02-10: 31 days at most",
+            "version: v1.35.0 is outdated: v1.35.1 has been out since 2026-02-10, for longer than 31 days",
         ),
         (
             "--now 2026-12-11",

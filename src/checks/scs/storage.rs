@@ -107,6 +107,10 @@ fn the_default(classes: &[StorageClass]) -> Result<&StorageClass, Vec<Blocker>> 
         .collect();
     match defaults.as_slice() {
         [one] => Ok(one),
+        [] if classes.is_empty() => Err(vec![about(
+            "(all)",
+            format!("there is none; one with the annotation {DEFAULT}: \"true\" is needed"),
+        )]),
         [] => Err(vec![about(
             "(all)",
             format!(
@@ -276,7 +280,7 @@ mod tests {
             "pass good of csi.example.org is the default "
         );
         assert!(told(&[other]).contains("none of 1"));
-        assert!(told(&[]).contains("none of 0"));
+        assert!(told(&[]).contains("there is none; one with the annotation"));
         let second = class("second", "csi.example.org", DEFAULT);
         let both = told(&[good.clone(), second]);
         assert!(

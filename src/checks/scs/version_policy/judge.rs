@@ -166,10 +166,10 @@ impl Judge<'_> {
             let fixes = self.fixes(release, newer);
             let fixing = fixes.join(", ");
             if !fixes.is_empty() && after(CRITICAL_DAYS) {
-                late.push(format!("{newer} has been out since {published} and fixes {fixing}: {CRITICAL_DAYS} days at most"));
+                late.push(format!("{newer} has been out since {published} and fixes {fixing}, for longer than {CRITICAL_DAYS} days"));
             } else if after(PATCH_DAYS) {
                 late.push(format!(
-                    "{newer} has been out since {published}: {PATCH_DAYS} days at most"
+                    "{newer} has been out since {published}, for longer than {PATCH_DAYS} days"
                 ));
             } else if !fixes.is_empty() && after(RECOMMENDED_DAYS) {
                 evidence.push(format!(
