@@ -123,6 +123,29 @@ error'; done",
 }
 
 #[test]
+fn a_pattern_names_how_an_id_begins_and_a_day_before_the_first_version_is_no_day() {
+    let context = context("shift; for id; do echo \"$id: PASS\"; done");
+    let scope = SCOPE.replace("id: b,", "id: ba,");
+    context.write("scope.yaml", &scope.replace("[a, b]", "[a, ba]"));
+    for (pattern, ran) in [("a", "a: PASS"), ("b", "ba: PASS"), ("x|b", "ba: PASS")] {
+        let shown = context.run(&format!(
+            "scs-check -v -s toy -a who=me -t {pattern} scope.yaml"
+        ));
+        let ids: Vec<&str> = shown
+            .lines()
+            .filter(|line| line.ends_with(": PASS"))
+            .collect();
+        assert_eq!(ids, [ran], "{pattern}: {shown}");
+    }
+    let shown = context.run("scs-check -s toy -a who=me -d 2023-12-31 scope.yaml");
+    assert!(shown.starts_with("exit code 2"), "{shown}");
+    assert!(
+        shown.contains("no valid version found for 2023-12-31"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_script_that_hangs_or_is_not_there_is_never_a_pass() {
     assert_eq!(
         code(
