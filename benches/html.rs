@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
+use nix::sys::time::TimeValLike as _;
 use stackgate::record::{
     Change, CheckResult, Counts, Event, Outcome, Phase, PhaseOutcome, ReleaseRef, Severity,
     Verdict, What,
@@ -101,11 +102,8 @@ fn measure(folder: &Path, view: &str) -> Result<()> {
     out.flush()?;
     // One thread that waits for nothing: on a quiet machine this is the time that it takes.
     let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF)?;
-    let seconds = |time: nix::sys::time::TimeVal| {
-        Duration::new(time.tv_sec().unsigned_abs(), 0)
-            + Duration::from_micros(time.tv_usec().unsigned_abs())
-    };
-    let seconds = (seconds(usage.user_time()) + seconds(usage.system_time())).as_secs_f64();
+    let spent = usage.user_time() + usage.system_time();
+    let seconds = Duration::from_micros(spent.num_microseconds().unsigned_abs()).as_secs_f64();
     println!("{seconds:.3} {}", usage.max_rss());
     Ok(())
 }

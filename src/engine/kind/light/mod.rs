@@ -255,9 +255,9 @@ impl Site<'_> {
                 ("service-cluster-ip-range", "10.255.0.0/24"),
                 ("endpoint-reconciler-type", "none"),
             ]),
-            // Its own start and that of Cluster API's definitions are where the time goes: a third of it
-            // was spent on garbage.
-            environment: vec!["GOGC=400".to_owned()],
+            // Most of the time goes into its start and into reading Cluster API's definitions, and a good part of
+            // that went into collecting garbage: it may let some lie, until there is much.
+            environment: vec!["GOGC=400".to_owned(), "GOMEMLIMIT=640MiB".to_owned()],
             aliases: vec![HOST.to_owned()],
             ports: vec![PORT],
             ..Part::default()
