@@ -3,6 +3,7 @@
 //! The store knows nothing of the API's rules; [`crate::registry`] does. A write gives the object the
 //! next revision; readers share what is stored.
 
+mod change;
 mod index;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
+pub use self::change::{Change, ChangeKind};
 use self::index::Index;
 use crate::error::ApiError;
 use crate::object::{name, namespace};
@@ -84,38 +86,6 @@ impl Stored {
     pub fn place(&self) -> Place {
         let (namespace, name) = (namespace(&self.value), name(&self.value));
         (namespace.to_owned(), name.to_owned())
-    }
-}
-
-/// What a write did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// The object is new.
-    Added,
-    /// It was there before.
-    Modified,
-    /// It is gone.
-    Deleted,
-}
-
-/// One write.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// What it did.
-    pub kind: ChangeKind,
-    /// To which resource.
-    pub resource: GroupResource,
-    /// The object after it; of a deletion the last state, at the revision of the deletion.
-    pub object: Arc<Stored>,
-    /// The object before it.
-    pub previous: Option<Arc<Stored>>,
-}
-
-impl Change {
-    /// The revision of the write.
-    #[must_use]
-    pub fn revision(&self) -> u64 {
-        self.object.revision
     }
 }
 
