@@ -321,6 +321,11 @@ fn embedded_run_is_reproduced_from_its_bundle_alone() {
     let again = summary(&elsewhere.path().join("reports/latest"));
     assert_eq!(again["reason"], first["reason"]);
     assert_eq!(again["run"], first["run"]);
+    // The latest is another one as soon as it is run again.
+    let latest = context.run("reproduce");
+    assert!(latest.starts_with("exit code 1"), "{latest}");
+    let inputs = context.path().join("reports/latest/inputs/run.json");
+    assert!(inputs.is_file(), "{latest}");
     // What was changed is not what was run.
     let stack = context
         .path()

@@ -198,13 +198,14 @@ fn differences(asked: &Asked, engine: EngineKind, here: &str) -> Vec<String> {
     tell("stackgate", &asked.version, version);
     tell("the engine", &asked.engine, engine.name());
     tell("the machine", &asked.machine, here);
-    if engine == EngineKind::Kind && !asked.faults.is_empty() {
+    let real = engine != EngineKind::Embedded;
+    if real && !asked.faults.is_empty() {
         lines.push(format!(
             "{} was injected; real clusters have their own accidents",
             asked.faults.join(", ")
         ));
     }
-    if engine == EngineKind::Kind && !asked.missing_images.is_empty() {
+    if real && !asked.missing_images.is_empty() {
         lines.push(format!(
             "no registry of the rehearsal had {}; real ones may",
             asked.missing_images.join(", ")

@@ -83,8 +83,11 @@ pub fn find(run: &str, reports: &Path) -> Result<PathBuf, Failure> {
     }
     let known = known(reports);
     let found = if run == LATEST {
-        // Somebody may have removed the run that the link leads to.
-        folder_of(&reports.join(LATEST)).or_else(|| known.last().cloned())
+        // The run itself, since the link leads elsewhere as soon as another one begins. Somebody may have removed
+        // the one that it leads to.
+        let link = reports.join(LATEST);
+        let linked = fs::read_link(&link).map_or(link, |target| reports.join(target));
+        folder_of(&linked).or_else(|| known.last().cloned())
     } else {
         let id = run.parse::<RunId>().ok();
         // The same seed gives the same id again: the latest of them.

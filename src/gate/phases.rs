@@ -193,7 +193,10 @@ impl<'a> Phases<'a> {
             })
         };
         let mut ended = self.with_stops(phase, started, body).await;
-        if let Some(Err(trouble)) = &mut ended {
+        // What is torn down is not there any more because of that.
+        if phase != Phase::Teardown
+            && let Some(Err(trouble)) = &mut ended
+        {
             self.explain(trouble).await;
         }
         let (outcome, message) = match &ended {

@@ -41,12 +41,13 @@ fn sort(pod: &Value, missing: &mut BTreeSet<String>, had: &mut BTreeSet<String>)
                 continue;
             };
             let mut statuses = statuses.into_iter().flatten();
-            let state = statuses.find(|status| status["name"] == container["name"]);
-            let state = state.map_or(&Value::Null, |status| &status["state"]);
-            let reason = state["waiting"]["reason"].as_str().unwrap_or_default();
-            if REASONS.contains(&reason) {
+            let status = statuses.find(|status| status["name"] == container["name"]);
+            let status = status.unwrap_or(&Value::Null);
+            let reason = status["state"]["waiting"]["reason"].as_str();
+            if reason.is_some_and(|reason| REASONS.contains(&reason)) {
                 missing.insert(image.to_owned());
-            } else if state["running"].is_object() || state["terminated"].is_object() {
+            } else if status["imageID"].as_str().is_some_and(|id| !id.is_empty()) {
+                // Also one that ends again and again had it.
                 had.insert(image.to_owned());
             }
         }
@@ -76,7 +77,7 @@ mod tests {
                 "containerStatuses": [
                     {"name": "main", "image": "main@sha256:0", "state": waiting("ImagePullBackOff")},
                     {"name": "side", "state": waiting("ContainerCreating")},
-                    {"name": "works", "state": {"running": {}}},
+                    {"name": "works", "imageID": "works@sha256:1", "state": waiting("CrashLoopBackOff")},
                 ],
             },
         });
