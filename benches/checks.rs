@@ -6,14 +6,14 @@
 
 #[path = "../tests/common/lab.rs"]
 mod lab;
+#[path = "common/processor.rs"]
+mod processor;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use lab::{Lab, Log};
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike as _;
 use stackgate::record::Verdict;
 
 /// What is asked.
@@ -65,9 +65,9 @@ async fn measure(lab: &Lab, read_only: bool) -> (Duration, Log) {
     let mut last = Log::default();
     for turn in 0..=TURNS {
         let log = Log::default();
-        let start = processor();
+        let start = processor::time().expect("the system tells");
         let (ending, _) = lab.ask(None, &log, &SUITES, read_only).await;
-        let took = processor() - start;
+        let took = processor::time().expect("the system tells") - start;
         assert_eq!(ending.verdict, Verdict::Open, "{}", ending.reason);
         // The first one warms up and does not count.
         if turn > 0 {
@@ -79,11 +79,4 @@ async fn measure(lab: &Lab, read_only: bool) -> (Duration, Log) {
     }
     times.sort();
     (times[times.len() / 2], last)
-}
-
-/// What this process has taken so far.
-fn processor() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("the system tells");
-    let spent = usage.user_time() + usage.system_time();
-    Duration::from_micros(spent.num_microseconds().unsigned_abs())
 }

@@ -6,6 +6,8 @@
 
 #[path = "../tests/common/lab.rs"]
 mod lab;
+#[path = "common/processor.rs"]
+mod processor;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -150,9 +152,9 @@ fn measure(nodes: usize) -> Result<Row> {
         let objects = kinds.iter().map(|kind| store.count(&kind.id)).sum();
         let log = Log::default();
         let before = memory()?;
-        let (begun, used) = (now(), processor_time()?);
+        let (begun, used) = (now(), processor::time()?);
         let (ending, _) = lab.ask(None, &log, &SUITES, false).await;
-        let (wall, cpu) = (begun.elapsed(), processor_time()? - used);
+        let (wall, cpu) = (begun.elapsed(), processor::time()? - used);
         ensure!(ending.verdict == Verdict::Open, "{}", ending.reason);
         Ok(Row {
             nodes,
@@ -172,16 +174,6 @@ fn memory() -> Result<f64> {
     let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF)?;
     // Linux counts in KiB.
     Ok(usage.max_rss() as f64 / 1024.0)
-}
-
-/// Processor time of this process so far.
-fn processor_time() -> Result<Duration> {
-    use nix::sys::time::TimeValLike as _;
-    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF)?;
-    let time = usage.user_time() + usage.system_time();
-    Ok(Duration::from_micros(u64::try_from(
-        time.num_microseconds(),
-    )?))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]

@@ -8,16 +8,16 @@
 #[path = "../tests/common/browser.rs"]
 #[expect(dead_code, reason = "only what measures is used")]
 mod browser;
+#[path = "common/processor.rs"]
+mod processor;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
-use nix::sys::time::TimeValLike as _;
 use stackgate::record::{
     Change, CheckResult, Counts, Event, Outcome, Phase, PhaseOutcome, ReleaseRef, Severity,
     Verdict, What,
@@ -102,8 +102,7 @@ fn measure(folder: &Path, view: &str) -> Result<()> {
     out.flush()?;
     // One thread that waits for nothing: on a quiet machine this is the time that it takes.
     let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF)?;
-    let spent = usage.user_time() + usage.system_time();
-    let seconds = Duration::from_micros(spent.num_microseconds().unsigned_abs()).as_secs_f64();
+    let seconds = processor::time()?.as_secs_f64();
     println!("{seconds:.3} {}", usage.max_rss());
     Ok(())
 }

@@ -580,16 +580,18 @@ fn a_stack_whose_releases_are_built_from_checkouts_opens() {
         &folder.path().join("old"),
     );
     std::fs::create_dir_all(&stack).unwrap();
+    let obtained = opened(&stack, "checkout: {from: ../../old, to: ../../new}");
+    assert_eq!(obtained.facts.len(), 2);
+}
+
+/// Writes the demo's stack file into a folder of `stacks/`, with its releases from elsewhere, and opens them.
+fn opened(stack: &Path, from: &str) -> source::Obtained {
     let text = std::fs::read_to_string(stacks_dir().join("docker-demo/stack.yaml")).unwrap();
-    let source = "source: {checkout: {from: ../../old, to: ../../new}}";
-    std::fs::write(
-        stack.join("stack.yaml"),
-        text.replace("directory: releases", source),
-    )
-    .unwrap();
+    let text = text.replace("directory: releases", &format!("source: {{{from}}}"));
+    std::fs::write(stack.join("stack.yaml"), text).unwrap();
     copy(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs"),
-        &folder.path().join("kind-configs"),
+        &stack.join("../../kind-configs"),
     );
     let mut stack = Stack::load(&stack.to_string_lossy(), stack.parent().unwrap()).unwrap();
     let obtained = runtime()
@@ -597,7 +599,7 @@ fn a_stack_whose_releases_are_built_from_checkouts_opens() {
         .unwrap()
         .unwrap();
     stack.open_releases().unwrap();
-    assert_eq!(obtained.facts.len(), 2);
+    obtained
 }
 
 /// An archive with a release's files below a folder.
@@ -615,20 +617,7 @@ fn a_stack_whose_releases_are_archives_opens_issue_7() {
     std::fs::write(stack.join("n.tar.gz"), packed("", N)).unwrap();
     let whole = packed(&format!("cluster-stacks/{N1}"), N1);
     std::fs::write(stack.join("n1.tar.gz"), whole).unwrap();
-    let text = std::fs::read_to_string(stacks_dir().join("docker-demo/stack.yaml")).unwrap();
-    let source = "source: {archive: {from: n.tar.gz, to: n1.tar.gz}}";
-    let text = text.replace("directory: releases", source);
-    std::fs::write(stack.join("stack.yaml"), text).unwrap();
-    copy(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs"),
-        &folder.path().join("kind-configs"),
-    );
-    let mut stack = Stack::load(&stack.to_string_lossy(), stack.parent().unwrap()).unwrap();
-    let obtained = runtime()
-        .block_on(source::obtain(&mut stack))
-        .unwrap()
-        .unwrap();
-    stack.open_releases().unwrap();
+    let obtained = opened(&stack, "archive: {from: n.tar.gz, to: n1.tar.gz}");
     assert!(
         obtained.facts[1].1.ends_with("n1.tar.gz"),
         "{:?}",

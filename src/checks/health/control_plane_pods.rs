@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::checks::judgement::{Judgement, problem, settle};
+use crate::checks::surroundings::CONTROL_PLANE;
 use crate::checks::{Answer, Native, Parameters, Target, images, needs, pods};
 use crate::cluster::{Object, kinds};
 use crate::record::Blocker;
@@ -24,8 +25,6 @@ pub const CHECK: Native = Native {
 
 /// A static pod's readiness probe needs some rounds after its container came up.
 const SETTLE: Duration = Duration::from_secs(60);
-/// Label of control-plane nodes (kubeadm).
-const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 const API_SERVER: &str = "kube-apiserver";
 const ETCD: &str = "etcd";
 /// Static pods that carry the version of Kubernetes, by their label `component` (kubeadm).

@@ -32,7 +32,7 @@ pub(super) async fn first_death(docker: &Docker, run: &RunId) -> EngineError {
     let options = EventsOptionsBuilder::new().filters(&filters).build();
     let mut deaths = std::pin::pin!(docker.events(Some(options)));
     while let Ok(Some(_)) = deaths.try_next().await {
-        if let Some(finding) = dead(docker, run).await {
+        if let Some(finding) = dead(docker, &parts(docker, run).await).await {
             return EngineError::Cause(Box::new(finding));
         }
     }
@@ -43,14 +43,14 @@ pub(super) async fn first_death(docker: &Docker, run: &RunId) -> EngineError {
 /// That etcd is full, else the first program of the run's that has ended for good: of the former, the managers end,
 /// too.
 pub(in crate::engine::kind) async fn down(docker: &Docker, run: &RunId) -> Option<Finding> {
-    match full(docker, run).await {
+    let parts = parts(docker, run).await;
+    match full(docker, &parts).await {
         Some(finding) => Some(finding),
-        None => dead(docker, run).await,
+        None => dead(docker, &parts).await,
     }
 }
 
-async fn dead(docker: &Docker, run: &RunId) -> Option<Finding> {
-    let parts = parts(docker, run).await;
+async fn dead(docker: &Docker, parts: &[Node]) -> Option<Finding> {
     let looks = parts.iter().map(|part| async move {
         let container = docker::inspect(docker, &part.id).await.ok()??;
         let message = ended(part, &container)?;
@@ -59,8 +59,7 @@ async fn dead(docker: &Docker, run: &RunId) -> Option<Finding> {
     join_all(looks).await.into_iter().flatten().next()
 }
 
-async fn full(docker: &Docker, run: &RunId) -> Option<Finding> {
-    let parts = parts(docker, run).await;
+async fn full(docker: &Docker, parts: &[Node]) -> Option<Finding> {
     let named = |name: &str| {
         let mut parts = parts.iter();
         parts.find(|node| node.part.as_deref() == Some(name))
