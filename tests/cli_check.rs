@@ -105,7 +105,7 @@ async fn a_cluster_is_certified_without_creating_anything() {
     exit code 0
     --- stdout
 
-      addons-live        skip    MUST     no release is given whose addons could be compared
+      addons-live        skip    MUST     no release is given that renders addon objects to compare with
       dns-resolves       skip    MUST     creates pods; --read-only
       machines-settled   skip    MUST     no management cluster is given
     check passed: 8 passed, 3 skipped, 1 of them by --read-only

@@ -34,6 +34,8 @@ impl Run {
             .arg("--stacks")
             .arg(stacks)
             .args(arguments.split(' '))
+            // A killed run leaves the place where it was waited for.
+            .env("TMPDIR", context.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -369,4 +371,31 @@ fn a_killed_rehearsal_has_its_report_and_cannot_be_gone_on_with() {
         matches!(events.last().unwrap().what, What::Paused(_)),
         "nothing was appended"
     );
+}
+
+/// With its recording, which a kill may have torn as well.
+#[test]
+fn cli_a_killed_run_has_the_same_reports_whenever_and_wherever_they_are_made() {
+    let context = TestContext::new();
+    let mut run = Run::start(&context, "--pause before:check-after --pause-for 1h");
+    run.stands();
+    run.child.kill().unwrap();
+    run.child.wait().unwrap();
+    let told = context.run("report latest");
+    assert!(told.starts_with("exit code 0"), "{told}");
+    let elsewhere = context.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    for file in ["events.jsonl", "recording.jsonl.zst"] {
+        std::fs::copy(run.folder.join(file), elsewhere.join(file)).unwrap();
+    }
+    assert!(context.run("report elsewhere").starts_with("exit code 0"));
+    for file in ["junit.xml", "summary.json", "report.html"] {
+        let one = std::fs::read_to_string(run.folder.join(file)).unwrap();
+        let other = std::fs::read_to_string(elsewhere.join(file)).unwrap();
+        assert!(one == other, "{file} is another one elsewhere");
+        assert!(one.contains("upgrade"), "{file} is empty");
+    }
+    let summary: Value =
+        serde_json::from_slice(&std::fs::read(run.folder.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(summary["verdict"], Value::Null);
 }

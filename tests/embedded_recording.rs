@@ -201,7 +201,8 @@ fn embedded_run_is_served_as_it_was_and_can_only_be_read() {
                 .is_some_and(|name| name.starts_with("kube-apiserver"))
         });
         let name = server.unwrap().metadata.name.clone().unwrap();
-        pods.logs(&name, &LogParams::default()).await.unwrap();
+        let log = pods.logs(&name, &LogParams::default()).await.unwrap();
+        assert!(log.contains("kube-apiserver:v1.34.3"), "{log}");
     });
     if let Some(told) = before.kubectl("get nodes") {
         assert!(told.contains("v1.34.3") && told.contains("Ready"), "{told}");
@@ -319,6 +320,12 @@ fn embedded_run_is_reproduced_from_its_bundle_alone() {
         "{shown}"
     );
     let again = summary(&elsewhere.path().join("reports/latest"));
+    // Where it was unpacked to is gone; what it was made of is in its own folder again.
+    let command = format!(
+        "the same again: stackgate reproduce {}",
+        first["run"].as_str().unwrap()
+    );
+    assert!(shown.contains(&command), "{shown}");
     assert_eq!(again["reason"], first["reason"]);
     assert_eq!(again["run"], first["run"]);
     // The latest is another one as soon as it is run again.
@@ -335,6 +342,43 @@ fn embedded_run_is_reproduced_from_its_bundle_alone() {
     assert!(
         refused.starts_with("exit code 2") && refused.contains("is not what was run"),
         "{refused}"
+    );
+}
+
+/// Checks that somebody thinks of when the clusters are gone.
+const SUITE: &str = r#"apiVersion: stackgate/v1alpha1
+kind: Suite
+metadata:
+  name: afterthought
+spec:
+  description: What was not asked then
+  checks:
+  - id: some-nodes
+    title: There are nodes
+    severity: MUST
+    cel:
+      objects: {apiVersion: v1, kind: Node}
+      atLeast: 1
+      rules:
+      - expression: object.status.nodeInfo.kubeletVersion.startsWith('v1.')
+        message: object.metadata.name + ' is of another age'
+"#;
+
+#[test]
+fn embedded_recorded_run_is_judged_by_another_suite() {
+    let context = TestContext::new();
+    fs::write(context.path().join("afterthought.yaml"), SUITE).unwrap();
+    assert_eq!(rehearse(&context, "docker-demo", &["--seed", "7"]), Some(0));
+    let judged = context.run("replay latest --suite afterthought.yaml");
+    assert!(judged.starts_with("exit code 0"), "{judged}");
+    let fault = ["--seed", "7", "--fault", "hook-stuck"];
+    assert_eq!(rehearse(&context, "docker-demo", &fault), Some(1));
+    // An upgrade that did not end is not made good by checks that pass.
+    let judged = context.run("replay latest --suite afterthought.yaml");
+    let told = "these checks do not fail; the recorded run ended before its own: upgrade: ";
+    assert!(
+        judged.starts_with("exit code 1") && judged.contains(told),
+        "{judged}"
     );
 }
 

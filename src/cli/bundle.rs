@@ -58,6 +58,13 @@ fn pack(folder: &Path, name: &str, output: &Path) -> Result<()> {
     let encoder = zstd::stream::write::Encoder::new(file, LEVEL).with_context(packing)?;
     let mut archive = tar::Builder::new(encoder);
     archive.append_dir_all(name, folder).with_context(packing)?;
+    let mut header = tar::Header::new_gnu();
+    header.set_size(runs::README.len() as u64);
+    header.set_mode(0o644);
+    let readme = Path::new(name).join("README.md");
+    archive
+        .append_data(&mut header, readme, runs::README.as_bytes())
+        .with_context(packing)?;
     let encoder = archive.into_inner().with_context(packing)?;
     encoder.finish().with_context(packing)?;
     Ok(())

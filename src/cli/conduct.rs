@@ -86,6 +86,7 @@ impl Conduct {
         };
         let recorder = recorder.map_err(Failure::infrastructure)?;
         runs::link_latest(&self.folder);
+        runs::explain(&self.folder);
         let interrupt = Interrupt::default();
         let run_time = runtime.handle().clone();
         signals::listen(

@@ -11,8 +11,8 @@ use crate::replay::{At, Change, Side, diff};
 
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// One moment of a run: RUN@MOMENT; RUN alone means the moment of its verdict. RUN is a folder, an id or
-    /// `latest`, MOMENT as `replay --at` takes it
+    /// One moment of a run: RUN@MOMENT; RUN alone means the moment of its verdict. RUN is a folder, an id,
+    /// `latest` or a bundle (.tar.zst), MOMENT as `replay --at` takes it
     #[arg(value_name = "RUN[@MOMENT]")]
     pub before: String,
     /// The other, of the same run or of another one

@@ -9,9 +9,10 @@ use super::conduct::{Conduct, free};
 use super::exit::{Ending, Failure};
 use super::replay::{Recorded, ReplayArgs};
 use crate::gate::{self, RecordedPlan, Then};
-use crate::record::{NO_DELIVERY, Past, Phase, RECORDING, RunId, What, read};
+use crate::record::{NO_DELIVERY, Past, Phase, RECORDING, RunId, Verdict};
 use crate::replay::Replay;
 use crate::report::STREAM;
+use crate::report::overview::{Overview, Start};
 use crate::stack::Label;
 use crate::suite::Suite;
 
@@ -26,19 +27,14 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
     let suites = args.suite.iter().map(|suite| load(suite));
     let suites: Vec<Suite> = suites.collect::<Result<_, _>>()?;
     let Recorded { times, folder, .. } = Recorded::open(&args.run, &args.reports)?;
-    let started = read(&folder.join(STREAM)).and_then(|mut events| {
-        events
-            .next()
-            .context("the stream is empty")?
-            .map(|event| event.what)
-    });
-    let What::RunStarted {
+    let overview = Overview::read(&folder.join(STREAM)).map_err(Failure::input)?;
+    let Some(Start {
         run,
         stack,
         from,
         to,
         ..
-    } = started.map_err(Failure::input)?
+    }) = overview.start
     else {
         return Err(Failure::input(anyhow!(
             "failed to read the run: its stream has no beginning"
@@ -49,6 +45,11 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
         Failure::input(error).hint("stackgate replay --serve shows how far it got")
     })?;
     let after = times.of(Phase::CheckAfter);
+    let ended_early = after.is_none().then(|| match overview.verdict {
+        Some((verdict, reason, _)) => (verdict, reason),
+        None => (Verdict::None, "there is no verdict".to_owned()),
+    });
+    let after = after.unwrap_or_else(|| times.usual());
     let cluster = format!("{stack}-{run}");
     let conduct = Conduct {
         folder: free(&args.reports, &format!("{cluster}-judged")),
@@ -83,18 +84,19 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
     let ended = conduct.run(async |context| {
         let ended = async {
             let (_before, before) = then(before)?;
-            let (_after, after) = after.map(then).transpose()?.unzip();
+            let (_after, after) = then(after)?;
             let plan = RecordedPlan {
                 suites,
                 namespace: gate::namespace(&run),
                 cluster,
                 before,
                 after,
+                ended_early,
             };
             anyhow::Ok(gate::judge_recorded(&plan, &context).await)
         };
         ended.await.unwrap_or_else(|error| gate::Ending {
-            verdict: crate::record::Verdict::None,
+            verdict: Verdict::None,
             reason: format!("{error:#}"),
             kept: Vec::new(),
         })

@@ -13,7 +13,7 @@ use super::rehearsal::RehearsalArgs;
 use super::run::{self, Begins, Then};
 use super::runs;
 use crate::record::{Past, RECORDING};
-use crate::replay;
+use crate::replay::{self, Times};
 use crate::report::STREAM;
 use crate::report::overview::Overview;
 
@@ -77,11 +77,20 @@ pub fn run(args: ReproduceArgs, command: Vec<String>) -> Result<Ending, Failure>
     }
     let mut again = as_asked(&inputs, engine)?;
     if embedded && value::<EngineKind>("engine", &asked.engine)? != engine {
-        for image in images_of(&folder)? {
-            differs.push(format!(
-                "image {image} could not be pulled, so that no registry of this rehearsal has it"
-            ));
-            again.rehearsal.missing_images.push(image);
+        match images_of(&folder)? {
+            Some(images) => {
+                for image in images {
+                    differs.push(format!(
+                        "image {image} could not be pulled, so that no registry of this rehearsal has it"
+                    ));
+                    again.rehearsal.missing_images.push(image);
+                }
+            }
+            None => differs.push(
+                "nothing was recorded of clusters: whether images could not be pulled is not known, and this rehearsal \
+                 has all"
+                    .to_owned(),
+            ),
         }
     }
     let then = Then {
@@ -156,14 +165,20 @@ fn management_again(words: &[String]) -> Vec<String> {
     }
 }
 
-/// What simulated clusters cannot know of real ones, unless it was recorded.
-fn images_of(folder: &Path) -> Result<Vec<String>, Failure> {
+/// What simulated clusters cannot know of real ones, unless it was recorded: the images that could not be pulled when
+/// the verdict was given.
+fn images_of(folder: &Path) -> Result<Option<Vec<String>>, Failure> {
     let path = folder.join(RECORDING);
     if !path.exists() {
-        return Ok(Vec::new());
+        return Ok(None);
     }
-    let images = Past::open(&path).and_then(|past| replay::missing_images(&past));
-    Ok(images.map_err(Failure::input)?.into_iter().collect())
+    let past = Past::open(&path).map_err(Failure::input)?;
+    if past.epoch().is_none() {
+        return Ok(None);
+    }
+    let times = Times::read(&folder.join(STREAM), &past).map_err(Failure::input)?;
+    let images = replay::missing_images(&past, times.usual()).map_err(Failure::input)?;
+    Ok(Some(images.into_iter().collect()))
 }
 
 /// Says what to do about files that are not all there.

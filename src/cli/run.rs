@@ -140,6 +140,11 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
         releases: &[plan.pair.from.clone(), plan.pair.to.clone()],
         existing: &run.existing,
     };
+    // What a run's folder is made of is there for as long as the folder; where it was unpacked to is not.
+    let again = match begins {
+        Begins::Again(_) => format!("stackgate reproduce {id}"),
+        Begins::New | Begins::Resumed(..) => run.reproduce(seed),
+    };
     let (folder, resumed) = match begins {
         Begins::New => (free(&run.reports, &plan.cluster), None),
         Begins::Again(then) => {
@@ -157,7 +162,7 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
         missing,
         faults: faults.iter().map(ToString::to_string).collect(),
         missing_images: missing_images.clone(),
-        reproduce: run.reproduce(seed),
+        reproduce: again,
     });
     let reference = |release: &Release| ReleaseRef {
         tag: release.tag.to_string(),

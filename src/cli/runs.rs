@@ -1,6 +1,7 @@
 //! Where runs are: a run by its folder, its id, as the latest, or in a bundle.
 
 use std::fs;
+use std::io::Write;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,6 +31,19 @@ pub fn link_latest(folder: &Path) {
     // Made beside its place and moved there, so that there is one at any time.
     let made = place.join(format!(".{LATEST}-{}", name.to_string_lossy()));
     let _ = std::os::unix::fs::symlink(name, &made).and_then(|()| fs::rename(&made, &link));
+}
+
+/// What each file of a run is.
+pub const README: &str = include_str!("../../reports/README.md");
+
+/// Lays the README into the folder of all runs, unless there is one.
+///
+/// One that cannot be written must not end a run.
+pub fn explain(folder: &Path) {
+    if let Some(place) = folder.parent() {
+        let made = fs::File::create_new(place.join("README.md"));
+        let _ = made.and_then(|mut file| file.write_all(README.as_bytes()));
+    }
 }
 
 /// The folder of a run; one that was unpacked goes with this.
@@ -78,11 +92,17 @@ pub fn open(run: &str, reports: &Path) -> Result<Found, Failure> {
 /// # Errors
 /// When there is none; tells where it was looked for, and which there are.
 pub fn find(run: &str, reports: &Path) -> Result<PathBuf, Failure> {
-    if let Some(folder) = folder_of(Path::new(run)) {
+    let named = [Path::new(run).to_owned(), reports.join(run)];
+    let is_latest = run == LATEST;
+    if let Some(folder) = named
+        .iter()
+        .filter(|_| !is_latest)
+        .find_map(|it| folder_of(it))
+    {
         return Ok(folder);
     }
     let known = known(reports);
-    let found = if run == LATEST {
+    let found = if is_latest {
         // The run itself, since the link leads elsewhere as soon as another one begins. Somebody may have removed
         // the one that it leads to.
         let link = reports.join(LATEST);

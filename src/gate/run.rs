@@ -4,6 +4,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -46,6 +47,9 @@ const CONTAINERS: Duration = Duration::from_secs(10);
 
 /// How long may be spent on what is told beside the verdict: it must not hold up the teardown.
 const ASIDE: Duration = Duration::from_secs(30);
+
+/// Under what name the machines' journals are kept as they were before the upgrade.
+const BEFORE: &str = "before-upgrade";
 
 /// Runs a plan on an engine, from preflight to teardown. Whatever happens in between, also a panic,
 /// the teardown happens.
@@ -90,8 +94,11 @@ async fn begin(
         let outcome = run.up_to_the_checks().await;
         phases.skip_rest();
         let (verdict, reason) = run.verdict(outcome).await;
-        if verdict != Verdict::Open {
-            run.save_what_only_the_machines_know().await;
+        if verdict == Verdict::Open {
+            // What was saved for the case that it is not has served.
+            let _ = std::fs::remove_dir_all(run.machines());
+        } else {
+            run.save_what_only_the_machines_know(&run.machines()).await;
         }
         (verdict, reason)
     });
@@ -189,7 +196,11 @@ impl Run<'_> {
         if self.is_ahead(Phase::Release) {
             self.phases
                 .pausing_run(Phase::Release, timeouts.release.get(), async || {
-                    self.provide(&management, &[from]).await?;
+                    // Asking what the parts use takes a second, which nobody waits for like this.
+                    let releases = [from];
+                    let provided = self.provide(&management, &releases);
+                    let (provided, ()) = join(provided, self.tell_properties()).await;
+                    provided?;
                     Ok(((), Some(format!("ClusterClass {}", from.class_name))))
                 })
                 .await?;
@@ -244,7 +255,11 @@ impl Run<'_> {
                         // Who measured is gone with its process.
                         probing.begin(&workload.view).await;
                     }
-                    self.upgrade(&management, &view, &mut workload).await
+                    // Those of machines that are replaced are gone at the end.
+                    let before = self.machines().join(BEFORE);
+                    let upgraded = self.upgrade(&management, &view, &mut workload);
+                    let saved = self.save_what_only_the_machines_know(&before);
+                    join(upgraded, saved).await.0
                 })
                 .await?
         } else {
@@ -306,7 +321,6 @@ impl Run<'_> {
         }
         let management = self.engine.management(self.context).await?;
         self.record("management", &management.client);
-        self.tell_properties().await;
         let message = format!("namespace {}", management.namespace);
         Ok((management, Some(message)))
     }
@@ -413,12 +427,16 @@ impl Run<'_> {
         }
     }
 
+    /// Where the run's folder holds what its machines know.
+    fn machines(&self) -> PathBuf {
+        self.context.recorder.path().with_file_name("nodes")
+    }
+
     /// Node journals and container states, gone with the teardown. A failure here must not hide the
     /// one that is being reported.
-    async fn save_what_only_the_machines_know(&self) {
-        let folder = self.context.recorder.path().with_file_name("nodes");
+    async fn save_what_only_the_machines_know(&self, folder: &Path) {
         let redactor = self.context.recorder.redactor();
-        let collected = tokio::time::timeout(ASIDE, self.engine.collect(&folder, redactor)).await;
+        let collected = tokio::time::timeout(ASIDE, self.engine.collect(folder, redactor)).await;
         let failure = match collected {
             Ok(Ok(())) => return,
             Ok(Err(error)) => format!("{error:#}"),

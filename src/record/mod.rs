@@ -25,6 +25,7 @@ pub use probe::{ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, ProbeWindow, s
 pub use recorder::{Recorder, Sink, is_written, read};
 pub use recording::{
     ClusterPast, ContainerUse, Entry, Id, LogLine, LogOf, Past, RECORDING, Recording, State, Told,
+    without_prose,
 };
 pub use redact::{REDACTED, Redactor};
 pub use rehearsal::Rehearsal;

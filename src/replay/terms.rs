@@ -1,6 +1,6 @@
 //! An object in a reader's terms: images, replicas, versions, conditions; never raw JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -32,7 +32,10 @@ const LONG: usize = 120;
 
 /// Whether an object is told of at all.
 pub(super) fn is_told(object: &Value) -> bool {
-    !NOISE.contains(&text(object, "/kind"))
+    let kind = text(object, "/kind");
+    // What the API server serves itself comes and goes with its version, which is told.
+    let own = kind == "APIService" && !object["spec"]["service"].is_object();
+    !NOISE.contains(&kind) && !own
 }
 
 /// What there is to say of an object.
@@ -189,24 +192,86 @@ fn walk(path: &str, before: &Value, after: &Value, found: &mut Vec<(String, Stri
                 walk(&format!("{path}.{name}"), one, other, found);
             }
         }
-        (Value::Array(one), Value::Array(other)) if one.len() == other.len() => {
-            for (index, (one, other)) in one.iter().zip(other).enumerate() {
-                let name = one["name"]
-                    .as_str()
-                    .map_or(index.to_string(), str::to_owned);
-                walk(&format!("{path}[{name}]"), one, other, found);
+        (Value::Array(one), Value::Array(other)) => {
+            if let (Some(one), Some(other)) = (named(one), named(other)) {
+                let names: BTreeSet<&str> = one.keys().chain(other.keys()).copied().collect();
+                for name in names {
+                    let item = |list: &BTreeMap<_, &Value>| list.get(name).copied().cloned();
+                    let (one, other) = (item(&one), item(&other));
+                    let (one, other) = (one.unwrap_or_default(), other.unwrap_or_default());
+                    walk(&format!("{path}[{name}]"), &one, &other, found);
+                }
+            } else if one.iter().chain(other).all(|item| scalar(item).is_some()) {
+                let (gone, new) = (without(one, other), without(other, one));
+                if gone == new {
+                    found.push((path.to_owned(), listed(one), listed(other)));
+                } else {
+                    found.push((path.to_owned(), gone, new));
+                }
+            } else if one.len() == other.len() {
+                for (index, (one, other)) in one.iter().zip(other).enumerate() {
+                    walk(&format!("{path}[{index}]"), one, other, found);
+                }
+            } else {
+                let told = |list: &[Value]| format!("{} items", list.len());
+                found.push((path.to_owned(), told(one), told(other)));
             }
         }
         _ => {
             let told = |value: &Value| match value {
                 Value::Null => "not set".to_owned(),
-                Value::String(text) => short(text),
-                Value::Array(items) => format!("{} items", items.len()),
+                Value::Array(items) => listed(items),
                 Value::Object(fields) => format!("{} fields", fields.len()),
-                other => other.to_string(),
+                other => scalar(other).unwrap_or_default(),
             };
-            found.push((path.to_owned(), told(before), told(after)));
+            let (before, after) = (told(before), told(after));
+            if before != after {
+                found.push((path.to_owned(), before, after));
+            }
         }
+    }
+}
+
+/// How the names of volumes begin that hold a ServiceAccount's token; the rest is drawn for each pod.
+const DRAWN: &str = "kube-api-access-";
+
+/// A value of one word or line, without what was drawn; none of a list or an object.
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if text.starts_with(DRAWN) => Some(format!("{DRAWN}…")),
+        Value::String(text) => Some(short(text)),
+        Value::Array(_) | Value::Object(_) => None,
+        other => Some(other.to_string()),
+    }
+}
+
+/// The items of a list by their names, where each has one of its own.
+fn named(list: &[Value]) -> Option<BTreeMap<&str, &Value>> {
+    let names = list.iter().map(|item| {
+        let name = item["name"].as_str()?;
+        let name = name.starts_with(DRAWN).then_some(DRAWN).unwrap_or(name);
+        Some((name, item))
+    });
+    let named: BTreeMap<&str, &Value> = names.collect::<Option<_>>()?;
+    (named.len() == list.len()).then_some(named)
+}
+
+fn listed(list: &[Value]) -> String {
+    let items: Option<Vec<String>> = list.iter().map(scalar).collect();
+    match items {
+        Some(items) if !items.is_empty() => short(&items.join(", ")),
+        _ => format!("{} items", list.len()),
+    }
+}
+
+/// What is in one list and not in the other.
+fn without(list: &[Value], other: &[Value]) -> String {
+    let only = list.iter().filter(|item| !other.contains(item));
+    let only: Vec<Value> = only.cloned().collect();
+    if only.is_empty() {
+        "–".to_owned()
+    } else {
+        listed(&only)
     }
 }
 
@@ -267,6 +332,26 @@ mod tests {
     fn a_secret_tells_its_keys_alone() {
         let secret = json!({"kind": "Secret", "data": {"password": "c2VjcmV0"}});
         assert_eq!(terms(&secret)["key password"], "there");
+    }
+
+    #[test]
+    fn of_lists_it_is_told_what_came_and_went() {
+        let before = json!({"spec": {"containers": [
+            {"name": "main", "args": ["--a", "--b=1"], "volumeMounts": [{"name": "kube-api-access-x7k2p", "readOnly": true}]}]}});
+        let after = json!({"spec": {"containers": [
+            {"name": "side", "command": ["sleep"]},
+            {"name": "main", "args": ["--a", "--b=2", "--c"], "volumeMounts": [{"name": "kube-api-access-q9z1m", "readOnly": true}]}]}});
+        let told: Vec<String> = fields(&before, &after)
+            .into_iter()
+            .map(|(path, one, other)| format!("{path}: {one} → {other}"))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                "spec.containers[main].args: --b=1 → --b=2, --c",
+                "spec.containers[side]: not set → 2 fields"
+            ]
+        );
     }
 
     #[test]

@@ -87,9 +87,10 @@ pub fn write(stream: &Path, out: &mut dyn Write) -> Result<()> {
         seconds.unwrap_or_default()
     )?;
     writeln!(out, "stackgate {}</sub>", plain(&start.version))?;
-    if let Some(rehearsal) = &start.rehearsal {
+    let again = words::again(start.rehearsal.as_ref(), &start.command, run.as_str());
+    if !again.is_empty() {
         writeln!(out, "\nThe same again:\n")?;
-        write_lines(std::slice::from_ref(&rehearsal.reproduce), out)?;
+        write_lines(&[again], out)?;
     }
     Ok(())
 }

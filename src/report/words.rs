@@ -2,7 +2,7 @@
 
 use super::overview::State;
 use super::text::one_line;
-use crate::record::{Change, Counts, Outcome, ReleaseRef, Verdict};
+use crate::record::{Change, Counts, Outcome, Rehearsal, ReleaseRef, Verdict};
 
 /// What something says, where there is colour. Colour never carries it alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +131,16 @@ pub fn short(stack: &str, release: &ReleaseRef) -> String {
         .strip_prefix(stack)
         .and_then(|rest| rest.strip_prefix('-'));
     one_line(tag.unwrap_or(&release.tag))
+}
+
+/// The command that does a run again: as it was typed, where its folder does not hold what it was made of.
+pub fn again(rehearsal: Option<&Rehearsal>, command: &[String], run: &str) -> String {
+    let word = command.get(1).map(String::as_str);
+    match rehearsal {
+        Some(rehearsal) => rehearsal.reproduce.clone(),
+        None if matches!(word, Some("run" | "reproduce")) => format!("stackgate reproduce {run}"),
+        None => command.join(" "),
+    }
 }
 
 #[cfg(test)]

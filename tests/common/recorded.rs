@@ -22,7 +22,8 @@ pub fn summary() -> Result<Summary, Failed> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// Everything that failed, by name: phases, checks after the upgrade, and the first cause.
+/// Everything that failed, by name: phases, checks after the upgrade, and the first cause with the kind and namespace
+/// of its object, and whether it names [`IMAGE`]. The object's own name is drawn.
 pub fn failing(summary: &Summary) -> Vec<String> {
     let phases = summary.phases.iter();
     let phases = phases.filter(|phase| phase.outcome == PhaseState::Failed);
@@ -33,6 +34,14 @@ pub fn failing(summary: &Summary) -> Vec<String> {
     phases
         .map(|phase| format!("phase {}", phase.phase))
         .chain(checks.map(|check| format!("check {}", check.id)))
-        .chain(summary.findings.first().map(|it| it.cause.clone()))
+        .chain(summary.findings.first().map(|it| {
+            let (object, named) = (&it.object, it.message.contains(IMAGE));
+            let place = object.namespace.as_deref().unwrap_or_default();
+            let kind = &object.kind;
+            format!(
+                "{} of a {kind} in {place}, names the image: {named}",
+                it.cause
+            )
+        }))
         .collect()
 }

@@ -56,10 +56,7 @@ type Served = BTreeMap<String, Vec<(ApiResource, ApiCapabilities)>>;
 
 async fn run(target: &Target<'_>) -> Result<Answer> {
     if target.addons.is_empty() && target.dropped.is_empty() {
-        let reason = match target.management {
-            Some(_) => "neither release renders addon objects",
-            None => "no release is given whose addons could be compared",
-        };
+        let reason = "no release is given that renders addon objects to compare with";
         return Ok(Judgement::Skip(reason.to_owned()).into());
     }
     let served = served(target).await?;

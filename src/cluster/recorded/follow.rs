@@ -1,6 +1,6 @@
 //! One kind of one cluster, listed once and watched from then on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use super::super::Kind;
 use super::super::kinds::SECRET;
 use super::super::watch::seen::Seen;
+use super::logs::Telling;
 use crate::record::{Id, Recording};
 
 /// How long a list may take, with all its pages.
@@ -41,8 +42,8 @@ pub(super) struct Shared {
     pub(super) defined: Notify,
     /// The Secrets are listed.
     pub(super) secrets: Notify,
-    /// A container has ended: namespace and name of its pod.
-    pub(super) failing: mpsc::UnboundedSender<(String, String)>,
+    /// Whose logs are to be read before they are gone.
+    pub(super) telling: mpsc::UnboundedSender<Telling>,
 }
 
 /// Follows a kind for ever.
@@ -59,6 +60,7 @@ pub(super) async fn follow(shared: Arc<Shared>, kind: Kind) {
         kind,
         shared,
         restarts: BTreeMap::new(),
+        cordoned: BTreeSet::new(),
     };
     loop {
         let pause = match following.once().await {
@@ -81,6 +83,8 @@ struct Following {
     name: String,
     /// How often the containers of each pod have begun.
     restarts: BTreeMap<(String, String), i64>,
+    /// The nodes that take no more pods.
+    cordoned: BTreeSet<String>,
 }
 
 impl Following {
@@ -182,17 +186,29 @@ impl Following {
         (namespace, name, json)
     }
 
-    /// Has the logs of a pod read whose containers have begun anew, or ended badly: they go with the pod.
+    /// Has logs read that may be gone soon: those of a pod whose containers have begun anew, or ended badly, and those
+    /// of a control plane whose node is cordoned, which is how Cluster API begins to replace its Machine.
     fn look_closer(&mut self, namespace: &str, name: &str, object: &Value) {
-        if self.name != "pods" {
-            return;
-        }
-        let restarts = super::logs::failures(object);
-        let key = (namespace.to_owned(), name.to_owned());
-        let known = self.restarts.insert(key.clone(), restarts);
-        if restarts > known.unwrap_or_default() {
+        let telling = match self.name.as_str() {
+            "pods" => {
+                let restarts = super::logs::failures(object);
+                let key = (namespace.to_owned(), name.to_owned());
+                let known = self.restarts.insert(key.clone(), restarts);
+                (restarts > known.unwrap_or_default()).then_some(Telling::Failing(key.0, key.1))
+            }
+            "nodes" if object["spec"]["unschedulable"] == true => self
+                .cordoned
+                .insert(name.to_owned())
+                .then(|| Telling::Leaving(name.to_owned())),
+            "nodes" => {
+                self.cordoned.remove(name);
+                None
+            }
+            _ => None,
+        };
+        if let Some(telling) = telling {
             // Who reads them ends together with this.
-            let _ = self.shared.failing.send(key);
+            let _ = self.shared.telling.send(telling);
         }
     }
 }

@@ -16,6 +16,8 @@ const LINES: usize = 400;
 const PODS: usize = 60;
 /// How many logs are read at a time.
 const READS: usize = 4;
+/// The namespace of the control plane's pods, and the label that kubeadm gives them.
+const CONTROL_PLANE: (&str, &str, &str) = ("kube-system", "tier", "control-plane");
 /// What Cluster API labels its providers with. An infrastructure provider prints the bootstrap data of
 /// machines, which is secret.
 const PROVIDER: &str = "cluster.x-k8s.io/provider";
@@ -35,23 +37,42 @@ pub(super) fn failures(pod: &Value) -> i64 {
         .sum()
 }
 
-/// Reads the logs of pods whose containers have ended, one after the other.
-pub(super) async fn of_failing(
+/// Whose logs are to be read now.
+pub(super) enum Telling {
+    /// Those of a pod whose container has ended: its namespace and its name.
+    Failing(String, String),
+    /// Those of the control plane on a node that is about to go.
+    Leaving(String),
+}
+
+/// Reads logs as it is told, one after the other.
+pub(super) async fn as_told(
     cluster: &'static str,
     client: Client,
     recording: Recording,
-    mut failed: mpsc::UnboundedReceiver<(String, String)>,
+    mut told: mpsc::UnboundedReceiver<Telling>,
 ) {
-    while let Some((namespace, name)) = failed.recv().await {
-        let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
-        let Ok(Some(pod)) = api.get_opt(&name).await else {
-            continue;
+    while let Some(telling) = told.recv().await {
+        let pods = match telling {
+            Telling::Failing(namespace, name) => {
+                let api: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+                let pod = api.get_opt(&name).await.ok().flatten();
+                pod.into_iter().collect()
+            }
+            Telling::Leaving(node) => {
+                let api: Api<Pod> = Api::namespaced(client.clone(), CONTROL_PLANE.0);
+                let there = ListParams::default()
+                    .labels(&format!("{}={}", CONTROL_PLANE.1, CONTROL_PLANE.2))
+                    .fields(&format!("spec.nodeName={node}"));
+                api.list(&there)
+                    .await
+                    .map_or_else(|_| Vec::new(), |list| list.items)
+            }
         };
-        if let Ok(pod) = serde_json::to_value(&pod)
-            && !is_infrastructure(&pod)
-        {
-            read(cluster, &client, &recording, logs(&pod)).await;
-        }
+        let pods = pods.iter().filter_map(|pod| serde_json::to_value(pod).ok());
+        let wanted = pods.filter(|pod| !is_infrastructure(pod));
+        let wanted = wanted.flat_map(|pod| logs(&pod)).collect();
+        read(cluster, &client, &recording, wanted).await;
     }
 }
 
@@ -75,8 +96,8 @@ pub(super) async fn telling(cluster: &str, client: &Client, recording: &Recordin
 }
 
 fn is_control_plane(pod: &Value) -> bool {
-    pod["metadata"]["namespace"] == "kube-system"
-        && pod["metadata"]["labels"]["tier"] == "control-plane"
+    let (namespace, label, value) = CONTROL_PLANE;
+    pod["metadata"]["namespace"] == namespace && pod["metadata"]["labels"][label] == value
 }
 
 fn is_infrastructure(pod: &Value) -> bool {

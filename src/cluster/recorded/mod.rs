@@ -58,7 +58,7 @@ impl Recorded {
     /// Begins to record a cluster, which need not answer yet.
     pub fn follow(&self, cluster: &'static str, client: &Client) {
         let recording = &self.recording;
-        let (failing, failed) = mpsc::unbounded_channel();
+        let (telling, told) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             cluster,
             client: client.clone(),
@@ -66,12 +66,12 @@ impl Recorded {
             lists: Semaphore::new(LISTS),
             defined: Notify::new(),
             secrets: Notify::new(),
-            failing,
+            telling,
         });
-        let failing = logs::of_failing(cluster, client.clone(), recording.clone(), failed);
+        let logs = logs::as_told(cluster, client.clone(), recording.clone(), told);
         let state = &mut *self.state();
         state.tasks.spawn(every_kind(shared));
-        state.tasks.spawn(failing);
+        state.tasks.spawn(logs);
         if state.clusters.is_empty() {
             state.tasks.spawn(flush(recording.clone()));
         }

@@ -13,7 +13,7 @@ mod writer;
 
 pub use format::{ContainerUse, Entry, Id, LogLine, LogOf, Told};
 pub use past::{ClusterPast, Past, State};
-pub use writer::Recording;
+pub use writer::{Recording, without_prose};
 
 /// The recording's name in a run's folder.
 pub const RECORDING: &str = "recording.jsonl.zst";

@@ -295,7 +295,8 @@ fn of_cluster(cluster: &str) -> Id {
     }
 }
 
-fn without_prose(value: &mut Value) {
+/// Takes the descriptions out of a definition's schema, which are most of it.
+pub fn without_prose(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             // A property may be called so, too; then it is no text.

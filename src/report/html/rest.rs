@@ -6,6 +6,7 @@ use super::markup::Html;
 use super::{Run, duration};
 use crate::report::overview::Start;
 use crate::report::summary::WaitSummary;
+use crate::report::words;
 
 /// How many waits are told.
 const WAITS: usize = 10;
@@ -88,15 +89,11 @@ fn write_environment(run: &Run<'_>, start: &Start, html: &mut Html<'_>) -> Resul
 }
 
 fn write_again(run: &Run<'_>, start: &Start, html: &mut Html<'_>) -> Result<()> {
-    let command = start.command.join(" ");
-    let again = start
-        .rehearsal
-        .as_ref()
-        .map_or(command.as_str(), |rehearsal| &rehearsal.reproduce);
+    let again = words::again(start.rehearsal.as_ref(), &start.command, start.run.as_str());
     html.within("section", &[("aria-labelledby", "again")], |html| {
         html.element("h2", &[("id", "again")], "The same again")?;
         if !again.is_empty() {
-            html.element("pre", &[("tabindex", "0")], again)?;
+            html.element("pre", &[("tabindex", "0")], &again)?;
         }
         let told = match &start.rehearsal {
             Some(rehearsal) => format!("The seed {} gives the same stream of events.", rehearsal.seed),

@@ -6,7 +6,7 @@ use super::case::{Case, Mark, seconds};
 use super::xml::Xml;
 use crate::record::Phase;
 use crate::report::overview::{Overview, PhaseView};
-use crate::report::text;
+use crate::report::{text, words};
 
 /// The class of a phase's cases: stable as long as the stack keeps its name.
 pub fn class_name(overview: &Overview, phase: Phase) -> String {
@@ -85,7 +85,10 @@ pub fn shared_properties(overview: &Overview) -> Vec<(String, String)> {
         if let Some(rehearsal) = &start.rehearsal {
             add("rehearsal", &rehearsal.sentence());
             add("seed", &rehearsal.seed);
-            add("reproduce", &rehearsal.reproduce);
+        }
+        let again = words::again(start.rehearsal.as_ref(), &start.command, start.run.as_str());
+        if !again.is_empty() {
+            add("reproduce", &again);
         }
     }
     if let Some((_, _, counts)) = overview

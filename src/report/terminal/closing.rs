@@ -168,8 +168,11 @@ fn verdict(summary: &Summary, screen: Screen) -> String {
         text.push_str(&format!("\n  {}", one_line(&sentence)));
     }
     if let Some(rehearsal) = &summary.rehearsal {
-        let (sentence, again) = (one_line(&rehearsal.sentence()), &rehearsal.reproduce);
-        text.push_str(&format!("\n  {sentence}\n  the same again: {again}"));
+        text.push_str(&format!("\n  {}", one_line(&rehearsal.sentence())));
+    }
+    if !only_checks {
+        let again = words::again(summary.rehearsal.as_ref(), &summary.command, &summary.run);
+        text.push_str(&format!("\n  the same again: {}", one_line(&again)));
     }
     text
 }

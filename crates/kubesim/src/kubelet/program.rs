@@ -189,7 +189,7 @@ impl Program for Unknown {
     }
 }
 
-/// A server at known ports, whatever its container declares.
+/// A server at known ports, whatever its container declares; it says of itself that it is none.
 #[derive(Clone, Copy, Debug)]
 pub struct At(pub &'static [u16]);
 
@@ -198,7 +198,12 @@ impl Program for At {
         let up = start
             .random
             .between(Duration::from_millis(300), Duration::from_millis(1500));
-        Run::server(up, Listens::At(self.0.to_vec()))
+        let image = text(start.container, "/image");
+        let said = format!("this stands for {image}, which does not run in a simulated cluster");
+        Run {
+            logs: vec![(Duration::ZERO, said)],
+            ..Run::server(up, Listens::At(self.0.to_vec()))
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::container::Part;
 use super::{HOST, PORT, operator};
+use crate::record::without_prose;
 
 /// The providers, ready for a cluster without nodes.
 #[derive(Debug)]
@@ -97,7 +98,7 @@ struct Routes<'a> {
 }
 
 impl Routes<'_> {
-    /// Turns references to Services into addresses.
+    /// Turns references to Services into addresses, and leaves out what only an older cluster needs.
     fn redirect(&self, object: &mut Value) -> Result<()> {
         match object["kind"].as_str().unwrap_or_default() {
             "ValidatingWebhookConfiguration" | "MutatingWebhookConfiguration" => {
@@ -110,6 +111,14 @@ impl Routes<'_> {
                 if let Some(config) = object.pointer_mut("/spec/conversion/webhook/clientConfig") {
                     self.address(config)?;
                 }
+                // The API server reads each definition again and again while it is being established. Nobody asks this
+                // one for prose, and nothing was ever stored here in a version that is served no more.
+                let spec = &mut object["spec"];
+                if let Some(versions) = spec["versions"].as_array_mut() {
+                    versions
+                        .retain(|version| version["served"] == true || version["storage"] == true);
+                }
+                without_prose(spec);
             }
             "ExtensionConfig" => {
                 self.address(&mut object["spec"]["clientConfig"])?;
@@ -389,7 +398,15 @@ mod tests {
         json!({
             "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
             "metadata": {"name": "a"},
-            "spec": {"conversion": {"strategy": "Webhook", "webhook": {"clientConfig": reference(name)}}},
+            "spec": {
+                "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": reference(name)}},
+                "versions": [
+                    {"name": "v1alpha4", "served": false, "storage": false},
+                    {"name": "v1beta1", "served": true, "storage": false,
+                        "schema": {"openAPIV3Schema": {"type": "object", "description": "prose"}}},
+                    {"name": "v1beta2", "served": false, "storage": true},
+                ],
+            },
         })
     }
 
@@ -425,6 +442,11 @@ mod tests {
             objects[1].pointer("/spec/conversion/webhook/clientConfig"),
             Some(&address)
         );
+        let versions = objects[1]["spec"]["versions"].as_array().unwrap().iter();
+        let versions: Vec<&Value> = versions.map(|version| &version["name"]).collect();
+        assert_eq!(versions, ["v1beta1", "v1beta2"]);
+        let schema = &objects[1]["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        assert_eq!(*schema, json!({"type": "object"}));
         assert_eq!(
             objects[2].pointer("/webhooks/0/clientConfig"),
             Some(&address)
