@@ -115,18 +115,12 @@ fn demo(stacks: &Path) -> Result<Cost> {
             "{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        let run = std::fs::read_dir(folder.path().join("reports"))?
-            .next()
-            .context("no run")??;
-        let summary: Value =
-            serde_json::from_slice(&std::fs::read(run.path().join("summary.json"))?)?;
+        let run = folder.path().join("reports/latest");
+        let summary: Value = serde_json::from_slice(&std::fs::read(run.join("summary.json"))?)?;
         let usage = |what: &str| summary["usage"][what].as_f64().context("no usage");
         cpus.push(Duration::from_secs_f64(usage("cpuSeconds")?));
         memory = memory.max(usage("peakRssMib")?);
-        said = Some((
-            answers(stacks, &run.path())?,
-            summary["verdict"].to_string(),
-        ));
+        said = Some((answers(stacks, &run)?, summary["verdict"].to_string()));
     }
     walls.sort();
     cpus.sort();

@@ -63,8 +63,10 @@ impl Served {
     fn folder(&self) -> PathBuf {
         let reports = std::fs::read_dir(self.context.path().join("reports")).unwrap();
         let folders = reports.map(|entry| entry.unwrap().path());
-        // `latest` is a link to it.
-        let folders: Vec<_> = folders.filter(|path| !path.is_symlink()).collect();
+        // `latest` is a link to it, and a README lies beside it.
+        let folders: Vec<_> = folders
+            .filter(|path| path.is_dir() && !path.is_symlink())
+            .collect();
         assert_eq!(folders.len(), 1, "{folders:?}");
         folders[0].clone()
     }
@@ -453,9 +455,7 @@ async fn an_executable_is_given_the_context_that_was_chosen() {
         .check("--kubeconfig two.yaml --context other --suite own")
         .await;
     assert_eq!(code(&shown), "exit code 0", "{shown}");
-    let reports = std::fs::read_dir(served.context.path().join("reports")).unwrap();
-    let folder = reports.map(|entry| entry.unwrap().path()).next().unwrap();
-    let stream = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
+    let stream = std::fs::read_to_string(served.folder().join("events.jsonl")).unwrap();
     let file = Regex::new("file=([^\"]+)").unwrap();
     let file = file.captures(&stream).unwrap()[1].to_owned();
     assert!(

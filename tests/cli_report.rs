@@ -106,6 +106,7 @@ fn without_a_format_all_of_them_are_made_and_the_run_is_told() {
     exit code 0
     --- stdout
     gate closed: node image does not exist
+      the same again: stackgate reproduce 7f3a09bc
       reports/docker-demo-7f3a09bc/junit.xml
       reports/docker-demo-7f3a09bc/summary.json
       reports/docker-demo-7f3a09bc/report.html
@@ -202,7 +203,7 @@ fn gitlab_gets_a_section_for_each_phase_also_of_a_run_that_was_killed() {
         }
     }
     assert!(
-        log.ends_with("no verdict: the run ended without a verdict\n"),
+        log.ends_with("no verdict: the run ended without a verdict\n  the same again: stackgate reproduce 7f3a09bc\n"),
         "{log}"
     );
 }

@@ -150,6 +150,7 @@ fn a_failure_carries_its_evidence_and_every_suite_the_runs_properties() {
     kubernetes.before = v1.34.3
     engine = kind
     delivery = direct
+    reproduce = stackgate reproduce 7f3a09bc
     comparison.kept = 1
     comparison.fixed = 0
     comparison.flaky = 1
@@ -193,6 +194,7 @@ fn a_failed_phase_names_the_cause_and_skips_what_follows_because_of_it() {
     ");
     insta::assert_snapshot!(stream.closing(), @"
     gate closed: node image does not exist
+      the same again: stackgate reproduce 7f3a09bc
       [run]/junit.xml
       [run]/summary.json
       [run]/report.html
@@ -363,6 +365,7 @@ fn a_summary_reads_back_and_has_everything() {
       addons-live      pass     FAIL    regressed: DaemonSet kube-system/cni is still that of 1-34-v1
     gate closed: addons-live regressed
       1 regressed, 1 still failing, 2 not comparable, 1 flaky, 1 kept, 1 accepted
+      the same again: stackgate reproduce 7f3a09bc
       [run]/junit.xml
       [run]/summary.json
       [run]/report.html
@@ -397,6 +400,7 @@ fn a_probe_is_a_case_of_the_upgrade_and_a_line_at_the_end() {
       probe denied    FAIL    connections denied by a NetworkPolicy were let through for 12.0 s
     gate closed: probe denied: connections denied by a NetworkPolicy were let through for 12.0 s
       1 kept
+      the same again: stackgate reproduce 7f3a09bc
       [run]/junit.xml
       [run]/summary.json
       [run]/report.html

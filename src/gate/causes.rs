@@ -33,6 +33,12 @@ const CRASHING: Duration = Duration::from_secs(60);
 /// For how long an addon that stackgate has applied itself has to be gone: nobody else brings it back.
 const GONE: Duration = Duration::from_secs(30);
 
+/// For how long a node has to wait for its cloud: a controller manager that runs takes seconds.
+const NO_CLOUD: Duration = Duration::from_secs(300);
+/// The taint of a node that no cloud controller manager has looked at
+/// (`k8s.io/cloud-provider/api`, `TaintExternalCloudProvider`).
+const UNINITIALIZED: &str = "node.cloudprovider.kubernetes.io/uninitialized";
+
 /// For how long every connection has to be refused because of the certificate: a control plane that is
 /// being replaced may show an old one for a moment.
 const EXPIRED: Duration = Duration::from_secs(30);
@@ -87,6 +93,7 @@ impl Causes<'_> {
             (CRASHING, crash_loops(&pods)),
             (IMAGE_REFUSED, refused_images(&pods, self.moves_dns_yet())),
             (EXPIRED, Vec::from_iter(expired(workload))),
+            (NO_CLOUD, without_cloud(&workload.list(&kinds::NODE))),
             (GONE, self.deleted(workload)),
         ];
         let mut evidence: Vec<(Duration, Finding)> = found
@@ -224,6 +231,32 @@ fn refused_images(pods: &[Arc<Object>], dns_may_move: bool) -> Vec<Finding> {
                     text(container, "/state/waiting/message")
                 )],
             })
+        })
+        .collect()
+}
+
+/// Nodes that no cloud controller manager looks at: nothing is scheduled there, and no Machine finds its node.
+fn without_cloud(nodes: &[Arc<Object>]) -> Vec<Finding> {
+    let waits = |node: &Object| {
+        let taints = node.array("/spec/taints").iter();
+        taints
+            .into_iter()
+            .any(|taint| taint["key"] == UNINITIALIZED)
+    };
+    nodes
+        .iter()
+        .filter(|node| waits(node))
+        .map(|node| Finding {
+            cause: "cloud-controller-missing".to_owned(),
+            message: format!(
+                "{} waits for a cloud controller manager to look at it, and none does: expected one among the addons",
+                node.reference()
+            ),
+            object: node.reference(),
+            evidence: vec![
+                format!("taint {UNINITIALIZED}"),
+                format!("spec.providerID {:?}", node.str("/spec/providerID")),
+            ],
         })
         .collect()
 }
@@ -396,6 +429,20 @@ mod tests {
         assert!(drains(&[draining()], &[budget(1, 1)], &[pod("node-2")]).is_empty());
         // One pod of two may go once the other is healthy again: waiting mends it.
         assert!(drains(&[draining()], &[budget(1, 2)], &[pod("node-1")]).is_empty());
+    }
+
+    #[test]
+    fn a_node_that_no_cloud_has_looked_at_is_named() {
+        let node = |taints: Value| {
+            object(json!({"kind": "Node", "metadata": {"name": "n"}, "spec": {"taints": taints}}))
+        };
+        let waits = node(json!([{"key": UNINITIALIZED, "value": "true", "effect": "NoSchedule"}]));
+        let other = node(json!([{"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}]));
+        let found = without_cloud(&[other, waits.clone()]);
+        let [finding] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert_eq!(finding.object, waits.reference());
     }
 
     fn refused(label: &str) -> Arc<Object> {

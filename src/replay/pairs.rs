@@ -12,7 +12,7 @@ pub(super) type Called = BTreeMap<(String, String, String), Value>;
 
 /// Names an object by cluster, kind and place, without what differs from run to run.
 ///
-/// Pods, Machines and Nodes have a name that was drawn: they are called after what they belong to, and counted in
+/// Pods, Machines with what belongs to them, and Nodes have a name that was drawn: they are called after what they belong to, and counted in
 /// the order of their names.
 pub(super) fn called(state: &State) -> anyhow::Result<Called> {
     let mut counts: BTreeMap<(String, String, String), usize> = BTreeMap::new();
@@ -61,7 +61,12 @@ fn place(id: &Id, object: &Value, own: &[(String, &'static str)]) -> String {
     let name = match id.resource.as_str() {
         "pods" => of_pod(id, object),
         "nodes" | "machines.cluster.x-k8s.io" => of_machine(object),
-        _ => without_suffix(&id.name, object),
+        _ => match owner(object) {
+            // Its bootstrap configuration, and its infrastructure.
+            ("Machine", _) => of_machine(object),
+            ("MachineDeployment", name) => name.to_owned(),
+            _ => without_suffix(&id.name, object),
+        },
     };
     let mut place = if id.namespace.is_empty() {
         name
@@ -74,23 +79,29 @@ fn place(id: &Id, object: &Value, own: &[(String, &'static str)]) -> String {
     place
 }
 
+/// Kind and name of what an object belongs to.
+fn owner(object: &Value) -> (&str, &str) {
+    let owner = &object["metadata"]["ownerReferences"][0];
+    let text = |field: &str| owner[field].as_str().unwrap_or_default();
+    (text("kind"), text("name"))
+}
+
 /// A pod is called after what owns it, and a ReplicaSet after its Deployment.
 fn of_pod(id: &Id, object: &Value) -> String {
-    let owner = &object["metadata"]["ownerReferences"][0];
-    let name = owner["name"].as_str().unwrap_or_default();
-    match owner["kind"].as_str() {
-        Some("ReplicaSet") => {
+    let (kind, name) = owner(object);
+    match kind {
+        "ReplicaSet" => {
             let hash = object["metadata"]["labels"]["pod-template-hash"].as_str();
             let end = format!("-{}", hash.unwrap_or_default());
             name.strip_suffix(&end).unwrap_or(name).to_owned()
         }
-        Some("Node") => {
+        "Node" => {
             // A static pod: its name ends with the node's.
             let end = format!("-{name}");
             id.name.strip_suffix(&end).unwrap_or(&id.name).to_owned()
         }
-        Some("StatefulSet") | None => id.name.clone(),
-        Some(_) => name.to_owned(),
+        "StatefulSet" | "" => id.name.clone(),
+        _ => name.to_owned(),
     }
 }
 

@@ -8,7 +8,8 @@ use serde_json::Value;
 pub(super) type Terms = BTreeMap<String, String>;
 
 /// Kinds whose objects are too many, or change too often, to tell anything.
-const NOISE: [&str; 6] = [
+const NOISE: [&str; 7] = [
+    "CSINode",
     "Event",
     "Lease",
     "EndpointSlice",
@@ -18,13 +19,18 @@ const NOISE: [&str; 6] = [
 ];
 
 /// Parts of a spec that name what is said in other terms, or say nothing.
-const SAID: [&str; 6] = [
+const SAID: [&str; 10] = [
     "replicas",
     "image",
     "version",
     "uid",
     "providerID",
     "resourceVersion",
+    "nodeName",
+    "dataSecretName",
+    // By this a DaemonSet's Pod is kept to its node.
+    "matchFields",
+    "podCIDRs",
 ];
 
 /// The longest value that is shown, in characters.

@@ -88,7 +88,7 @@ pub fn write(stream: &Path, out: &mut dyn Write) -> Result<()> {
     )?;
     writeln!(out, "stackgate {}</sub>", plain(&start.version))?;
     let again = words::again(start.rehearsal.as_ref(), &start.command, run.as_str());
-    if !again.is_empty() {
+    if let Some(again) = again {
         writeln!(out, "\nThe same again:\n")?;
         write_lines(&[again], out)?;
     }

@@ -133,13 +133,15 @@ pub fn short(stack: &str, release: &ReleaseRef) -> String {
     one_line(tag.unwrap_or(&release.tag))
 }
 
-/// The command that does a run again: as it was typed, where its folder does not hold what it was made of.
-pub fn again(rehearsal: Option<&Rehearsal>, command: &[String], run: &str) -> String {
+/// The command that does a gate again; none where no gate was run, but checks alone, or shards were joined.
+pub fn again(rehearsal: Option<&Rehearsal>, command: &[String], run: &str) -> Option<String> {
     let word = command.get(1).map(String::as_str);
     match rehearsal {
-        Some(rehearsal) => rehearsal.reproduce.clone(),
-        None if matches!(word, Some("run" | "reproduce")) => format!("stackgate reproduce {run}"),
-        None => command.join(" "),
+        Some(rehearsal) => Some(rehearsal.reproduce.clone()),
+        None if matches!(word, Some("run" | "reproduce")) => {
+            Some(format!("stackgate reproduce {run}"))
+        }
+        None => None,
     }
 }
 

@@ -87,8 +87,8 @@ fn embedded_openstack_closes_when_no_cloud_controller_looks_at_new_nodes_issue_7
         conditions.map(|line| format!("{line}\n")).collect()
     });
     run.is_closed_by(&[
-        "machine-without-healthy-node",
-        "spec.providerID openstack:///",
+        "cloud-controller-missing",
+        "node.cloudprovider.kubernetes.io/uninitialized",
     ]);
 }
 

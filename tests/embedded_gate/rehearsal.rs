@@ -36,12 +36,8 @@ impl Rehearsal {
             .args(arguments)
             .output()
             .expect("the binary starts");
-        let reports = context.path().join("reports");
-        let run = std::fs::read_dir(&reports)
-            .ok()
-            .and_then(|mut runs| runs.next());
-        let run = run.unwrap_or_else(|| panic!("there is no run: {output:?}"));
-        let summary = std::fs::read(run.unwrap().path().join("summary.json")).unwrap();
+        let summary = std::fs::read(context.path().join("reports/latest/summary.json"));
+        let summary = summary.unwrap_or_else(|_| panic!("there is no run: {output:?}"));
         Self {
             context,
             summary: serde_json::from_slice(&summary).unwrap(),
@@ -64,9 +60,8 @@ impl Rehearsal {
 
     /// The stream's events but for what the process itself cost.
     pub fn events(&self) -> Vec<String> {
-        let reports = self.context.path().join("reports");
-        let run = std::fs::read_dir(reports).unwrap().next().unwrap().unwrap();
-        let stream = std::fs::read_to_string(run.path().join("events.jsonl")).unwrap();
+        let stream = self.context.path().join("reports/latest/events.jsonl");
+        let stream = std::fs::read_to_string(stream).unwrap();
         let lasting = stream.lines().filter(|line| !line.contains("\"usage\""));
         // Each has a working directory of its own, which the command does not name.
         lasting.map(str::to_owned).collect()

@@ -133,8 +133,8 @@ impl Gate {
 /// The folder of the one run below a reports folder, once it is there.
 pub fn run_folder(reports: &Path) -> Option<PathBuf> {
     let mut entries = std::fs::read_dir(reports).ok()?.flatten();
-    // `latest` is a link to it.
-    let own = entries.find(|entry| !entry.path().is_symlink());
+    // `latest` is a link to it, and a README lies beside it.
+    let own = entries.find(|entry| entry.path().is_dir() && !entry.path().is_symlink());
     own.map(|entry| entry.path())
 }
 

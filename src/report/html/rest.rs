@@ -90,6 +90,7 @@ fn write_environment(run: &Run<'_>, start: &Start, html: &mut Html<'_>) -> Resul
 
 fn write_again(run: &Run<'_>, start: &Start, html: &mut Html<'_>) -> Result<()> {
     let again = words::again(start.rehearsal.as_ref(), &start.command, start.run.as_str());
+    let again = again.unwrap_or_else(|| start.command.join(" "));
     html.within("section", &[("aria-labelledby", "again")], |html| {
         html.element("h2", &[("id", "again")], "The same again")?;
         if !again.is_empty() {

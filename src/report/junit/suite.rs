@@ -87,7 +87,7 @@ pub fn shared_properties(overview: &Overview) -> Vec<(String, String)> {
             add("seed", &rehearsal.seed);
         }
         let again = words::again(start.rehearsal.as_ref(), &start.command, start.run.as_str());
-        if !again.is_empty() {
+        if let Some(again) = again {
             add("reproduce", &again);
         }
     }

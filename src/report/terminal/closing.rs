@@ -170,8 +170,8 @@ fn verdict(summary: &Summary, screen: Screen) -> String {
     if let Some(rehearsal) = &summary.rehearsal {
         text.push_str(&format!("\n  {}", one_line(&rehearsal.sentence())));
     }
-    if !only_checks {
-        let again = words::again(summary.rehearsal.as_ref(), &summary.command, &summary.run);
+    let again = words::again(summary.rehearsal.as_ref(), &summary.command, &summary.run);
+    if let Some(again) = again {
         text.push_str(&format!("\n  the same again: {}", one_line(&again)));
     }
     text
