@@ -255,10 +255,14 @@ impl Run<'_> {
                         // Who measured is gone with its process.
                         probing.begin(&workload.view).await;
                     }
-                    // Those of machines that are replaced are gone at the end.
+                    // What is known of machines that are replaced is gone at the end, and when the phase is begun again.
                     let before = self.machines().join(BEFORE);
+                    let saved = async {
+                        if !before.exists() {
+                            self.save_what_only_the_machines_know(&before).await;
+                        }
+                    };
                     let upgraded = self.upgrade(&management, &view, &mut workload);
-                    let saved = self.save_what_only_the_machines_know(&before);
                     join(upgraded, saved).await.0
                 })
                 .await?
