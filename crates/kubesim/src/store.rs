@@ -5,6 +5,7 @@
 
 mod change;
 mod index;
+mod picture;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -108,6 +109,23 @@ impl Bucket {
             news: Pulse::new(revision),
         }
     }
+
+    /// The changes after a revision, unless some of them are forgotten.
+    fn since(
+        &self,
+        revision: u64,
+    ) -> Result<impl DoubleEndedIterator<Item = &Arc<Change>>, ApiError> {
+        if revision < self.forgotten {
+            return Err(ApiError::expired(format!(
+                "too old resource version: {revision} ({})",
+                self.forgotten
+            )));
+        }
+        let first = self
+            .history
+            .partition_point(|(_, change)| change.revision() <= revision);
+        Ok(self.history.range(first..).map(|(_, change)| change))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -206,54 +224,11 @@ impl Store {
         (objects, inner.revision)
     }
 
-    /// All objects of a resource, in a namespace or in all, as they were at a revision.
-    ///
-    /// # Errors
-    /// 410 when what happened since is forgotten.
-    pub fn list_at(
-        &self,
-        resource: &GroupResource,
-        namespace: Option<&str>,
-        revision: u64,
-    ) -> Result<Vec<Arc<Stored>>, ApiError> {
-        let (now, at) = self.list(resource, namespace);
-        let since = self.since(resource, revision)?;
-        // What another thread wrote after the list is not in it.
-        let mut undo = since
-            .iter()
-            .filter(|change| change.revision() <= at)
-            .peekable();
-        if undo.peek().is_none() {
-            return Ok(now);
-        }
-        let mut objects: BTreeMap<Place, Arc<Stored>> = now
-            .into_iter()
-            .map(|stored| (stored.place(), stored))
-            .collect();
-        for change in undo.rev() {
-            let place = change.object.place();
-            if namespace.is_some_and(|namespace| namespace != place.0) {
-                continue;
-            }
-            match &change.previous {
-                Some(previous) => objects.insert(place, previous.clone()),
-                None => objects.remove(&place),
-            };
-        }
-        Ok(objects.into_values().collect())
-    }
-
     /// The objects of a resource that name an owner, by its uid.
     #[must_use]
     pub fn owned(&self, resource: &GroupResource, uid: &str) -> Vec<Arc<Stored>> {
         let inner = lock(&self.inner);
-        let Some(bucket) = inner.buckets.get(resource) else {
-            return Vec::new();
-        };
-        let places = inner.index.owned(resource, uid);
-        places
-            .filter_map(|place| bucket.objects.get(place).cloned())
-            .collect()
+        inner.at(resource, inner.index.owned(resource, uid))
     }
 
     /// Every object that names an owner, by its uid, with its resource.
@@ -272,13 +247,14 @@ impl Store {
     #[must_use]
     pub fn on_node(&self, node: &str) -> Vec<Arc<Stored>> {
         let inner = lock(&self.inner);
-        let Some(bucket) = inner.buckets.get(&PODS) else {
-            return Vec::new();
-        };
-        let places = inner.index.on_node(node);
-        places
-            .filter_map(|place| bucket.objects.get(place).cloned())
-            .collect()
+        inner.at(&PODS, inner.index.on_node(node))
+    }
+
+    /// The pods, or nodes, whose status tells an address; of a node the one within its network.
+    #[must_use]
+    pub fn at_address(&self, resource: &GroupResource, address: &str) -> Vec<Arc<Stored>> {
+        let inner = lock(&self.inner);
+        inner.at(resource, inner.index.at_address(resource, address))
     }
 
     /// How many objects of a resource there are.
@@ -380,17 +356,7 @@ impl Store {
         let Some(bucket) = inner.buckets.get(resource) else {
             return Ok(Vec::new());
         };
-        if revision < bucket.forgotten {
-            return Err(ApiError::expired(format!(
-                "too old resource version: {revision} ({})",
-                bucket.forgotten
-            )));
-        }
-        let first = bucket
-            .history
-            .partition_point(|(_, change)| change.revision() <= revision);
-        let changes = bucket.history.range(first..);
-        Ok(changes.map(|(_, change)| change.clone()).collect())
+        Ok(bucket.since(revision)?.cloned().collect())
     }
 
     /// Forgets the history of every resource, as etcd's compaction does: watches and lists that want
@@ -462,6 +428,20 @@ impl Store {
 }
 
 impl Inner {
+    /// What is at some places.
+    fn at<'i>(
+        &self,
+        resource: &GroupResource,
+        places: impl Iterator<Item = &'i Place>,
+    ) -> Vec<Arc<Stored>> {
+        let Some(bucket) = self.buckets.get(resource) else {
+            return Vec::new();
+        };
+        places
+            .filter_map(|place| bucket.objects.get(place).cloned())
+            .collect()
+    }
+
     fn bucket(&mut self, resource: &GroupResource) -> &mut Bucket {
         if !self.buckets.contains_key(resource) {
             let bucket = Bucket::new(self.revision);
@@ -484,6 +464,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::resource::builtin::NODES;
 
     const MAPS: GroupResource = GroupResource::new("", "configmaps");
 
@@ -573,6 +554,28 @@ mod tests {
         assert_eq!((found("", "a"), found("w1", "b")), ((0, 0, 0), (1, 1, 0)));
         store.remove(&PODS, "demo", "p", None).unwrap();
         assert_eq!(found("w1", "b"), (0, 0, 0));
+    }
+
+    #[test]
+    fn pods_and_nodes_are_found_by_their_address() {
+        let store = Store::default();
+        let pod = |address: &str| json!({"metadata": {"namespace": "demo", "name": "p"}, "status": {"podIP": address}});
+        let node = json!({"metadata": {"name": "w1"}, "status": {"addresses": [
+            {"type": "Hostname", "address": "w1"}, {"type": "InternalIP", "address": "172.18.0.2"},
+        ]}});
+        let put = |id: &GroupResource, object| store.put(id, object, Arc::default(), None).unwrap();
+        put(&NODES, node);
+        put(&PODS, pod("10.0.0.1"));
+        let found = |id: &GroupResource, address| store.at_address(id, address).len();
+        assert_eq!(
+            (found(&PODS, "10.0.0.1"), found(&NODES, "172.18.0.2")),
+            (1, 1)
+        );
+        assert_eq!((found(&NODES, "10.0.0.1"), found(&NODES, "w1")), (0, 0));
+        put(&PODS, pod("10.0.0.2"));
+        assert_eq!((found(&PODS, "10.0.0.1"), found(&PODS, "10.0.0.2")), (0, 1));
+        store.remove(&PODS, "demo", "p", None).unwrap();
+        assert_eq!(found(&PODS, "10.0.0.2"), 0);
     }
 
     #[test]
