@@ -6,20 +6,20 @@
 mod change;
 mod index;
 mod picture;
+mod stored;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
 pub use self::change::{Change, ChangeKind};
 use self::index::Index;
+pub use self::stored::Stored;
 use crate::error::ApiError;
-use crate::object::{name, namespace};
 use crate::pulse::{Listener, Pulse};
 use crate::resource::GroupResource;
 use crate::resource::builtin::PODS;
@@ -33,62 +33,6 @@ const FRESH: Duration = Duration::from_secs(75);
 
 /// Namespace (empty for cluster-scoped objects) and name.
 pub type Place = (String, String);
-
-/// An object as it is stored, in its storage version.
-#[derive(Debug)]
-pub struct Stored {
-    /// The object, with `metadata.resourceVersion`, without `metadata.managedFields`.
-    pub value: Arc<Value>,
-    /// `metadata.managedFields`; null while nobody has claimed a field.
-    pub managed: Arc<Value>,
-    /// The revision that it was written at.
-    pub revision: u64,
-    json: OnceLock<Bytes>,
-}
-
-impl Stored {
-    /// The object in JSON as clients see it in the storage version; made once for all readers.
-    pub fn json(&self) -> Bytes {
-        self.json
-            .get_or_init(|| {
-                let bytes = if self.managed.is_null() {
-                    serde_json::to_vec(&*self.value)
-                } else {
-                    serde_json::to_vec(&self.whole())
-                };
-                // A Value always serialises: its keys are strings.
-                Bytes::from(bytes.unwrap_or_default())
-            })
-            .clone()
-    }
-
-    /// An object that is not in any store: what a dry run answers with.
-    pub(crate) fn unwritten(value: Value, managed: Value) -> Self {
-        Self {
-            value: Arc::new(value),
-            managed: Arc::new(managed),
-            revision: 0,
-            json: OnceLock::new(),
-        }
-    }
-
-    /// The object with `managedFields`.
-    #[must_use]
-    pub fn whole(&self) -> Value {
-        let mut whole = (*self.value).clone();
-        if !self.managed.is_null() {
-            whole["metadata"]["managedFields"] = (*self.managed).clone();
-        }
-        whole
-    }
-
-    /// Namespace and name.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        let (namespace, name) = (namespace(&self.value), name(&self.value));
-        (namespace.to_owned(), name.to_owned())
-    }
-}
 
 #[derive(Debug)]
 struct Bucket {
@@ -282,12 +226,7 @@ impl Store {
         let mut inner = lock(&self.inner);
         let revision = inner.revision + 1;
         value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
-        let stored = Arc::new(Stored {
-            value: Arc::new(value),
-            managed,
-            revision,
-            json: OnceLock::new(),
-        });
+        let stored = Arc::new(Stored::new(value, managed, revision));
         let place = stored.place();
         let bucket = inner.bucket(resource);
         let previous = bucket.objects.get(&place).cloned();
@@ -327,12 +266,7 @@ impl Store {
         bucket.objects.remove(&place);
         let mut value = (*previous.value).clone();
         value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
-        let last = Arc::new(Stored {
-            value: Arc::new(value),
-            managed: previous.managed.clone(),
-            revision,
-            json: OnceLock::new(),
-        });
+        let last = Arc::new(Stored::new(value, previous.managed.clone(), revision));
         self.commit(
             inner,
             ChangeKind::Deleted,

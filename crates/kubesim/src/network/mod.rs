@@ -47,11 +47,11 @@ pub(crate) struct Party {
     pub pod: Option<Arc<Value>>,
 }
 
-fn sender(pod: &Value, address: &str) -> Party {
+fn sender(pod: &Arc<Value>, address: &str) -> Party {
     Party {
         address: address.to_owned(),
         node: text(pod, "/spec/nodeName").to_owned(),
-        pod: (!truth(pod, "/spec/hostNetwork")).then(|| Arc::new(pod.clone())),
+        pod: (!truth(pod, "/spec/hostNetwork")).then(|| pod.clone()),
     }
 }
 
@@ -61,7 +61,7 @@ fn sender(pod: &Value, address: &str) -> Party {
 /// Why not.
 pub fn connect(
     cluster: &Cluster,
-    pod: &Value,
+    pod: &Arc<Value>,
     address: &str,
     host: &str,
     port: u16,
@@ -81,7 +81,7 @@ pub fn connect(
 /// Why not.
 pub fn lookup(
     cluster: &Cluster,
-    pod: &Value,
+    pod: &Arc<Value>,
     address: &str,
     name: &str,
     random: &mut Random,
