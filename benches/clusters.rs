@@ -15,8 +15,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use kubesim::resource::builtin::PODS;
 use lab::{Lab, Log};
+use mimalloc::MiMalloc;
 use serde::{Deserialize, Serialize};
 use stackgate::record::Verdict;
+
+/// The program's own: without it, half of the time is spent in glibc's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How many nodes are measured, unless it is said.
 const SIZES: [usize; 3] = [10, 100, 1000];

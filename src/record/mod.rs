@@ -22,7 +22,7 @@ pub use event::{
 };
 pub use pause::{Decision, Pause, Reach};
 pub use probe::{ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, ProbeWindow, seconds};
-pub use recorder::{Recorder, Sink, is_written, read};
+pub use recorder::{Recorder, Sink, is_written, read, read_kinds};
 pub use recording::{
     ClusterPast, ContainerUse, Entry, Id, LogLine, LogOf, Past, RECORDING, Recording, State, Told,
     without_prose,

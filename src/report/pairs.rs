@@ -103,7 +103,7 @@ impl Pairs {
     /// # Errors
     /// When the stream cannot be opened.
     pub fn read(stream: &Path, scope: Scope) -> Result<Self> {
-        let events = || -> Result<Events> {
+        let events = |kinds| -> Result<Events> {
             let within = move |event: &Result<Event>| match event {
                 Ok(event) => event.seq <= scope.end,
                 Err(_) => true,
@@ -112,13 +112,14 @@ impl Pairs {
                 Ok(event) => scope.counts(event),
                 Err(_) => true,
             };
-            let events = record::read(stream)?.take_while(within).filter(counts);
+            let events = record::read_kinds(stream, kinds)?;
+            let events = events.take_while(within).filter(counts);
             Ok(Box::new(events))
         };
         Ok(Self {
-            befores: events()?,
-            afters: events()?,
-            changes: events()?,
+            befores: events(&["check"])?,
+            afters: events(&["check"])?,
+            changes: events(&["compared"])?,
             early_afters: HashMap::new(),
             early_changes: HashMap::new(),
             rest: None,

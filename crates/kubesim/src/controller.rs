@@ -94,8 +94,6 @@ pub trait Controller: Send {
 
 struct Running {
     controller: Box<dyn Controller>,
-    wakes: Vec<GroupResource>,
-    wakes_by_all: bool,
     random: Random,
     failures: BTreeMap<Key, u32>,
 }
@@ -108,6 +106,9 @@ pub(crate) struct Manager {
     cluster: Cluster,
     simulation: Simulation,
     running: Vec<Running>,
+    /// Whom changes of a resource wake, in their order; of a resource that is not here, those whom all wake.
+    woken: BTreeMap<GroupResource, Vec<usize>>,
+    woken_by_all: Vec<usize>,
     queue: BTreeMap<Slot, (usize, Key)>,
     queued: BTreeMap<(usize, Key), Slot>,
     arrivals: u64,
@@ -120,12 +121,19 @@ impl Manager {
         controllers: Vec<Box<dyn Controller>>,
     ) -> Self {
         let root = simulation.random(cluster.name());
+        let by_all = |index: &usize| controllers[*index].wakes_by_all();
+        let woken_by_all: Vec<usize> = (0..controllers.len()).filter(by_all).collect();
+        let mut woken: BTreeMap<GroupResource, BTreeSet<usize>> = BTreeMap::new();
+        for (index, controller) in controllers.iter().enumerate() {
+            for resource in controller.wakes() {
+                let woken = woken.entry(resource).or_default();
+                woken.extend(woken_by_all.iter().copied().chain([index]));
+            }
+        }
         let running = controllers
             .into_iter()
             .map(|controller| Running {
                 random: root.fork(controller.name()),
-                wakes: controller.wakes(),
-                wakes_by_all: controller.wakes_by_all(),
                 controller,
                 failures: BTreeMap::new(),
             })
@@ -134,6 +142,11 @@ impl Manager {
             cluster,
             simulation,
             running,
+            woken: woken
+                .into_iter()
+                .map(|(resource, woken)| (resource, woken.into_iter().collect()))
+                .collect(),
+            woken_by_all,
             queue: BTreeMap::new(),
             queued: BTreeMap::new(),
             arrivals: 0,
@@ -167,8 +180,8 @@ impl Manager {
     fn start(&mut self) {
         let mut seen = BTreeSet::new();
         for index in 0..self.running.len() {
-            let mut wakes = self.running[index].wakes.clone();
-            if self.running[index].wakes_by_all {
+            let mut wakes = self.running[index].controller.wakes();
+            if self.woken_by_all.contains(&index) {
                 let all = self.cluster.api().catalogue().all();
                 wakes = all.iter().map(|resource| resource.id.clone()).collect();
             }
@@ -196,12 +209,10 @@ impl Manager {
     }
 
     fn notice(&mut self, change: &Change) {
-        for index in 0..self.running.len() {
-            let running = &self.running[index];
-            if running.wakes_by_all || running.wakes.contains(&change.resource) {
-                for (index, key) in self.keys(index, change) {
-                    self.wake(index, key);
-                }
+        let woken = self.woken.get(&change.resource);
+        for index in woken.unwrap_or(&self.woken_by_all).clone() {
+            for (index, key) in self.keys(index, change) {
+                self.wake(index, key);
             }
         }
     }

@@ -5,20 +5,21 @@
 
 mod change;
 mod index;
+mod picture;
+mod stored;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde_json::Value;
 use tokio::time::Instant;
 
 pub use self::change::{Change, ChangeKind};
 use self::index::Index;
+pub use self::stored::Stored;
 use crate::error::ApiError;
-use crate::object::{name, namespace};
 use crate::pulse::{Listener, Pulse};
 use crate::resource::GroupResource;
 use crate::resource::builtin::PODS;
@@ -32,62 +33,6 @@ const FRESH: Duration = Duration::from_secs(75);
 
 /// Namespace (empty for cluster-scoped objects) and name.
 pub type Place = (String, String);
-
-/// An object as it is stored, in its storage version.
-#[derive(Debug)]
-pub struct Stored {
-    /// The object, with `metadata.resourceVersion`, without `metadata.managedFields`.
-    pub value: Arc<Value>,
-    /// `metadata.managedFields`; null while nobody has claimed a field.
-    pub managed: Arc<Value>,
-    /// The revision that it was written at.
-    pub revision: u64,
-    json: OnceLock<Bytes>,
-}
-
-impl Stored {
-    /// The object in JSON as clients see it in the storage version; made once for all readers.
-    pub fn json(&self) -> Bytes {
-        self.json
-            .get_or_init(|| {
-                let bytes = if self.managed.is_null() {
-                    serde_json::to_vec(&*self.value)
-                } else {
-                    serde_json::to_vec(&self.whole())
-                };
-                // A Value always serialises: its keys are strings.
-                Bytes::from(bytes.unwrap_or_default())
-            })
-            .clone()
-    }
-
-    /// An object that is not in any store: what a dry run answers with.
-    pub(crate) fn unwritten(value: Value, managed: Value) -> Self {
-        Self {
-            value: Arc::new(value),
-            managed: Arc::new(managed),
-            revision: 0,
-            json: OnceLock::new(),
-        }
-    }
-
-    /// The object with `managedFields`.
-    #[must_use]
-    pub fn whole(&self) -> Value {
-        let mut whole = (*self.value).clone();
-        if !self.managed.is_null() {
-            whole["metadata"]["managedFields"] = (*self.managed).clone();
-        }
-        whole
-    }
-
-    /// Namespace and name.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        let (namespace, name) = (namespace(&self.value), name(&self.value));
-        (namespace.to_owned(), name.to_owned())
-    }
-}
 
 #[derive(Debug)]
 struct Bucket {
@@ -107,6 +52,23 @@ impl Bucket {
             forgotten: 0,
             news: Pulse::new(revision),
         }
+    }
+
+    /// The changes after a revision, unless some of them are forgotten.
+    fn since(
+        &self,
+        revision: u64,
+    ) -> Result<impl DoubleEndedIterator<Item = &Arc<Change>>, ApiError> {
+        if revision < self.forgotten {
+            return Err(ApiError::expired(format!(
+                "too old resource version: {revision} ({})",
+                self.forgotten
+            )));
+        }
+        let first = self
+            .history
+            .partition_point(|(_, change)| change.revision() <= revision);
+        Ok(self.history.range(first..).map(|(_, change)| change))
     }
 }
 
@@ -206,54 +168,11 @@ impl Store {
         (objects, inner.revision)
     }
 
-    /// All objects of a resource, in a namespace or in all, as they were at a revision.
-    ///
-    /// # Errors
-    /// 410 when what happened since is forgotten.
-    pub fn list_at(
-        &self,
-        resource: &GroupResource,
-        namespace: Option<&str>,
-        revision: u64,
-    ) -> Result<Vec<Arc<Stored>>, ApiError> {
-        let (now, at) = self.list(resource, namespace);
-        let since = self.since(resource, revision)?;
-        // What another thread wrote after the list is not in it.
-        let mut undo = since
-            .iter()
-            .filter(|change| change.revision() <= at)
-            .peekable();
-        if undo.peek().is_none() {
-            return Ok(now);
-        }
-        let mut objects: BTreeMap<Place, Arc<Stored>> = now
-            .into_iter()
-            .map(|stored| (stored.place(), stored))
-            .collect();
-        for change in undo.rev() {
-            let place = change.object.place();
-            if namespace.is_some_and(|namespace| namespace != place.0) {
-                continue;
-            }
-            match &change.previous {
-                Some(previous) => objects.insert(place, previous.clone()),
-                None => objects.remove(&place),
-            };
-        }
-        Ok(objects.into_values().collect())
-    }
-
     /// The objects of a resource that name an owner, by its uid.
     #[must_use]
     pub fn owned(&self, resource: &GroupResource, uid: &str) -> Vec<Arc<Stored>> {
         let inner = lock(&self.inner);
-        let Some(bucket) = inner.buckets.get(resource) else {
-            return Vec::new();
-        };
-        let places = inner.index.owned(resource, uid);
-        places
-            .filter_map(|place| bucket.objects.get(place).cloned())
-            .collect()
+        inner.at(resource, inner.index.owned(resource, uid))
     }
 
     /// Every object that names an owner, by its uid, with its resource.
@@ -272,13 +191,14 @@ impl Store {
     #[must_use]
     pub fn on_node(&self, node: &str) -> Vec<Arc<Stored>> {
         let inner = lock(&self.inner);
-        let Some(bucket) = inner.buckets.get(&PODS) else {
-            return Vec::new();
-        };
-        let places = inner.index.on_node(node);
-        places
-            .filter_map(|place| bucket.objects.get(place).cloned())
-            .collect()
+        inner.at(&PODS, inner.index.on_node(node))
+    }
+
+    /// The pods, or nodes, whose status tells an address; of a node the one within its network.
+    #[must_use]
+    pub fn at_address(&self, resource: &GroupResource, address: &str) -> Vec<Arc<Stored>> {
+        let inner = lock(&self.inner);
+        inner.at(resource, inner.index.at_address(resource, address))
     }
 
     /// How many objects of a resource there are.
@@ -306,12 +226,7 @@ impl Store {
         let mut inner = lock(&self.inner);
         let revision = inner.revision + 1;
         value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
-        let stored = Arc::new(Stored {
-            value: Arc::new(value),
-            managed,
-            revision,
-            json: OnceLock::new(),
-        });
+        let stored = Arc::new(Stored::new(value, managed, revision));
         let place = stored.place();
         let bucket = inner.bucket(resource);
         let previous = bucket.objects.get(&place).cloned();
@@ -351,12 +266,7 @@ impl Store {
         bucket.objects.remove(&place);
         let mut value = (*previous.value).clone();
         value["metadata"]["resourceVersion"] = Value::String(revision.to_string());
-        let last = Arc::new(Stored {
-            value: Arc::new(value),
-            managed: previous.managed.clone(),
-            revision,
-            json: OnceLock::new(),
-        });
+        let last = Arc::new(Stored::new(value, previous.managed.clone(), revision));
         self.commit(
             inner,
             ChangeKind::Deleted,
@@ -380,17 +290,7 @@ impl Store {
         let Some(bucket) = inner.buckets.get(resource) else {
             return Ok(Vec::new());
         };
-        if revision < bucket.forgotten {
-            return Err(ApiError::expired(format!(
-                "too old resource version: {revision} ({})",
-                bucket.forgotten
-            )));
-        }
-        let first = bucket
-            .history
-            .partition_point(|(_, change)| change.revision() <= revision);
-        let changes = bucket.history.range(first..);
-        Ok(changes.map(|(_, change)| change.clone()).collect())
+        Ok(bucket.since(revision)?.cloned().collect())
     }
 
     /// Forgets the history of every resource, as etcd's compaction does: watches and lists that want
@@ -462,6 +362,20 @@ impl Store {
 }
 
 impl Inner {
+    /// What is at some places.
+    fn at<'i>(
+        &self,
+        resource: &GroupResource,
+        places: impl Iterator<Item = &'i Place>,
+    ) -> Vec<Arc<Stored>> {
+        let Some(bucket) = self.buckets.get(resource) else {
+            return Vec::new();
+        };
+        places
+            .filter_map(|place| bucket.objects.get(place).cloned())
+            .collect()
+    }
+
     fn bucket(&mut self, resource: &GroupResource) -> &mut Bucket {
         if !self.buckets.contains_key(resource) {
             let bucket = Bucket::new(self.revision);
@@ -484,6 +398,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::resource::builtin::NODES;
 
     const MAPS: GroupResource = GroupResource::new("", "configmaps");
 
@@ -573,6 +488,28 @@ mod tests {
         assert_eq!((found("", "a"), found("w1", "b")), ((0, 0, 0), (1, 1, 0)));
         store.remove(&PODS, "demo", "p", None).unwrap();
         assert_eq!(found("w1", "b"), (0, 0, 0));
+    }
+
+    #[test]
+    fn pods_and_nodes_are_found_by_their_address() {
+        let store = Store::default();
+        let pod = |address: &str| json!({"metadata": {"namespace": "demo", "name": "p"}, "status": {"podIP": address}});
+        let node = json!({"metadata": {"name": "w1"}, "status": {"addresses": [
+            {"type": "Hostname", "address": "w1"}, {"type": "InternalIP", "address": "172.18.0.2"},
+        ]}});
+        let put = |id: &GroupResource, object| store.put(id, object, Arc::default(), None).unwrap();
+        put(&NODES, node);
+        put(&PODS, pod("10.0.0.1"));
+        let found = |id: &GroupResource, address| store.at_address(id, address).len();
+        assert_eq!(
+            (found(&PODS, "10.0.0.1"), found(&NODES, "172.18.0.2")),
+            (1, 1)
+        );
+        assert_eq!((found(&NODES, "10.0.0.1"), found(&NODES, "w1")), (0, 0));
+        put(&PODS, pod("10.0.0.2"));
+        assert_eq!((found(&PODS, "10.0.0.1"), found(&PODS, "10.0.0.2")), (0, 1));
+        store.remove(&PODS, "demo", "p", None).unwrap();
+        assert_eq!(found(&PODS, "10.0.0.2"), 0);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::request::Request;
 use crate::error::ApiError;
+use crate::object::{name, namespace};
 use crate::resource::builtin::CUSTOM_RESOURCE_DEFINITIONS;
 use crate::selector::{Fields, Labels};
 use crate::store::Stored;
@@ -41,16 +42,14 @@ impl Filter {
 
     /// Whether a stored object is selected.
     pub fn matches(&self, stored: &Stored) -> bool {
-        let metadata = &stored.value["metadata"];
-        let is = |wanted: &Option<String>, found: &Value| {
-            wanted
-                .as_ref()
-                .is_none_or(|wanted| found == wanted.as_str())
+        let object = &stored.value;
+        let is = |wanted: &Option<String>, found: fn(&Value) -> &str| {
+            wanted.as_ref().is_none_or(|wanted| found(object) == wanted)
         };
-        is(&self.namespace, &metadata["namespace"])
-            && is(&self.name, &metadata["name"])
-            && (self.labels.is_empty() || self.labels.matches(&metadata["labels"]))
-            && (self.fields.is_empty() || self.fields.matches(&stored.value))
+        is(&self.namespace, namespace)
+            && is(&self.name, name)
+            && (self.labels.is_empty() || self.labels.matches(&object["metadata"]["labels"]))
+            && (self.fields.is_empty() || self.fields.matches(object))
     }
 
     /// Whether there are selectors at all.

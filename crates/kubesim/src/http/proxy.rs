@@ -27,10 +27,11 @@ pub fn node(request: &Request<'_>, path: &str) -> Result<Response<Body>, ApiErro
         }
         "healthz" => Ok(respond::text(200, "ok".to_owned())),
         "stats/summary" => {
-            let pods = api.list(&PODS, None);
-            let here = pods.iter().filter(|pod| pod["spec"]["nodeName"] == name);
+            let here = api.store().on_node(name);
             let pods: Vec<Value> = here
+                .iter()
                 .map(|pod| {
+                    let pod = &pod.value;
                     let metadata = &pod["metadata"];
                     json!({
                         "podRef": {

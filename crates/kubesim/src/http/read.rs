@@ -50,107 +50,119 @@ pub fn list(request: &Request<'_>) -> Result<Response<Body>, ApiError> {
             .parse::<usize>()
             .map_err(|_| ApiError::bad_request(format!("invalid limit: {text}")))?,
     };
-    let Picture {
-        objects,
-        revision,
-        after,
-    } = picture(request, &filter, limit)?;
-    // They are in the order of their places; a chunk begins in the middle.
-    let first = after.map_or(0, |after| {
-        objects.partition_point(|stored| stored.place() < after)
-    });
-    let objects = &objects[first..];
-    let mut selected = objects.iter().filter(|stored| filter.matches(stored));
-    let mut metadata = json!({"resourceVersion": revision.to_string()});
-    let page: Vec<&Arc<Stored>> = if limit == 0 {
-        selected.collect()
-    } else {
-        let page: Vec<_> = selected.by_ref().take(limit).collect();
-        if let (Some(last), Some(_)) = (page.last(), selected.next()) {
-            metadata["continue"] = json!(Continue::after(last, revision).encode());
-            if !filter.selects() {
-                metadata["remainingItemCount"] = json!(objects.len() - page.len());
-            }
-        }
-        page
-    };
-    let body = show.list(page.into_iter().map(AsRef::as_ref), &metadata)?;
-    Ok(respond::bytes(200, "application/json", body))
-}
-
-/// The objects of a collection at one revision.
-struct Picture {
-    objects: Vec<Arc<Stored>>,
-    revision: u64,
-    /// Where a chunk begins.
-    after: Option<Place>,
-}
-
-fn picture(request: &Request<'_>, filter: &Filter, limit: usize) -> Result<Picture, ApiError> {
     let store = request.cluster.store();
     let id = &request.resource.id;
     let namespace = filter.namespace.as_deref();
-    let wanted = request.query.text("resourceVersion").unwrap_or_default();
-    if let Some(token) = request.query.text("continue").filter(|t| !t.is_empty()) {
-        if !matches!(wanted, "" | "0") {
-            return Err(ApiError::bad_request(
-                "specifying resource version is not allowed when using continue",
-            ));
-        }
-        let token = Continue::decode(token)?;
-        let after = Some(token.place());
-        let Ok(revision) = u64::try_from(token.rv) else {
-            let (objects, revision) = store.list(id, namespace);
-            return Ok(Picture {
-                objects,
-                revision,
-                after,
-            });
-        };
-        let objects = store.list_at(id, namespace, revision).map_err(|_| {
-            let mut gone = ApiError::expired(INCONSISTENT);
-            gone.details = json!({CONTINUE: Continue { rv: -1, ..token }.encode()});
-            gone
-        })?;
-        return Ok(Picture {
-            objects,
-            revision,
-            after,
+    let picture = Picture::of(request, limit)?;
+    let (page, metadata) = if let (Some(name), Some(namespace), false) =
+        (filter.single(), namespace, picture.is_exact())
+    {
+        let found = store.get(id, namespace, name);
+        let mut found = found.iter();
+        page(&mut found, store.revision(), &filter, limit, None)
+    } else {
+        let (from, revision) = (picture.from.as_ref(), picture.revision);
+        let read = store.read(id, namespace, from, revision, |objects, revision| {
+            page(objects, revision, &filter, limit, picture.left)
         });
-    }
-    let least = revision(request)?;
-    if let Some(least) = least {
-        not_older(request, least)?;
-    }
-    // Without saying how, a chunked list at a revision means exactly that one.
-    let exact = match request.query.text("resourceVersionMatch") {
-        Some("Exact") => true,
-        Some("NotOlderThan") => false,
-        _ => limit > 0,
+        read.map_err(|gone| picture.gone(gone))?
     };
-    if let Some(revision) = least.filter(|revision| exact && *revision > 0) {
-        let objects = store.list_at(id, namespace, revision)?;
-        return Ok(Picture {
-            objects,
-            revision,
-            after: None,
-        });
+    let body = show.list(page.iter().map(AsRef::as_ref), &metadata)?;
+    Ok(respond::bytes(200, "application/json", body))
+}
+
+/// As many of the objects as a chunk holds (0: all of them), and the list's metadata. `left` is how many there
+/// are, where a chunk before has told.
+fn page(
+    objects: &mut dyn Iterator<Item = &Arc<Stored>>,
+    revision: u64,
+    filter: &Filter,
+    limit: usize,
+    left: Option<usize>,
+) -> (Vec<Arc<Stored>>, Value) {
+    let mut metadata = json!({"resourceVersion": revision.to_string()});
+    let mut selected = objects.filter(|stored| filter.matches(stored));
+    if limit == 0 {
+        return (selected.cloned().collect(), metadata);
     }
-    if let (Some(name), Some(namespace)) = (filter.single(), filter.namespace.as_deref()) {
-        let revision = store.revision();
-        let objects = store.get(id, namespace, name).into_iter().collect();
-        return Ok(Picture {
-            objects,
-            revision,
-            after: None,
-        });
+    let page: Vec<_> = selected.by_ref().take(limit).cloned().collect();
+    if let (Some(last), Some(_)) = (page.last(), selected.next()) {
+        let mut next = Continue::after(last, revision);
+        if !filter.selects() {
+            let left = match left {
+                Some(left) => left.saturating_sub(page.len()),
+                None => 1 + selected.count(),
+            };
+            metadata["remainingItemCount"] = json!(left);
+            next.left = Some(left);
+        }
+        metadata["continue"] = json!(next.encode());
     }
-    let (objects, revision) = store.list(id, namespace);
-    Ok(Picture {
-        objects,
-        revision,
-        after: None,
-    })
+    (page, metadata)
+}
+
+/// Which picture of a collection a list is read from.
+struct Picture {
+    /// At which revision; none for the newest.
+    revision: Option<u64>,
+    /// Where a chunk begins.
+    from: Option<Place>,
+    /// How many objects there are from there on, where a chunk before has told.
+    left: Option<usize>,
+}
+
+impl Picture {
+    fn of(request: &Request<'_>, limit: usize) -> Result<Self, ApiError> {
+        let wanted = request.query.text("resourceVersion").unwrap_or_default();
+        if let Some(token) = request.query.text("continue").filter(|t| !t.is_empty()) {
+            if !matches!(wanted, "" | "0") {
+                return Err(ApiError::bad_request(
+                    "specifying resource version is not allowed when using continue",
+                ));
+            }
+            let token = Continue::decode(token)?;
+            return Ok(Self {
+                revision: u64::try_from(token.rv).ok(),
+                from: Some(token.place()),
+                left: token.left,
+            });
+        }
+        let least = revision(request)?;
+        if let Some(least) = least {
+            not_older(request, least)?;
+        }
+        // Without saying how, a chunked list at a revision means exactly that one.
+        let exact = match request.query.text("resourceVersionMatch") {
+            Some("Exact") => true,
+            Some("NotOlderThan") => false,
+            _ => limit > 0,
+        };
+        Ok(Self {
+            revision: least.filter(|revision| exact && *revision > 0),
+            from: None,
+            left: None,
+        })
+    }
+
+    /// Whether it is not simply what is there.
+    fn is_exact(&self) -> bool {
+        self.revision.is_some() || self.from.is_some()
+    }
+
+    /// What is said when the picture is forgotten: in the middle of a list, how to go on without it.
+    fn gone(&self, error: ApiError) -> ApiError {
+        let Some((namespace, name)) = &self.from else {
+            return error;
+        };
+        let newest = Continue {
+            rv: -1,
+            start: format!("{namespace}/{name}"),
+            left: None,
+        };
+        let mut gone = ApiError::expired(INCONSISTENT);
+        gone.details = json!({CONTINUE: newest.encode()});
+        gone
+    }
 }
 
 /// The revision that a request asks for; 0 for any.
@@ -253,6 +265,8 @@ pub fn validate(request: &Request<'_>) -> Result<(), ApiError> {
 struct Continue {
     rv: i64,
     start: String,
+    /// How many objects there are from there on; not told of a list that selects.
+    left: Option<usize>,
 }
 
 impl Continue {
@@ -261,6 +275,7 @@ impl Continue {
         Self {
             rv: i64::try_from(revision).unwrap_or(i64::MAX),
             start: format!("{namespace}/{name}\0"),
+            left: None,
         }
     }
 
@@ -270,7 +285,9 @@ impl Continue {
     }
 
     fn encode(&self) -> String {
-        let token = json!({"v": "meta.k8s.io/v1", "rv": self.rv, "start": self.start});
+        let token = json!({
+            "v": "meta.k8s.io/v1", "rv": self.rv, "start": self.start, "left": self.left,
+        });
         URL_SAFE_NO_PAD.encode(token.to_string())
     }
 
@@ -282,8 +299,10 @@ impl Continue {
             return Err(refused(": server does not recognize this encoded version"));
         }
         let start = token["start"].as_str().unwrap_or_default().to_owned();
+        let left = token["left"].as_u64();
+        let left = left.and_then(|left| usize::try_from(left).ok());
         match token["rv"].as_i64() {
-            Some(rv) if rv != 0 && !start.is_empty() => Ok(Self { rv, start }),
+            Some(rv) if rv != 0 && !start.is_empty() => Ok(Self { rv, start, left }),
             _ => Err(refused("")),
         }
     }

@@ -70,8 +70,7 @@ impl Show {
     /// When it cannot be converted.
     pub fn one(&self, stored: &Stored, first: bool) -> Result<Bytes, ApiError> {
         let value = match self.shape {
-            Shape::Object if self.as_stored => return Ok(stored.json()),
-            Shape::Object => self.converted(stored)?,
+            Shape::Object => return self.json(stored),
             Shape::Metadata => metadata(stored),
             Shape::Table => {
                 let revision = json!({"resourceVersion": stored.revision.to_string()});
@@ -114,11 +113,7 @@ impl Show {
                     if index > 0 {
                         text.push(b',');
                     }
-                    if self.as_stored {
-                        text.extend_from_slice(&stored.json());
-                    } else {
-                        text.extend_from_slice(&serialised(&self.converted(stored)?));
-                    }
+                    text.extend_from_slice(&self.json(stored)?);
                 }
                 text.extend_from_slice(b"]}");
                 Ok(Bytes::from(text))
@@ -149,6 +144,15 @@ impl Show {
                 self.table(vec![row], &revision, first)
             }
         }
+    }
+
+    fn json(&self, stored: &Stored) -> Result<Bytes, ApiError> {
+        if self.as_stored {
+            return Ok(stored.json());
+        }
+        let served = self.cluster.api().catalogue().generation();
+        let version = (self.api_version.clone(), served);
+        stored.json_in(&version, || Ok(serialised(&self.converted(stored)?)))
     }
 
     fn converted(&self, stored: &Stored) -> Result<Value, ApiError> {

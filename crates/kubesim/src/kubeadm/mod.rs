@@ -395,15 +395,13 @@ impl crate::kubelet::machine::Machines {
             given_out: 0,
             number: state.joined,
         };
-        state.machines.insert(spec.name.clone(), machine);
+        state.add(&spec.name, machine);
         address
     }
 
     fn leave(&self, name: &str) {
         let mut state = self.state();
-        if state.machines.remove(name).is_some() {
-            state.left = true;
-        }
+        state.left |= state.remove(name);
         state.pods.retain(|_, pod| pod.node != name);
         state.etcd.remove(name);
     }

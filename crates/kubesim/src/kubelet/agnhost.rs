@@ -1,6 +1,7 @@
 //! `agnhost`, the image that Kubernetes' own tests use: the subcommands that ask the network, serve, or
 //! look at files.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::program::{Listens, Program, Run, Start};
@@ -112,7 +113,7 @@ fn connect(start: &mut Start<'_>, to: Option<&str>, timeout: Option<&str>) -> Ru
     };
     match network::connect(
         start.cluster,
-        start.pod,
+        &Arc::new(start.pod.clone()),
         start.address,
         host,
         port,

@@ -6,6 +6,7 @@
 //! change, and with every printed line.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -301,7 +302,7 @@ fn matters(change: &Change) -> bool {
 
 fn answer(
     cluster: &Cluster,
-    pod: &Value,
+    pod: &Arc<Value>,
     address: &str,
     ask: &Ask,
     random: &mut Random,

@@ -87,6 +87,8 @@ pub(crate) struct Machine {
 pub(crate) struct State {
     pub subnets: Subnets,
     pub machines: BTreeMap<String, Machine>,
+    /// Machines by their address, among which every connection looks for its other end.
+    addresses: BTreeMap<String, String>,
     /// What runs of each pod, by namespace and name.
     pub pods: BTreeMap<Place, PodRun>,
     /// What is in volumes, by the name of the PersistentVolume.
@@ -97,6 +99,32 @@ pub(crate) struct State {
     pub left: bool,
     /// The members of the etcd cluster, by their machines.
     pub etcd: BTreeSet<String>,
+}
+
+impl State {
+    /// A machine comes.
+    pub fn add(&mut self, name: &str, machine: Machine) {
+        self.remove(name);
+        self.addresses
+            .insert(machine.address.clone(), name.to_owned());
+        self.machines.insert(name.to_owned(), machine);
+    }
+
+    /// A machine goes; whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let Some(machine) = self.machines.remove(name) else {
+            return false;
+        };
+        if self.at_address(&machine.address) == Some(name) {
+            self.addresses.remove(&machine.address);
+        }
+        true
+    }
+
+    /// The machine with an address.
+    pub fn at_address(&self, address: &str) -> Option<&str> {
+        self.addresses.get(address).map(String::as_str)
+    }
 }
 
 /// The machines of one cluster.

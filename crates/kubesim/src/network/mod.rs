@@ -16,7 +16,7 @@ use crate::cluster::Cluster;
 use crate::fault::Fault;
 use crate::object::{is_over, list, name, text, truth};
 use crate::random::Random;
-use crate::resource::builtin::NODES;
+use crate::resource::builtin::PODS;
 
 pub use speaks::certificate;
 pub(crate) use speaks::{Speaks, speaks};
@@ -47,11 +47,11 @@ pub(crate) struct Party {
     pub pod: Option<Arc<Value>>,
 }
 
-fn sender(pod: &Value, address: &str) -> Party {
+fn sender(pod: &Arc<Value>, address: &str) -> Party {
     Party {
         address: address.to_owned(),
         node: text(pod, "/spec/nodeName").to_owned(),
-        pod: (!truth(pod, "/spec/hostNetwork")).then(|| Arc::new(pod.clone())),
+        pod: (!truth(pod, "/spec/hostNetwork")).then(|| pod.clone()),
     }
 }
 
@@ -61,7 +61,7 @@ fn sender(pod: &Value, address: &str) -> Party {
 /// Why not.
 pub fn connect(
     cluster: &Cluster,
-    pod: &Value,
+    pod: &Arc<Value>,
     address: &str,
     host: &str,
     port: u16,
@@ -81,7 +81,7 @@ pub fn connect(
 /// Why not.
 pub fn lookup(
     cluster: &Cluster,
-    pod: &Value,
+    pod: &Arc<Value>,
     address: &str,
     name: &str,
     random: &mut Random,
@@ -140,32 +140,26 @@ fn arrive(
 
 /// Whose an address is: of a pod that runs, or of a node.
 pub(crate) fn party(cluster: &Cluster, address: &str) -> Option<Party> {
-    let machines = cluster.machines().state();
-    let node = machines
-        .machines
-        .iter()
-        .find(|(_, machine)| machine.address == address);
-    if let Some((node, _)) = node {
+    let state = cluster.machines().state();
+    if let Some(node) = state.at_address(address) {
         return Some(Party {
             address: address.to_owned(),
-            node: node.clone(),
+            node: node.to_owned(),
             pod: None,
         });
     }
-    // Addresses tell the node, which spares a walk over all pods.
-    let node = machines.machines.iter().find(|(_, machine)| {
-        address::Range::parse(&machine.pods).is_some_and(|range| range.contains(address))
-    });
-    let node = node?.0.clone();
-    drop(machines);
-    let pods = cluster.store().on_node(&node);
-    let pod = pods
-        .iter()
-        .find(|pod| text(&pod.value, "/status/podIP") == address && !is_over(&pod.value))?;
+    let is_here = |pod: &Value| {
+        let machine = state.machines.get(text(pod, "/spec/nodeName"));
+        let range = machine.and_then(|machine| address::Range::parse(&machine.pods));
+        range.is_some_and(|range| range.contains(address))
+    };
+    let pods = cluster.store().at_address(&PODS, address);
+    let mut pods = pods.iter().map(|pod| &pod.value);
+    let pod = pods.find(|pod| !is_over(pod) && is_here(pod))?;
     Some(Party {
         address: address.to_owned(),
-        node,
-        pod: Some(pod.value.clone()),
+        node: text(pod, "/spec/nodeName").to_owned(),
+        pod: Some(pod.clone()),
     })
 }
 
@@ -243,20 +237,4 @@ pub(crate) fn enforces(pod: &Value) -> bool {
         let image = text(container, "/image");
         ENFORCING.iter().any(|known| image.contains(known)) && !image.contains("operator")
     })
-}
-
-/// The nodes' names and addresses that a cluster has now.
-pub(crate) fn node_addresses(cluster: &Cluster) -> Vec<(String, String)> {
-    let nodes = cluster.store().list(&NODES, None).0;
-    let address = |node: &Value| {
-        let addresses = list(node, "/status/addresses").iter();
-        addresses
-            .filter(|address| address["type"] == "InternalIP")
-            .map(|address| text(address, "/address").to_owned())
-            .next()
-    };
-    nodes
-        .iter()
-        .filter_map(|node| Some((name(&node.value).to_owned(), address(&node.value)?)))
-        .collect()
 }

@@ -2,11 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Failure, node_addresses};
+use super::Failure;
 use crate::cluster::Cluster;
 use crate::object::{int, is_true, list, name, namespace, text};
 use crate::random::Random;
-use crate::resource::builtin::{ENDPOINT_SLICES, PODS, SERVICES};
+use crate::resource::builtin::{ENDPOINT_SLICES, NODES, PODS, SERVICES};
 
 /// What is behind a Service.
 #[derive(Debug)]
@@ -65,9 +65,7 @@ pub(super) fn translate(
     let subnets = cluster.machines().subnets();
     let in_range = super::address::Range::parse(&subnets.services)
         .is_some_and(|range| range.contains(address));
-    let at_node = node_addresses(cluster)
-        .iter()
-        .any(|(_, known)| known == address);
+    let at_node = !cluster.store().at_address(&NODES, address).is_empty();
     let services = cluster.api().list(&SERVICES, None);
     let found = services.iter().find_map(|service| {
         let own = service["spec"]["clusterIP"] == address

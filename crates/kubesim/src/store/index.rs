@@ -1,18 +1,20 @@
-//! Ways to objects besides their names: by owner, and pods by node. Controllers ask for both with each
-//! change, which a walk over all objects would make quadratic.
+//! Ways to objects besides their names: by owner, pods by their node, pods and nodes by their address. Each
+//! is asked for with every change or every connection, which a walk over all objects would make quadratic.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::Place;
+use crate::object::{list, text};
 use crate::resource::GroupResource;
-use crate::resource::builtin::PODS;
+use crate::resource::builtin::{NODES, PODS};
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    owned: BTreeMap<String, BTreeSet<(GroupResource, Place)>>,
-    on_node: BTreeMap<String, BTreeSet<Place>>,
+    owned: Way,
+    on_node: Way,
+    at_address: Way,
 }
 
 impl Index {
@@ -24,81 +26,104 @@ impl Index {
         before: Option<&Value>,
         now: Option<&Value>,
     ) {
-        let owners = |object: Option<&Value>| {
-            object
-                .map(|object| &object["metadata"]["ownerReferences"])
-                .cloned()
-        };
-        if owners(before) != owners(now) {
-            for uid in uids(before) {
-                if let Some(owned) = self.owned.get_mut(uid) {
-                    owned.remove(&(resource.clone(), place.clone()));
-                    if owned.is_empty() {
-                        self.owned.remove(uid);
-                    }
-                }
-            }
-            for uid in uids(now) {
-                let owned = self.owned.entry(uid.to_owned()).or_default();
-                owned.insert((resource.clone(), place.clone()));
-            }
+        self.owned.note(resource, place, before, now, owners);
+        if *resource == PODS {
+            self.on_node.note(resource, place, before, now, |pod| {
+                vec![text(pod, "/spec/nodeName")]
+            });
         }
-        if *resource != PODS {
-            return;
-        }
-        let (before, now) = (before.map(node), now.map(node));
-        if before == now {
-            return;
-        }
-        if let Some(node) = before
-            && let Some(pods) = self.on_node.get_mut(node)
-        {
-            pods.remove(place);
-            if pods.is_empty() {
-                self.on_node.remove(node);
-            }
-        }
-        if let Some(node) = now {
-            self.on_node
-                .entry(node.to_owned())
-                .or_default()
-                .insert(place.clone());
+        if *resource == PODS || *resource == NODES {
+            self.at_address.note(resource, place, before, now, address);
         }
     }
 
     /// Where the objects of a resource are that name an owner.
-    pub(super) fn owned<'i>(
-        &'i self,
-        resource: &'i GroupResource,
+    pub(super) fn owned(
+        &self,
+        resource: &GroupResource,
         uid: &str,
-    ) -> impl Iterator<Item = &'i Place> {
-        let first = (resource.clone(), Place::default());
-        let owned = self.owned.get(uid).into_iter();
-        owned
-            .flat_map(move |owned| owned.range(first.clone()..))
-            .take_while(move |(of, _)| of == resource)
-            .map(|(_, place)| place)
+    ) -> impl Iterator<Item = &Place> {
+        self.owned.to(resource, uid)
     }
 
     /// Where the objects of every resource are that name an owner.
     pub(super) fn dependents(&self, uid: &str) -> impl Iterator<Item = &(GroupResource, Place)> {
-        self.owned.get(uid).into_iter().flatten()
+        self.owned.0.get(uid).into_iter().flatten()
     }
 
     /// Where the pods of a node are; those of no node by the empty name.
     pub(super) fn on_node(&self, node: &str) -> impl Iterator<Item = &Place> {
-        self.on_node.get(node).into_iter().flatten()
+        self.on_node.to(&PODS, node)
+    }
+
+    /// Where the pods or nodes are that have an address.
+    pub(super) fn at_address(
+        &self,
+        resource: &GroupResource,
+        address: &str,
+    ) -> impl Iterator<Item = &Place> {
+        self.at_address.to(resource, address)
     }
 }
 
-fn node(pod: &Value) -> &str {
-    pod["spec"]["nodeName"].as_str().unwrap_or_default()
+/// Words, and where the objects are that say them.
+#[derive(Debug, Default)]
+struct Way(BTreeMap<String, BTreeSet<(GroupResource, Place)>>);
+
+impl Way {
+    fn note(
+        &mut self,
+        resource: &GroupResource,
+        place: &Place,
+        before: Option<&Value>,
+        now: Option<&Value>,
+        words: fn(&Value) -> Vec<&str>,
+    ) {
+        let before = before.map(words).unwrap_or_default();
+        let now = now.map(words).unwrap_or_default();
+        if before == now {
+            return;
+        }
+        let entry = (resource.clone(), place.clone());
+        for word in before {
+            if let Some(said) = self.0.get_mut(word) {
+                said.remove(&entry);
+                if said.is_empty() {
+                    self.0.remove(word);
+                }
+            }
+        }
+        for word in now {
+            let said = self.0.entry(word.to_owned()).or_default();
+            said.insert(entry.clone());
+        }
+    }
+
+    fn to<'i>(
+        &'i self,
+        resource: &GroupResource,
+        word: &str,
+    ) -> impl Iterator<Item = &'i Place> + use<'i> {
+        let (resource, said) = (resource.clone(), self.0.get(word).into_iter());
+        let first = (resource.clone(), Place::default());
+        said.flat_map(move |said| said.range(first.clone()..))
+            .take_while(move |(of, _)| *of == resource)
+            .map(|(_, place)| place)
+    }
 }
 
-fn uids(object: Option<&Value>) -> impl Iterator<Item = &str> {
-    let owners = object.and_then(|object| object["metadata"]["ownerReferences"].as_array());
-    owners
-        .into_iter()
-        .flatten()
-        .filter_map(|owner| owner["uid"].as_str())
+fn owners(object: &Value) -> Vec<&str> {
+    let owners = list(object, "/metadata/ownerReferences").iter();
+    owners.filter_map(|owner| owner["uid"].as_str()).collect()
+}
+
+/// A pod's address, or that of a node within its network; none while there is none.
+fn address(object: &Value) -> Vec<&str> {
+    let of_pod = text(object, "/status/podIP");
+    let mut of_node = list(object, "/status/addresses")
+        .iter()
+        .filter(|address| address["type"] == "InternalIP");
+    let of_node = of_node.next().map(|address| text(address, "/address"));
+    let address = Some(of_pod).filter(|address| !address.is_empty());
+    address.or(of_node).into_iter().collect()
 }

@@ -55,6 +55,7 @@ async fn a_list_in_chunks_shows_one_picture() {
         .await
         .json();
     assert_eq!(names(&second), ["c", "d"]);
+    assert_eq!(second["metadata"]["remainingItemCount"], 1);
     assert_eq!(
         second["metadata"]["resourceVersion"],
         first["metadata"]["resourceVersion"]
