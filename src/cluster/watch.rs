@@ -27,6 +27,8 @@ use super::{Kind, Object};
 
 /// How often a kind is listed anew beside its watch, while somebody looks at it.
 pub(super) const RELIST: Duration = Duration::from_secs(10);
+/// How often at least, however many pages that takes.
+const SELDOM: Duration = Duration::from_secs(60);
 /// How long a list may take, with all its pages; until the next one works the kind is unsettled then.
 pub(super) const LIST: Duration = Duration::from_secs(15);
 /// How long to wait before a watch that failed is tried again.
@@ -184,6 +186,12 @@ async fn follow(shared: Arc<Shared>, api: Api<Seen>) {
     }
 }
 
+/// How long until so many objects are listed anew: what costs an API server more is asked for less often.
+fn relist(objects: usize) -> Duration {
+    let pages = u32::try_from(objects / PAGE as usize).unwrap_or(u32::MAX);
+    RELIST.saturating_mul(pages.saturating_add(1)).min(SELDOM)
+}
+
 /// Lists and watches until something comes in between.
 async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallible, End> {
     let kind = &shared.kind;
@@ -200,8 +208,9 @@ async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallib
         },
         end => end,
     })?;
+    let relist = relist(objects.len());
     let mut fresh = Some(objects);
-    let mut due = Instant::now() + RELIST;
+    let mut due = Instant::now() + relist;
     loop {
         let begun = Instant::now();
         let (params, from) = (WatchParams::default(), version.clone());
@@ -214,7 +223,7 @@ async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallib
                     Ok(watch) => watch,
                     Err(_) if shared.is_wanted() => return Err(End::Due),
                     Err(_) => {
-                        due = Instant::now() + RELIST;
+                        due = Instant::now() + relist;
                         continue;
                     }
                 }
@@ -225,7 +234,7 @@ async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallib
         loop {
             match tokio::time::timeout_at(due, watch.try_next()).await {
                 Err(_) if shared.is_wanted() => return Err(End::Due),
-                Err(_) => due = Instant::now() + RELIST,
+                Err(_) => due = Instant::now() + relist,
                 Ok(Ok(Some(event))) => {
                     if let Some(seen) = shared.take(event)? {
                         version = seen;
@@ -377,4 +386,15 @@ fn key(object: &Object) -> Key {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_there_is_the_less_often_it_is_listed_anew() {
+        let seconds = [0, 499, 500, 1999, 20_000].map(|objects| relist(objects).as_secs());
+        assert_eq!(seconds, [10, 10, 20, 40, 60]);
+    }
 }
