@@ -82,7 +82,7 @@ fn lint_tells_the_lines_of_every_wrong_file() {
     context.write("suites/own.yaml", OWN);
     let shown = context.run("suites lint");
     assert!(
-        shown.starts_with("exit code 0\n--- stdout\nhealth: "),
+        shown.starts_with("exit code 0\n--- stdout\nguards: "),
         "{shown}"
     );
     assert!(

@@ -88,9 +88,9 @@ fn each_command_has_its_own_help() {
           --keep <KEEP>               Whether to keep the clusters at the end [default: never] [possible
                                       values: never, on-failure, always]
           --no-lint                   Go on although `stackgate lint` finds a MUST broken
-          --scenario <NAME>           Instead of the stack's own pair: releases made of it for a scenario
-                                      (`stackgate scenarios list`), or, one after the other, for `all`
-                                      of them
+          --scenario <NAME>           Instead of the stack's own pair: releases made of it for a
+                                      scenario (`stackgate scenarios list`), or, one after the other,
+                                      for `all` of them
           --seed <SEED>               What all randomness of a rehearsal comes from: the same seed gives
                                       the same run [default: random, told in the report]
           --real-time                 Let a rehearsal take as long as real clusters would, to watch it

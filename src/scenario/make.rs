@@ -1,6 +1,6 @@
 //! Makes a scenario's releases one after the other, each with a version above those before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -35,8 +35,8 @@ pub(super) struct Maker<'a> {
     folder: &'a Path,
     /// The highest number that a version has so far.
     number: u32,
-    /// Whether a release was made by now: those after it must not be older.
-    newer: bool,
+    /// Of which minors a release was made by now: those after it must not be older.
+    newer: BTreeSet<String>,
     /// The addons that were made so far, with their version.
     addons: Vec<((Base, bool, bool), String)>,
     node_images: BTreeMap<Version, String>,
@@ -60,7 +60,7 @@ impl<'a> Maker<'a> {
             pair,
             folder,
             number: numbers.into_iter().flatten().max().unwrap_or_default(),
-            newer: false,
+            newer: BTreeSet::new(),
             addons: Vec::new(),
             node_images: BTreeMap::new(),
             images: Vec::new(),
@@ -111,13 +111,13 @@ impl<'a> Maker<'a> {
     fn release(&mut self, recipe: &ReleaseRecipe) -> Result<ReleaseTag, ScenarioError> {
         let base = self.base(recipe.base);
         let taken = self.folder.join(base.tag.to_string()).exists();
-        if recipe.is_base() && !self.newer && !taken {
+        if recipe.is_base() && !self.newer.contains(&base.tag.stem()) && !taken {
             copy(&base.folder, &self.folder.join(base.tag.to_string()))?;
             let version = base.addon_version.dotted();
             self.addons.push((recipe.addons(), version));
             return Ok(base.tag.clone());
         }
-        self.newer = true;
+        self.newer.insert(base.tag.stem());
         self.number += 1;
         let tag = ReleaseTag {
             version: base.tag.version.numbered(self.number),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::stack::{Delivery, Label, Timeout, Upgrade};
+use crate::stack::{Delivery, Label, Probes, Timeout, Upgrade};
 
 /// A scenario: releases made of a stack's own two, and what must come of the upgrade.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -68,6 +68,12 @@ pub struct Spec {
     /// What must come of the upgrade.
     #[serde(default)]
     pub upgrade: Upgrade,
+    /// How many Machines the first group of workers has at least.
+    #[serde(default)]
+    pub workers: Option<u16>,
+    /// What probes may lose, where that is more than the stack says.
+    #[serde(default)]
+    pub probes: Probes,
     /// How long the finished state must stay as it is; without it as the stack says.
     #[serde(default)]
     pub stable: Option<Timeout>,

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::change;
 use super::load::{Scenario, ScenarioError};
 use super::make::{Made, Maker, copy, put};
-use crate::stack::{Delivery, Machines, STACK_FILE, Stack};
+use crate::stack::{Delivery, Machines, ProbeLimits, STACK_FILE, Stack};
 
 impl Scenario {
     /// Writes the scenario's stack below `folder`, as `stacks/<name>` with kind's configuration beside it, and returns
@@ -88,6 +88,17 @@ impl Scenario {
         spec["upgrade"] = json!({"machines": machines});
         if let Some(disturbance) = self.spec.upgrade.disturbance {
             spec["upgrade"]["disturbance"] = json!(disturbance.name());
+        }
+        let limits = self.spec.probes.named();
+        for (name, limits) in limits
+            .into_iter()
+            .filter(|(_, one)| **one != ProbeLimits::default())
+        {
+            spec["probes"][name] = json!(limits);
+        }
+        if let (Some(least), Some(first)) = (self.spec.workers, stack.spec.cluster.workers.first())
+        {
+            spec["cluster"]["workers"][0]["replicas"] = json!(first.replicas.max(least));
         }
         if let Some(stable) = &self.spec.stable {
             spec["timeouts"]["stable"] = json!(format!("{}s", stable.get().as_secs()));
