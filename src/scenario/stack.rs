@@ -136,6 +136,8 @@ fn resolve(path: Option<&mut Value>, folder: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use tempfile::TempDir;
+
     use super::*;
     use crate::scenario::names;
     use crate::stack::{Pair, Release, archive};
@@ -145,14 +147,14 @@ mod tests {
         Stack::load(name, &root.join("stacks-under-test")).unwrap()
     }
 
-    fn made(scenario: &str, stack: &Stack) -> (Stack, Pair) {
+    fn made(scenario: &str, stack: &Stack) -> (Stack, Pair, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let scenario = Scenario::load(scenario, &stack.folder).unwrap();
         let place = scenario.write(stack, folder.path()).unwrap();
         let stacks = place.parent().unwrap();
         let stack = Stack::load(&place.to_string_lossy(), stacks).unwrap();
         let pair = stack.open_releases().unwrap();
-        (stack, pair)
+        (stack, pair, folder)
     }
 
     /// The releases in their order: version, Kubernetes, addons' version.
@@ -169,7 +171,7 @@ mod tests {
         for name in ["docker-demo", "openstack-demo"] {
             let stack = shipped(name);
             for scenario in names(&stack.folder) {
-                let (made, pair) = made(&scenario, &stack);
+                let (made, pair, _folder) = made(&scenario, &stack);
                 assert_eq!(made.name, stack.name);
                 assert_eq!(made.scenario.as_deref(), Some(&*scenario));
                 for release in pair.releases() {
@@ -223,7 +225,7 @@ mod tests {
                 .to_string()
                 .replace(&format!("-{version}"), "-V")
         };
-        let (_, pair) = made("class-only", &demo);
+        let (_, pair, _folder) = made("class-only", &demo);
         let command = "\"preKubeadmCommands\":[\"echo changed by the class\"]";
         let changed = class(&pair, 1);
         assert_eq!(changed.matches(command).count(), 2, "{changed}");
@@ -231,9 +233,9 @@ mod tests {
             .replace(&format!(",{command}"), "")
             .replace(&format!("{command},"), "");
         assert_eq!(back, class(&pair, 0));
-        let (_, pair) = made("addons-only", &demo);
+        let (_, pair, _folder) = made("addons-only", &demo);
         assert_eq!(class(&pair, 0), class(&pair, 1));
-        let (stack, pair) = made("node-image-only", &demo);
+        let (stack, pair, _folder) = made("node-image-only", &demo);
         let next = "kindest/node:v1.34.3-next";
         assert_eq!(
             class(&pair, 1).replace(next, "kindest/node:v1.34.3"),
@@ -244,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_broken_release_has_an_image_that_nobody_has() {
-        let (_, pair) = made("recovery", &shipped("docker-demo"));
+        let (_, pair, _folder) = made("recovery", &shipped("docker-demo"));
         let images = |release: &Release| -> Vec<bool> {
             let files = archive::read(&release.addon_file()).unwrap();
             let template = &files[Path::new("cni/templates/daemonset.yaml")];
