@@ -14,6 +14,7 @@ pub mod probe;
 pub mod record;
 pub mod replay;
 pub mod report;
+pub mod scenario;
 pub mod simulate;
 pub mod source;
 pub mod stack;

@@ -1,4 +1,4 @@
-//! `stackgate suites`: what is listed, explained and refused.
+//! `stackgate suites` and `stackgate scenarios`: what is listed, explained and refused.
 
 mod common;
 
@@ -82,7 +82,7 @@ fn lint_tells_the_lines_of_every_wrong_file() {
     context.write("suites/own.yaml", OWN);
     let shown = context.run("suites lint");
     assert!(
-        shown.starts_with("exit code 0\n--- stdout\nhealth: "),
+        shown.starts_with("exit code 0\n--- stdout\nguards: "),
         "{shown}"
     );
     assert!(
@@ -130,4 +130,39 @@ fn the_version_data_is_told_with_its_age_and_its_sources() {
     let shown = context.run("data show");
     assert!(shown.starts_with("exit code 2\n"), "{shown}");
     assert!(shown.contains("data/kubernetes-versions.json"), "{shown}");
+}
+
+#[test]
+fn scenarios_are_listed_and_an_unknown_or_wrong_one_is_told_issue_7() {
+    let context = TestContext::new();
+    let stacks = concat!(env!("CARGO_MANIFEST_DIR"), "/stacks-under-test");
+    let listed = context.run(&format!("scenarios list docker-demo --stacks {stacks}"));
+    assert!(
+        listed.starts_with("exit code 0\n--- stdout\nclass-only "),
+        "{listed}"
+    );
+    // None of them is one that cannot be made of the demo stack.
+    assert!(!listed.contains("cannot be made"), "{listed}");
+    let unknown = context.run(&format!(
+        "run docker-demo --stacks {stacks} --scenario classonly"
+    ));
+    assert!(unknown.starts_with("exit code 2\n"), "{unknown}");
+    assert!(
+        unknown.contains("error: no scenario `classonly`: expected one of class-only, "),
+        "{unknown}"
+    );
+    let both = context.run("run --simulated --seed 1 --scenario class-only");
+    assert!(both.starts_with("exit code 2\n"), "{both}");
+    assert!(!context.path().join("reports").exists());
+    // A stack's own scenario is read in the place of the one that ships, and told with its line.
+    let demo = std::path::Path::new(stacks).join("docker-demo/stack.yaml");
+    let demo = std::fs::read_to_string(demo).unwrap();
+    context.write("stacks/own/stack.yaml", &demo);
+    context.write("stacks/own/scenarios/class-only.yaml", "kind: Scenari\n");
+    let wrong = context.run("run own --stacks stacks --scenario class-only");
+    assert!(wrong.starts_with("exit code 2\n"), "{wrong}");
+    assert!(
+        wrong.contains("stacks/own/scenarios/class-only.yaml:1:7: `kind`"),
+        "{wrong}"
+    );
 }

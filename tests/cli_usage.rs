@@ -38,6 +38,7 @@ fn help_is_an_answer() {
                  always hold
       faults     List the faults that a rehearsal can be given with `run --fault`
       suites     The suites of checks that ship with stackgate
+      scenarios  The scenarios that a stack can be run through
       data       The data that version checks are judged by
       scs-check  Check a subject against an SCS certificate scope, as scs-compliance-check.py does
       version    Print the version
@@ -87,6 +88,9 @@ fn each_command_has_its_own_help() {
           --keep <KEEP>               Whether to keep the clusters at the end [default: never] [possible
                                       values: never, on-failure, always]
           --no-lint                   Go on although `stackgate lint` finds a MUST broken
+          --scenario <NAME>           Instead of the stack's own pair: releases made of it for a
+                                      scenario (`stackgate scenarios list`), or, one after the other,
+                                      for `all` of them
           --seed <SEED>               What all randomness of a rehearsal comes from: the same seed gives
                                       the same run [default: random, told in the report]
           --real-time                 Let a rehearsal take as long as real clusters would, to watch it

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room with those that it may import (ARCHITECTURE.md).
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("stack", &[]),
     ("record", &[]),
     ("cluster", &["record"]),
@@ -21,6 +21,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
         ],
     ),
     ("source", &["stack"]),
+    ("scenario", &["stack"]),
     (
         "lint",
         &["cluster", "delivery", "gate", "record", "report", "stack"],
@@ -37,7 +38,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
         "cli",
         &[
             "checks", "cluster", "delivery", "engine", "gate", "lint", "record", "replay",
-            "report", "simulate", "source", "stack", "suite",
+            "report", "scenario", "simulate", "source", "stack", "suite",
         ],
     ),
 ];

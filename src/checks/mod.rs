@@ -1,5 +1,6 @@
 //! The checks themselves: one file per standard or subject, each with a passing and a failing case.
 
+mod guards;
 mod health;
 mod images;
 mod judgement;
@@ -156,6 +157,7 @@ impl Native {
 /// Every check that there is, in the order in which they are told.
 #[must_use]
 pub fn all() -> &'static [Native] {
-    static ALL: LazyLock<Vec<Native>> = LazyLock::new(|| [health::ALL, scs::ALL].concat());
+    static ALL: LazyLock<Vec<Native>> =
+        LazyLock::new(|| [health::ALL, &[guards::CHECK], scs::ALL].concat());
     &ALL
 }

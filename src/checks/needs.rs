@@ -171,7 +171,10 @@ mod tests {
             .filter(silent)
             .map(|one| one.name)
             .collect();
-        assert_eq!(silent, ["addons-live", "machines-settled"]);
+        assert_eq!(
+            silent,
+            ["addons-live", "machines-settled", "operator-guards"]
+        );
         assert_eq!(
             reading(&kinds::DEPLOYMENT),
             ("apps".to_owned(), "deployments".to_owned())

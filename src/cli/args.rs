@@ -15,6 +15,7 @@ use super::rehearsal::RehearsalArgs;
 use super::release::ReleaseCommand;
 use super::replay::ReplayArgs;
 use super::reproduce::ReproduceArgs;
+use super::scenarios::ScenariosCommand;
 use super::scs_check::ScsCheckArgs;
 use crate::gate;
 use crate::record::RunId;
@@ -75,6 +76,9 @@ pub enum Command {
     /// The suites of checks that ship with stackgate
     #[command(subcommand)]
     Suites(SuitesCommand),
+    /// The scenarios that a stack can be run through
+    #[command(subcommand)]
+    Scenarios(ScenariosCommand),
     /// The data that version checks are judged by
     #[command(subcommand)]
     Data(DataCommand),
@@ -117,6 +121,10 @@ pub struct RunArgs {
     /// Go on although `stackgate lint` finds a MUST broken
     #[arg(long)]
     pub no_lint: bool,
+    /// Instead of the stack's own pair: releases made of it for a scenario (`stackgate scenarios list`),
+    /// or, one after the other, for `all` of them
+    #[arg(long, value_name = "NAME", conflicts_with = "simulated")]
+    pub scenario: Option<String>,
     #[command(flatten)]
     pub rehearsal: RehearsalArgs,
     #[command(flatten)]
@@ -459,6 +467,8 @@ impl From<Keep> for gate::Keep {
 pub enum SchemaName {
     /// `lint --format json`
     Lint,
+    /// Files of scenarios
+    Scenario,
     /// summary.json
     Summary,
 }

@@ -111,7 +111,9 @@ pub fn keep(folder: &Path, stack: &Stack, mut asked: Asked, redactor: &Redactor)
     let directory = target
         .join(inside(&stack.spec.releases.directory)?)
         .join("cluster-stacks");
-    for tag in [&stack.spec.releases.from, &stack.spec.releases.to] {
+    let tags = &stack.spec.releases;
+    let start = tags.start.iter().map(|start| &start.release);
+    for tag in start.chain([&tags.from, &tags.to]) {
         let tag = tag.to_string();
         files.extend(all_of(&releases.join(&tag), &directory.join(&tag))?);
     }

@@ -1,5 +1,6 @@
 //! The command line: one file per command, one exit code per ending.
 
+mod again;
 pub mod args;
 mod bundle;
 mod check;
@@ -27,6 +28,7 @@ mod report;
 mod reproduce;
 pub mod run;
 mod runs;
+mod scenarios;
 mod schema;
 mod scs_check;
 mod signals;
@@ -102,6 +104,7 @@ fn dispatch(cli: Cli) -> Result<Ending, Failure> {
             SuitesCommand::Lint { files } => suites::lint(&files),
         }
         .map(done),
+        Command::Scenarios(command) => scenarios::run(&command).map(done),
         Command::Version => print(&format!("stackgate {}\n", env!("CARGO_PKG_VERSION")))
             .map(done)
             .map_err(Failure::infrastructure),

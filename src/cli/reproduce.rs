@@ -146,6 +146,7 @@ pub fn as_asked(inputs: &Inputs, engine: EngineKind) -> Result<RunArgs, Failure>
         },
         pause: PauseArgs::default(),
         no_lint: asked.no_lint,
+        scenario: None,
         timeout_scale: asked.timeout_scale,
         reports: PathBuf::from("reports"),
         open: false,

@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use jiff::civil::Date;
 use tempfile::TempDir;
 
+use super::again::{refuse_what_is_gone, tell_differences};
 use super::args::{EngineKind, RunArgs, SummaryFormat};
 use super::conduct::{Conduct, free};
 use super::engine::{Wanted, own_suites};
@@ -15,7 +16,7 @@ use super::management::{EXISTING, ExistingArgs, Management};
 use super::operator::{NO_OPERATOR, refuse_what_cannot_be_delivered};
 use super::pause::PauseArgs;
 use super::rehearsal::{self, RehearsalArgs};
-use super::{quoted, stacks};
+use super::{quoted, scenarios, stacks};
 use crate::gate::{self, Keep, Plan, Resumption};
 use crate::lint;
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
@@ -29,8 +30,10 @@ use crate::suite::Suite;
 pub struct Run {
     /// The folder of the stack under test.
     pub stack: PathBuf,
-    /// Where the shipped stacks are, when it was said.
+    /// Where the stack's fellows are, beside which kind's configurations lie; when it was said.
     pub stacks: Option<PathBuf>,
+    /// What was said of that.
+    pub typed_stacks: Option<PathBuf>,
     /// The stack as it was typed.
     pub typed: String,
     /// Where clusters come from, when it was said.
@@ -39,7 +42,9 @@ pub struct Run {
     pub delivery: Option<Delivery>,
     /// What only simulated clusters can do.
     pub rehearsal: RehearsalArgs,
-    /// Where the stack was written that was made from the seed; it goes with this.
+    /// The scenario, where one was named.
+    pub scenario: Option<String>,
+    /// Where the stack was written that was made from the seed or for the scenario; it goes with this.
     pub made: Option<TempDir>,
     /// Where the management cluster comes from, and whether it stays, where stack.yaml is not to say.
     pub management: Option<Management>,
@@ -66,6 +71,9 @@ pub struct Run {
 /// # Errors
 /// When the input is wrong (nothing was created then), or the run could not be carried out at all.
 pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
+    if args.scenario.as_deref() == Some(scenarios::ALL) {
+        return scenarios::all(&args);
+    }
     begin(args, command, Begins::New)
 }
 
@@ -137,7 +145,7 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
         seed,
         faults,
         missing_images,
-        releases: &[plan.pair.from.clone(), plan.pair.to.clone()],
+        releases: &plan.pair.releases().cloned().collect::<Vec<_>>(),
         existing: &run.existing,
     };
     // What a run's folder is made of is there for as long as the folder; where it was unpacked to is not.
@@ -188,8 +196,9 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
         open: run.open,
         format: SummaryFormat::Plain,
     };
-    let facts = obtained.iter().flat_map(|one| one.facts.clone());
-    let facts: Vec<(String, String)> = facts.collect();
+    let mut facts = obtained.map(|one| one.facts.clone()).unwrap_or_default();
+    let scenario = plan.stack.scenario.as_ref();
+    facts.extend(scenario.map(|name| ("scenario".to_owned(), name.to_string())));
     conduct.run(async |context| {
         // What the releases' Secrets hold is known before anything of them is written down.
         let redactor = context.recorder.redactor();
@@ -238,27 +247,6 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
     })
 }
 
-/// Tells what is not as it was.
-fn tell_differences(engine: EngineKind, wanted: &Wanted<'_>, then: Then) -> Result<(), Failure> {
-    // Another engine than that of the run: what is connected here belongs to a runtime that ends here.
-    let engine = super::engine::make(engine, wanted)?;
-    let now = super::runtime()?.block_on(engine.properties());
-    let mut lines = then.differs;
-    for (name, was) in &then.facts {
-        let is = now.iter().find(|(known, _)| known == name);
-        if let Some((_, is)) = is.filter(|(_, is)| is != was) {
-            lines.push(format!("{name} was {was}, is {is}"));
-        }
-    }
-    for line in &lines {
-        super::note(&format!("differs: {line}"));
-    }
-    if lines.is_empty() {
-        super::note("nothing differs from the run that is run again");
-    }
-    Ok(())
-}
-
 /// As it is typed.
 const fn keep_word(keep: Keep) -> &'static str {
     match keep {
@@ -266,26 +254,6 @@ const fn keep_word(keep: Keep) -> &'static str {
         Keep::OnFailure => "on-failure",
         Keep::Always => "always",
     }
-}
-
-/// Refuses to go on where there is nothing any more to go on with.
-fn refuse_what_is_gone(
-    engine: EngineKind,
-    wanted: &Wanted<'_>,
-    folder: &Path,
-) -> Result<(), Failure> {
-    // Another engine than that of the run: what is connected here belongs to a runtime that ends here.
-    let engine = super::engine::make(engine, wanted)?;
-    let remains = super::runtime()?.block_on(engine.remains());
-    remains.map_err(|error| {
-        let shown = folder.display();
-        Failure::input(error.context(format!("failed to go on with the run in {shown}")))
-            .hint(format!("run it again with: stackgate reproduce {shown}"))
-            .hint(format!(
-                "remove what is left with: stackgate clean {}",
-                wanted.run
-            ))
-    })
 }
 
 /// What was given, read and judged.
@@ -367,6 +335,11 @@ impl Run {
             quoted(&self.typed),
             format!("--engine embedded --seed {seed}"),
         ];
+        words.extend(
+            self.scenario
+                .as_ref()
+                .map(|name| format!("--scenario {name}")),
+        );
         words.extend(self.rehearsal.words());
         if let Some(delivery) = self.delivery {
             words.push(format!("--delivery {}", delivery.name()));
@@ -378,7 +351,7 @@ impl Run {
         if self.timeout_scale != 1.0 {
             words.push(format!("--timeout-scale {}", self.timeout_scale));
         }
-        if let Some(stacks) = &self.stacks {
+        if let Some(stacks) = &self.typed_stacks {
             words.push(format!("--stacks {}", quoted(&stacks.to_string_lossy())));
         }
         words.join(" ")
@@ -458,10 +431,21 @@ impl Run {
             (None, _) if args.rehearsal.is_any() => Some(EngineKind::Embedded),
             (engine, _) => engine,
         };
+        let typed = stack.to_string_lossy().into_owned();
+        let mut stack = stacks::find(&stack, args.stacks.stacks.as_deref())?;
+        let typed_stacks = args.stacks.stacks.clone();
+        if let Some(name) = &args.scenario {
+            let (folder, its_stack) = scenarios::make(name, &stack, args.stacks.stacks.as_deref())?;
+            args.stacks.stacks = its_stack.parent().map(Path::to_owned);
+            stack = its_stack;
+            made = Some(folder);
+        }
         Ok(Self {
             made,
-            typed: stack.to_string_lossy().into_owned(),
-            stack: stacks::find(&stack, args.stacks.stacks.as_deref())?,
+            scenario: args.scenario,
+            typed,
+            stack,
+            typed_stacks,
             stacks: args.stacks.stacks,
             engine,
             delivery: args.delivery.map(Into::into),

@@ -15,7 +15,7 @@ use crate::record::{RunId, What, is_written, read};
 use crate::report::STREAM;
 
 /// The link to the run that was started last.
-const LATEST: &str = "latest";
+pub const LATEST: &str = "latest";
 
 /// Makes `latest`, beside the run's folder, lead to it. What bears this name and is no link stays.
 ///

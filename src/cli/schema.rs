@@ -11,6 +11,7 @@ use crate::report::Summary;
 pub fn print(name: SchemaName) -> Result<(), Failure> {
     let schema = match name {
         SchemaName::Lint => crate::lint::output::schema(),
+        SchemaName::Scenario => format!("{:#}\n", crate::scenario::scenario_schema()),
         SchemaName::Summary => Summary::schema(),
     };
     super::print(&schema).map_err(Failure::infrastructure)

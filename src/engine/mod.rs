@@ -90,6 +90,15 @@ impl Default for Opened {
     }
 }
 
+/// What can be done to clusters in the middle of an upgrade.
+#[derive(Clone, Copy, Debug)]
+pub enum Disturbance<'a> {
+    /// The Cluster Stack Operator's process ends, and begins again.
+    RestartOperator,
+    /// The kubelet of a Machine stops, as in a crash: its containers stay, and its Node is not Ready any more.
+    StopKubelet(&'a Object),
+}
+
 /// Where clusters come from. Everything after it is the same code for every engine.
 pub trait Engine: Send + Sync {
     /// The engine's name, as in `--engine`.
@@ -124,6 +133,12 @@ pub trait Engine: Send + Sync {
     /// show nothing.
     fn unmet(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Does something to the clusters that an upgrade has to get over.
+    fn disturb<'a>(&'a self, _disturbance: Disturbance<'a>) -> BoxFuture<'a, anyhow::Result<()>> {
+        let name = self.name();
+        Box::pin(async move { anyhow::bail!("engine {name} disturbs no upgrade") })
     }
 
     /// Lets people reach the clusters that there are while the run is paused, with kubeconfig files that the user

@@ -3,6 +3,7 @@
 //! Cluster API's own "done" is a claim; what counts is that no Machine, Node or workload is left at
 //! the release before, and that every controller has seen the latest spec.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -46,6 +47,14 @@ impl Goal {
         let mut machines = management.list(&kinds::MACHINE);
         machines.retain(|machine| self.mine(machine));
         machines
+    }
+
+    /// What tells these from others of the same name.
+    #[must_use]
+    pub fn machine_uids(&self, management: &View) -> BTreeSet<String> {
+        let machines = self.machines(management);
+        let uids = machines.iter().map(|machine| machine.str("/metadata/uid"));
+        uids.map(str::to_owned).collect()
     }
 }
 

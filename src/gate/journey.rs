@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::causes::Causes;
+use super::disturbance::Moment;
 use super::finished::{self, Goal};
 use super::named;
 use super::operator::Providing;
@@ -17,11 +18,10 @@ use super::run::Run;
 use super::trouble::Trouble;
 use super::truth::{Expected, Truth};
 use super::{clusters, topology};
-use crate::checks;
-use crate::cluster::{Applier, Apply, Progress, View, blind, kinds, stay, wait};
+use crate::cluster::{Applier, Apply, Progress, View, blind, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
-use crate::record::{Blocker, Finding, ObjectRef, Surroundings};
+use crate::record::{Blocker, Finding, ObjectRef};
 use crate::stack::{Delivery, Hook, Release, ReleaseError};
 
 /// How long the workload cluster may take to tell its kinds before an upgrade: who does not answer for
@@ -143,12 +143,13 @@ impl Run<'_> {
         Ok(Prepared { addons, goal })
     }
 
-    pub(super) async fn create(
+    /// A Cluster of a release, up to where its API server answers and its addons are known.
+    pub(super) async fn begin(
         &self,
+        release: &Release,
         management: &Management,
         view: &View,
-    ) -> Result<Done<Workload>, Trouble> {
-        let release = &self.plan.pair.from;
+    ) -> Result<Workload, Trouble> {
         let cluster = self
             .plan
             .cluster_object(release, &management.namespace, &self.context.run);
@@ -183,48 +184,56 @@ impl Run<'_> {
         })
         .await?;
         let hook = Hook::AfterControlPlaneInitialized;
-        let prepared = self.prepare(management, release, hook).await?;
+        let Prepared { addons, goal } = self.prepare(management, release, hook).await?;
+        Ok(Workload {
+            client,
+            view: workload,
+            goal,
+            addons,
+            truth: None,
+        })
+    }
+
+    /// Brings a Cluster that has begun to where everything of its release is there.
+    pub(super) async fn settle(
+        &self,
+        release: &Release,
+        view: &View,
+        workload: &mut Workload,
+    ) -> Result<Done<()>, Trouble> {
+        let (client, addons) = (&workload.client, &workload.addons);
         let mut seen = Seen {
-            goal: &prepared.goal,
+            goal: &workload.goal,
             view,
-            workload: &workload,
+            workload: &workload.view,
             truth: None,
         };
         if !self.operated() {
             let causes = self.causes(seen);
             Direct::new(self.context, self.phases.left(), Some(&causes))
-                .addons(&client, &prepared.addons, &[])
+                .addons(client, addons, &[])
                 .await?;
         }
         self.nodes("nodes Ready", seen).await?;
         self.arrive("all settled", seen, |_| {}).await?;
-        let truth = self.truth(&client, release, &prepared, &[], true).await?;
+        let truth = self.truth(client, release, addons, &[], true).await?;
         seen.truth = truth.as_ref();
         self.arrive("addons as rendered", seen, |_| {}).await?;
-        self.versions("before", release, &prepared, &workload);
-        let nodes = workload.list(&kinds::NODE).len();
-        let message = format!("{nodes} nodes at {}", prepared.goal.version);
-        let Prepared { addons, goal } = prepared;
-        Ok((
-            Workload {
-                client,
-                view: workload,
-                goal,
-                addons,
-                truth,
-            },
-            Some(message),
-        ))
+        self.versions("before", release, addons, &workload.view);
+        workload.truth = truth;
+        Ok(((), Some(workload.summary())))
     }
 
-    /// Addons, then the one patch, then everything that is not yet at N+1. Returns what N+1 dropped.
-    pub(super) async fn upgrade(
+    /// Addons, then the one patch, then everything that is not yet at the release. Returns what the release dropped.
+    /// Where it is the upgrade that is `judged`, these are the Machines that it begins with.
+    pub(super) async fn move_to(
         &self,
+        release: &Release,
         management: &Management,
         view: &View,
         workload: &mut Workload,
+        judged: Option<&BTreeSet<String>>,
     ) -> Result<Done<Vec<Value>>, Trouble> {
-        let release = &self.plan.pair.to;
         let mut prepared = self
             .prepare(management, release, Hook::BeforeClusterUpgrade)
             .await?;
@@ -237,9 +246,8 @@ impl Run<'_> {
             workload: &workload.view,
             truth: None,
         };
-        let on_its_way = self
-            .truth(client, release, &prepared, before, false)
-            .await?;
+        let rendered = &prepared.addons;
+        let on_its_way = self.truth(client, release, rendered, before, false).await?;
         if !self.operated() {
             let causes = self.causes(seen);
             Direct::new(self.context, self.phases.left(), Some(&causes))
@@ -259,6 +267,10 @@ impl Run<'_> {
         if self.operated() {
             // For as long the hook before the upgrade keeps the nodes where they are.
             let asked = Instant::now();
+            if let Some(machines) = judged {
+                self.disturb(Moment::Addons, machines, &prepared.goal, view)
+                    .await?;
+            }
             self.arrive("addons applied by the operator", seen, |blockers| {
                 blockers.retain(|blocker| blocker.object.kind == "ClusterAddon");
             })
@@ -267,23 +279,25 @@ impl Run<'_> {
             self.context
                 .property("addons.applied-after", format!("{seconds} s"));
         }
+        if let Some(machines) = judged {
+            self.disturb(Moment::Machines, machines, &prepared.goal, view)
+                .await?;
+        }
         self.nodes("nodes upgraded", seen).await?;
         self.arrive("all settled", seen, |_| {}).await?;
         // Whatever kinds the release brings are served by now.
-        let truth = self.truth(client, release, &prepared, before, true).await?;
+        let truth = self.truth(client, release, rendered, before, true).await?;
         seen.truth = truth.as_ref();
         self.arrive("addons as rendered", seen, |_| {}).await?;
-        self.versions("after", release, &prepared, &workload.view);
+        self.versions("after", release, rendered, &workload.view);
         let dropped = delivery::dropped(
             delivery::applied(before),
             delivery::applied(&prepared.addons),
         );
-        let nodes = workload.view.list(&kinds::NODE).len();
-        let message = format!("{nodes} nodes at {}", prepared.goal.version);
         workload.goal = prepared.goal;
         workload.addons = prepared.addons;
         workload.truth = truth;
-        Ok((dropped, Some(message)))
+        Ok((dropped, Some(workload.summary())))
     }
 
     /// Watches the addons that a release renders, where another than stackgate brings them.
@@ -291,7 +305,7 @@ impl Run<'_> {
         &self,
         client: &Client,
         release: &Release,
-        prepared: &Prepared,
+        addons: &[delivery::AddonObjects],
         before: &[delivery::AddonObjects],
         complete: bool,
     ) -> Result<Option<Truth>, Trouble> {
@@ -299,7 +313,7 @@ impl Run<'_> {
             return Ok(None);
         }
         let all = |addons| delivery::applied(addons).cloned().collect::<Vec<Value>>();
-        let (rendered, before) = (all(&prepared.addons), all(before));
+        let (rendered, before) = (all(addons), all(before));
         let dropped = delivery::dropped(&before, &rendered);
         let expected = Expected {
             tag: &release.tag.to_string(),
@@ -381,13 +395,7 @@ impl Run<'_> {
         workload: &Workload,
         period: Duration,
     ) -> Result<(), Trouble> {
-        let machines = || -> BTreeSet<String> {
-            let machines = workload.goal.machines(view);
-            machines
-                .iter()
-                .map(|machine| machine.str("/metadata/uid").to_owned())
-                .collect()
-        };
+        let machines = || workload.goal.machine_uids(view);
         let arrived = machines();
         let seen = Seen {
             goal: &workload.goal,
@@ -418,62 +426,6 @@ impl Run<'_> {
             self.arrive("settled again", seen, |_| {}).await?;
         }
     }
-
-    /// Facts for the reports that are known once a release has arrived.
-    fn versions(&self, when: &str, release: &Release, prepared: &Prepared, workload: &View) {
-        let nodes = workload.list(&kinds::NODE);
-        for (name, field) in [
-            ("node-image", "/status/nodeInfo/osImage"),
-            (
-                "container-runtime",
-                "/status/nodeInfo/containerRuntimeVersion",
-            ),
-        ] {
-            let told: BTreeSet<&str> = nodes.iter().map(|node| node.str(field)).collect();
-            let told = Vec::from_iter(told).join(", ");
-            if !told.is_empty() {
-                self.context.property(format!("{name}.{when}"), told);
-            }
-        }
-        self.context.property(
-            format!("kubernetes.{when}"),
-            release.kubernetes_version.to_string(),
-        );
-        if let Some(image) = network_image(&prepared.addons) {
-            self.context.property(format!("cni.{when}"), image);
-        }
-    }
-}
-
-impl Workload {
-    /// What checks' answers depend on beside the release.
-    pub(super) fn surroundings(&self, provider: &str) -> Surroundings {
-        let nodes = self.view.list(&kinds::NODE);
-        let images: BTreeSet<&str> = nodes
-            .iter()
-            .map(|node| node.str("/status/nodeInfo/osImage"))
-            .collect();
-        Surroundings {
-            provider: provider.to_owned(),
-            cni: network_image(&self.addons).unwrap_or_default().to_owned(),
-            node_image: Vec::from_iter(images).join(", "),
-            topology: checks::surroundings::topology(&nodes),
-        }
-    }
-}
-
-/// The image of the network's agents, by the name of the stage that brings it.
-fn network_image(addons: &[delivery::AddonObjects]) -> Option<&str> {
-    let network = addons.iter().find(|addon| addon.stage.name.contains("cni"));
-    let images = network
-        .into_iter()
-        .flat_map(|addon| &addon.objects)
-        .filter_map(|object| {
-            object
-                .pointer("/spec/template/spec/containers/0/image")?
-                .as_str()
-        });
-    images.into_iter().next()
 }
 
 fn rendering(error: ReleaseError) -> Trouble {

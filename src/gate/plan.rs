@@ -7,7 +7,7 @@ use super::pause::Pauses;
 use super::topology;
 use crate::delivery::{self, Inputs};
 use crate::record::{Finding, RunId};
-use crate::stack::{Hook, Pair, Release, ReleaseError, Stack};
+use crate::stack::{Delivery, Disturbance, Hook, Pair, Release, ReleaseError, Stack};
 use crate::suite::Suite;
 
 /// Whether what a run created stays after it.
@@ -62,6 +62,15 @@ impl Plan {
             known: Vec::new(),
             pauses: Pauses::default(),
         };
+        let spec = &plan.stack.spec;
+        if let Some(disturbance) = spec.upgrade.disturbance {
+            anyhow::ensure!(
+                disturbance == Disturbance::WorkerUnready || spec.delivery == Delivery::Operator,
+                "spec.upgrade.disturbance {} is about the Cluster Stack Operator, and delivery {} does without it",
+                disturbance.name(),
+                spec.delivery.name(),
+            );
+        }
         let applies = |release: &Release, hook| !release.addons.stages(hook).is_empty();
         anyhow::ensure!(
             applies(&plan.pair.to, Hook::BeforeClusterUpgrade)
@@ -80,11 +89,19 @@ impl Plan {
     }
 
     /// What is rendered in the run.
-    fn rendered(&self) -> [(&Release, Hook); 2] {
-        [
-            (&self.pair.from, Hook::AfterControlPlaneInitialized),
-            (&self.pair.to, Hook::BeforeClusterUpgrade),
-        ]
+    fn rendered(&self) -> impl Iterator<Item = (&Release, Hook)> {
+        let first = Hook::AfterControlPlaneInitialized;
+        self.pair
+            .releases()
+            .enumerate()
+            .map(move |(position, release)| {
+                let hook = if position == 0 {
+                    first
+                } else {
+                    Hook::BeforeClusterUpgrade
+                };
+                (release, hook)
+            })
     }
 
     /// A release's objects. The Cluster does not exist yet: its values are tried with the one that will be
@@ -105,8 +122,8 @@ impl Plan {
 
     /// The Secrets that the releases bring.
     pub fn secrets<'a>(&'a self, run: &'a RunId) -> impl Iterator<Item = Value> + 'a {
-        let rendered = self.rendered().into_iter();
-        let objects = rendered
+        let objects = self
+            .rendered()
             .flat_map(|(release, hook)| self.render(release, hook, run).unwrap_or_default());
         objects.filter(|object| object["kind"] == "Secret")
     }
@@ -124,7 +141,7 @@ impl Plan {
     }
 
     fn expected_inputs(&self, namespace: &str, run: &RunId) -> Inputs {
-        let cluster = self.cluster_object(&self.pair.from, namespace, run);
+        let cluster = self.cluster_object(self.pair.first(), namespace, run);
         expected_inputs(cluster)
     }
 

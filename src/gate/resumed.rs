@@ -130,9 +130,9 @@ impl Run<'_> {
         hook: Hook,
     ) -> Result<Workload, Trouble> {
         let prepared = self.prepare(management, release, hook).await?;
-        let truth = self.truth(&client, release, &prepared, &[], true).await?;
-        let view = clusters::watch_workload(&client);
         let Prepared { addons, goal } = prepared;
+        let truth = self.truth(&client, release, &addons, &[], true).await?;
+        let view = clusters::watch_workload(&client);
         Ok(Workload {
             client,
             view,

@@ -193,32 +193,42 @@ impl Run<'_> {
         } else {
             self.rejoin().await?
         };
+        let all: Vec<&Release> = self.plan.pair.releases().collect();
         if self.is_ahead(Phase::Release) {
+            let first = self.plan.pair.first();
             self.phases
                 .pausing_run(Phase::Release, timeouts.release.get(), async || {
                     // Asking what the parts use takes a second, which nobody waits for like this.
-                    let releases = [from];
+                    let releases = [first];
                     let provided = self.provide(&management, &releases);
                     let (provided, ()) = join(provided, self.tell_properties()).await;
                     provided?;
-                    Ok(((), Some(format!("ClusterClass {}", from.class_name))))
+                    Ok(((), Some(format!("ClusterClass {}", first.class_name))))
                 })
                 .await?;
         }
         let view = clusters::watch_management(&management, self.plan.stack.spec.delivery);
         let create = async || {
+            if let Some(start) = &self.plan.pair.start {
+                let (workload, message) = self.by_way_of(start, &management, &view).await?;
+                return Ok(((workload, None), message));
+            }
             // N+1 is made available meanwhile; what is wrong with it is told when its turn comes.
             let (created, provided) = join(
                 self.create(&management, &view),
-                self.provide(&management, &[from, to]),
+                self.provide(&management, &all),
             )
             .await;
             let (workload, message) = created?;
             Ok(((workload, Some(provided)), message))
         };
+        let creating = match self.plan.pair.start {
+            Some(_) => timeouts.create.get() + timeouts.upgrade.get(),
+            None => timeouts.create.get(),
+        };
         let (mut workload, mut provided) = if self.is_ahead(Phase::Create) {
             self.phases
-                .pausing_run(Phase::Create, timeouts.create.get(), create)
+                .pausing_run(Phase::Create, creating, create)
                 .await?
         } else {
             (self.found(&management).await?, None)
@@ -249,7 +259,7 @@ impl Run<'_> {
                 .pausing_run(Phase::Upgrade, timeouts.upgrade.get(), async || {
                     match provided.take() {
                         Some(provided) => provided?,
-                        None => self.provide(&management, &[from, to]).await?,
+                        None => self.provide(&management, &all).await?,
                     }
                     if !self.is_ahead(Phase::CheckBefore) {
                         // Who measured is gone with its process.

@@ -38,6 +38,7 @@ pub fn releases(stack: &Stack, from: &ReleaseTag, to: &ReleaseTag) -> Report {
         return report(stack, from, to, found, None);
     };
     let pair = Pair {
+        start: None,
         from: from_release,
         to: to_release,
     };

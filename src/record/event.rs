@@ -394,6 +394,20 @@ pub enum Verdict {
     Interrupted,
 }
 
+impl Verdict {
+    /// How bad it is: of several runs the worst counts.
+    #[must_use]
+    pub const fn weight(self) -> u8 {
+        match self {
+            Self::Closed => 4,
+            Self::None => 3,
+            Self::Interrupted => 2,
+            Self::NothingRan => 1,
+            Self::Open => 0,
+        }
+    }
+}
+
 /// What the run cost stackgate itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -321,15 +321,8 @@ fn verdict(shards: &[Shard]) -> (Verdict, String) {
             None => (Verdict::None, format!("shard {run}: {NO_VERDICT}")),
         }
     });
-    let weight = |verdict: Verdict| match verdict {
-        Verdict::Closed => 4,
-        Verdict::None => 3,
-        Verdict::Interrupted => 2,
-        Verdict::NothingRan => 1,
-        Verdict::Open => 0,
-    };
     let worst = told.reduce(|worst, one| {
-        if weight(one.0) > weight(worst.0) {
+        if one.0.weight() > worst.0.weight() {
             one
         } else {
             worst

@@ -18,6 +18,8 @@ pub const STACK_FILE: &str = "stack.yaml";
 #[derive(Debug, Clone)]
 pub struct Stack {
     pub name: Label,
+    /// The scenario that it was made for.
+    pub scenario: Option<Label>,
     /// The folder of `stack.yaml`, to which its paths are relative.
     pub folder: PathBuf,
     /// kind's own Cluster file for the management cluster; it exists.
@@ -85,6 +87,7 @@ impl Stack {
         problems.into_result()?;
         Ok(Self {
             name: parsed.metadata.name,
+            scenario: parsed.metadata.scenario,
             folder,
             kind_config: kind_config.unwrap_or_default(),
             spec: parsed.spec,

@@ -19,7 +19,7 @@ mod yaml;
 pub use load::{STACK_FILE, Stack, StackError, stack_names};
 pub use ok_to_fail::OkToFail;
 pub use operator::{OPERATOR_NAMESPACE, OperatorInstall, OperatorReleases, OperatorSpec};
-pub use pair::Pair;
+pub use pair::{Pair, Start};
 pub use probes::{ProbeLimits, Probes};
 pub use problem::{Place, Problem, Problems};
 pub use release::{
@@ -30,9 +30,9 @@ pub use release::{
 pub use schema::is_checked_in;
 pub use schema::stack_schema;
 pub use spec::{
-    Accepted, ClusterApiVersion, ClusterSpec, Components, ControlPlane, Delivery, Infrastructure,
-    Management, ManagementKind, Network, ReleaseSource, Releases, Spec, StackFile, Timeouts,
-    Worker,
+    Accepted, ClusterApiVersion, ClusterSpec, Components, ControlPlane, Delivery, Disturbance,
+    Infrastructure, Machines, Management, ManagementKind, Network, ReleaseSource, Releases, Spec,
+    StackFile, StartRelease, Timeouts, Upgrade, Worker,
 };
 pub use validate::CLUSTER_SUFFIX;
 pub use values::{

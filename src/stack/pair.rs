@@ -10,8 +10,34 @@ use super::values::ReleaseTag;
 /// Release N and release N+1.
 #[derive(Debug, Clone)]
 pub struct Pair {
+    /// What the cluster has before N.
+    pub start: Option<Start>,
     pub from: Release,
     pub to: Release,
+}
+
+/// The release of which the cluster is created, where that is not N.
+#[derive(Debug, Clone)]
+pub struct Start {
+    pub release: Release,
+    /// Whether no cluster comes to be whole with it.
+    pub broken: bool,
+}
+
+impl Pair {
+    /// The release of which the cluster is created.
+    #[must_use]
+    pub fn first(&self) -> &Release {
+        self.start
+            .as_ref()
+            .map_or(&self.from, |start| &start.release)
+    }
+
+    /// All releases, in the order in which the cluster has them.
+    pub fn releases(&self) -> impl Iterator<Item = &Release> {
+        let start = self.start.iter().map(|start| &start.release);
+        start.chain([&self.from, &self.to])
+    }
 }
 
 impl Stack {
@@ -21,8 +47,15 @@ impl Stack {
     pub fn open_releases(&self) -> Result<Pair, StackError> {
         let dir = self.releases_dir();
         let open = |tag: &ReleaseTag| Release::open(&dir, tag);
+        let start = match &self.spec.releases.start {
+            None => None,
+            Some(start) => Some(Start {
+                release: open(&start.release)?,
+                broken: start.broken,
+            }),
+        };
         let pair = match (open(&self.spec.releases.from), open(&self.spec.releases.to)) {
-            (Ok(from), Ok(to)) => Pair { from, to },
+            (Ok(from), Ok(to)) => Pair { start, from, to },
             (Err(from), Err(to)) => return Err(StackError::Releases(from, to)),
             (Err(error), _) | (_, Err(error)) => return Err(error.into()),
         };
@@ -38,26 +71,29 @@ impl Stack {
     pub fn problems_with(&self, pair: &Pair) -> Result<Problems, ReleaseError> {
         let mut problems = Problems::default();
         self.check_kubernetes(pair, &mut problems);
-        for release in [&pair.from, &pair.to] {
+        for release in pair.releases() {
             self.check_topology(release, &mut problems)?;
         }
         Ok(problems)
     }
 
     fn check_kubernetes(&self, pair: &Pair, problems: &mut Problems) {
+        let first = pair.first().kubernetes_version;
         let (from, to) = (pair.from.kubernetes_version, pair.to.kubernetes_version);
-        if to < from {
-            problems.push(
-                self.source
-                    .problem(
-                        &["spec", "releases", "to"],
-                        format!("Kubernetes cannot go back from {from} to {to}"),
-                    )
-                    .expected(format!("a release with Kubernetes {from} or later"))
-                    .breaks("kubernetes-step"),
-            );
+        for (field, from, to) in [("from", first, from), ("to", from, to)] {
+            if to < from {
+                problems.push(
+                    self.source
+                        .problem(
+                            &["spec", "releases", field],
+                            format!("Kubernetes cannot go back from {from} to {to}"),
+                        )
+                        .expected(format!("a release with Kubernetes {from} or later"))
+                        .breaks("kubernetes-step"),
+                );
+            }
         }
-        for release in [&pair.from, &pair.to] {
+        for release in pair.releases() {
             let version = release.kubernetes_version;
             if !self.spec.node_images.contains_key(&version) {
                 problems.push(

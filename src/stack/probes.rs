@@ -1,13 +1,13 @@
 //! What may be lost while a cluster is upgraded: the budgets of the probes in `stack.yaml`.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::values::Timeout;
 
 /// What is measured without a pause from before the upgrade to after it, and how much of it may be lost.
 /// `docs/probes.md` tells the defaults and their reasons.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Probes {
     /// Answers of the workload cluster's API server, asked from outside. Longest gap: 90s with one control-plane Machine, 45s with more.
@@ -23,7 +23,7 @@ pub struct Probes {
 }
 
 /// How much a probe may lose; what is not said is its default.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct ProbeLimits {
     /// The longest time without an answer, as somebody sees it who asks once a second; for connections that are denied, the longest time in which they are let through.
@@ -37,7 +37,8 @@ pub struct ProbeLimits {
 
 impl Probes {
     /// All of them, by their names.
-    pub(super) fn named(&self) -> [(&'static str, &ProbeLimits); 5] {
+    #[must_use]
+    pub fn named(&self) -> [(&'static str, &ProbeLimits); 5] {
         [
             ("api", &self.api),
             ("service", &self.service),

@@ -41,6 +41,9 @@ pub enum FileKind {
 pub struct Metadata {
     /// Name of the stack under test; Clusters are named after it, with a suffix of ten characters.
     pub name: Label,
+    /// The scenario that this file was made for, where `run --scenario` made it.
+    #[serde(default)]
+    pub scenario: Option<Label>,
 }
 
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -64,6 +67,8 @@ pub struct Spec {
     pub suites: Vec<Label>,
     #[serde(default)]
     pub timeouts: Timeouts,
+    #[serde(default)]
+    pub upgrade: Upgrade,
     #[serde(default)]
     pub probes: Probes,
     /// Failures that do not close the gate, each with its reason.
@@ -90,10 +95,71 @@ pub struct Releases {
     /// Where the releases come from when they do not lie in that folder.
     #[serde(default)]
     pub source: Option<ReleaseSource>,
+    /// A release before N, of which the cluster is created; it is moved to N before anything is checked.
+    #[serde(default)]
+    pub start: Option<StartRelease>,
     /// Release N, from which the upgrade starts.
     pub from: ReleaseTag,
     /// Release N+1, to which it leads.
     pub to: ReleaseTag,
+}
+
+/// The release of which the cluster is created, where that is not N.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StartRelease {
+    pub release: ReleaseTag,
+    /// Whether no cluster comes to be whole with it: N has to mend that.
+    #[serde(default)]
+    pub broken: bool,
+}
+
+/// What must come of the upgrade, beside that it arrives.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Upgrade {
+    #[serde(default)]
+    pub machines: Machines,
+    /// What happens to the clusters in the middle of it, and must not keep it from arriving.
+    #[serde(default)]
+    pub disturbance: Option<Disturbance>,
+}
+
+/// What happens in the middle of an upgrade.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Disturbance {
+    /// The Cluster Stack Operator is restarted while it applies the addons, and the hook waits for it.
+    OperatorRestartedAtAddons,
+    /// The Cluster Stack Operator is restarted while Machines are replaced.
+    OperatorRestartedAtMachines,
+    /// The kubelet of a worker stops while Machines are replaced: its Node is not Ready any more.
+    WorkerUnready,
+}
+
+impl Disturbance {
+    /// The name, as it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::OperatorRestartedAtAddons => "operatorRestartedAtAddons",
+            Self::OperatorRestartedAtMachines => "operatorRestartedAtMachines",
+            Self::WorkerUnready => "workerUnready",
+        }
+    }
+}
+
+/// What must become of the cluster's Machines in the upgrade.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Machines {
+    /// Whatever the upgrade needs.
+    #[default]
+    Any,
+    /// Each is there after it: nothing was a reason to replace one.
+    Kept,
+    /// None is there after it.
+    Replaced,
 }
 
 /// Where releases come from.

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use super::probes::Probes;
 use super::problem::Problems;
-use super::spec::{Accepted, ClusterApiVersion, ClusterSpec, Network, Releases, StackFile};
-use super::values::{Cidr, Version};
+use super::spec::{
+    Accepted, ClusterApiVersion, ClusterSpec, Machines, Network, Releases, StackFile,
+};
+use super::values::{Cidr, ReleaseTag, Version};
 use super::yaml::Source;
 
 /// Clusters are named `<name>-<suffix>`; the suffix with its dash is this long.
@@ -30,7 +32,8 @@ pub(super) fn check(source: &Source, file: &StackFile, folder: &Path) -> Problem
     };
     let spec = &file.spec;
     findings.names(file);
-    findings.releases(&spec.releases, folder);
+    let kept = spec.upgrade.machines == Machines::Kept;
+    findings.releases(&spec.releases, kept, folder);
     findings.network(&spec.cluster.network);
     findings.topology(&spec.cluster);
     if spec.node_images.is_empty() {
@@ -88,7 +91,7 @@ impl Findings<'_> {
         }
     }
 
-    fn releases(&mut self, releases: &Releases, folder: &Path) {
+    fn releases(&mut self, releases: &Releases, kept: bool, folder: &Path) {
         let (from, to) = (&releases.from, &releases.to);
         let directory = folder.join(&releases.directory);
         // Those of another source are put elsewhere, when there is one.
@@ -102,14 +105,37 @@ impl Findings<'_> {
                 "a folder, relative to this file, that holds cluster-stacks/<tag>/",
             );
         }
-        let at = ["spec", "releases", "to"];
-        if from == to {
+        if from == to && !kept {
+            // An upgrade to the same release shows only that nothing happens.
             self.add(
-                &at,
+                &["spec", "releases", "to"],
                 format!("both releases are `{from}`"),
-                "another release to upgrade to",
+                "another release to upgrade to, or spec.upgrade.machines: kept",
             );
         }
+        self.step("to", from, to);
+        if let Some(start) = &releases.start {
+            if &start.release == from {
+                self.add(
+                    &["spec", "releases", "start", "release"],
+                    format!("the cluster would be moved from `{from}` to itself"),
+                    "another release than `from`",
+                );
+            }
+            if releases.source.is_some() {
+                self.add(
+                    &["spec", "releases", "start"],
+                    "only two releases are fetched or built from a source",
+                    "no `source`, and all three in the releases' directory",
+                );
+            }
+            self.step("from", &start.release, from);
+        }
+    }
+
+    /// Whether a cluster can be moved from a release to that of a field.
+    fn step(&mut self, field: &str, from: &ReleaseTag, to: &ReleaseTag) {
+        let at = ["spec", "releases", field];
         if (&from.provider, &from.stack) != (&to.provider, &to.stack) {
             self.add(
                 &at,

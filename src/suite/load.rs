@@ -8,6 +8,7 @@ use crate::stack::{Label, Problem, Problems, Source};
 
 /// The suites that ship, by name.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("guards", include_str!("../../suites/guards.yaml")),
     ("health", include_str!("../../suites/health.yaml")),
     ("scs-light", include_str!("../../suites/scs-light.yaml")),
     ("scs-heavy", include_str!("../../suites/scs-heavy.yaml")),
@@ -214,7 +215,7 @@ mod tests {
         assert_eq!(Suite::load("health", dir.path()).unwrap().checks.len(), 1);
         assert_eq!(
             names(dir.path()),
-            ["health", "scs-heavy", "scs-light", "upgrade"]
+            ["guards", "health", "scs-heavy", "scs-light", "upgrade"]
         );
     }
 
@@ -223,7 +224,7 @@ mod tests {
         for name in ["nope", "../health", ""] {
             let error = Suite::load(name, Path::new("DIR")).unwrap_err().to_string();
             assert!(
-                error.contains("expected one of health, scs-heavy, scs-light, upgrade"),
+                error.contains("expected one of guards, health, scs-heavy, scs-light, upgrade"),
                 "{error}"
             );
         }

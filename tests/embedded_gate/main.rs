@@ -16,4 +16,5 @@ mod open;
 mod openstack;
 mod phases;
 mod rehearsal;
+mod scenarios;
 mod variants;

@@ -6,6 +6,7 @@ mod kubeconfig;
 #[expect(dead_code, reason = "it is shared; these tests need a part of it")]
 #[path = "../../crates/kubesim/tests/capi/lab.rs"]
 mod lab;
+mod operated;
 mod proofs;
 #[path = "../common/simulated.rs"]
 mod simulated;
@@ -57,7 +58,13 @@ async fn answer(proof: &Proof, with_fault: bool) -> CheckResult {
     if with_fault {
         (proof.build)(&mut shape);
     }
-    let world = if proof.managed {
+    let world = if let Some(harm) = proof.operator {
+        let (world, operator) = operated::operated().await;
+        if with_fault {
+            harm(&operator);
+        }
+        world
+    } else if proof.managed {
         managed().await
     } else {
         World::of(&shape).await

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::civil::date;
 use kubesim::capi;
+use kubesim::cso::{self, Operator};
 use kubesim::kubelet::conformance::{Conformance, Course};
 use kubesim::kubelet::program::Crashing;
 use kubesim::registry::{Deletion, Write};
@@ -22,6 +23,8 @@ pub struct Proof {
     pub check: &'static str,
     /// Whether it is about a cluster that Cluster API made.
     pub managed: bool,
+    /// The fault of the Cluster Stack Operator, of a check that is about it.
+    pub operator: Option<fn(&Operator)>,
     /// The fault, in words.
     pub fault: &'static str,
     /// What has to be there for the check to have something to judge, fault or not.
@@ -37,6 +40,7 @@ pub struct Proof {
 const PLAIN: Proof = Proof {
     check: "",
     managed: false,
+    operator: None,
     fault: "",
     prepare: |_| (),
     build: |_| (),
@@ -190,6 +194,13 @@ pub const PROOFS: &[Proof] = &[
             .unwrap();
         },
         says: "paused: nothing is reconciled",
+        ..PLAIN
+    },
+    Proof {
+        check: "operator-guards",
+        operator: Some(|operator| operator.inject(cso::Fault::AdmitsAll)),
+        fault: "the operator's webhooks admit everything",
+        says: "a Cluster of another version than its release: admitted",
         ..PLAIN
     },
     Proof {

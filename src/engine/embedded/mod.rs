@@ -25,7 +25,7 @@ use kubesim::resource::builtin::NAMESPACES;
 use kubesim::{ApiError, Cluster, Fault, Options, Simulation, capi, controllers};
 use serde_json::json;
 
-use super::{Engine, EngineError, Kept, Management, Opened, Problem, journal};
+use super::{Disturbance, Engine, EngineError, Kept, Management, Opened, Problem, journal};
 use crate::cluster::{Context, Handshakes, Object};
 use crate::record::{Blocker, Finding, Phase, Redactor, RunId};
 use crate::stack::{Infrastructure, Release};
@@ -124,6 +124,8 @@ impl EmbeddedEngine {
         for image in &self.options.missing_images {
             simulation.images().remove(image);
         }
+        // A name that never resolves (RFC 2606).
+        simulation.images().cut_off("registry.invalid");
         let mut providers = capi::Options {
             infrastructure: match self.options.infrastructure {
                 Infrastructure::Docker => capi::provider::DOCKER,
@@ -366,6 +368,29 @@ impl Engine for EmbeddedEngine {
         if let Some(simulation) = self.simulation() {
             self.inject(&simulation, phase);
         }
+    }
+
+    fn disturb<'a>(&'a self, disturbance: Disturbance<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let simulation = self.simulation().context("there are no clusters yet")?;
+            let cluster = |name: &str| {
+                let cluster = simulation.cluster(name);
+                cluster.with_context(|| format!("there is no cluster {name}"))
+            };
+            match disturbance {
+                Disturbance::RestartOperator => {
+                    let (operator, _) = self.operator.as_ref().context("there is no operator")?;
+                    operator.restart(&cluster(MANAGEMENT)?);
+                }
+                Disturbance::StopKubelet(machine) => {
+                    let machines = cluster(&self.workload())?;
+                    let name = machine.name();
+                    anyhow::ensure!(machines.machines().has(name), "there is no machine {name}");
+                    machines.machines().stop_kubelet(name);
+                }
+            }
+            Ok(())
+        })
     }
 
     fn unmet(&self) -> Vec<String> {

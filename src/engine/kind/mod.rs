@@ -6,6 +6,7 @@ mod causes;
 mod certificates;
 mod cleanup;
 mod create;
+mod disturb;
 mod docker;
 mod facts;
 mod host;
@@ -22,6 +23,7 @@ mod providers;
 mod record;
 mod resumed;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,7 +42,7 @@ pub use operator::OperatorOptions;
 use super::config::Config;
 use super::private::PrivateFolder;
 use super::process::Process;
-use super::{Engine, EngineError, Kept, Management, Opened, Problem};
+use super::{Disturbance, Engine, EngineError, Kept, Management, Opened, Problem};
 use crate::cluster::{Context, Handshakes, Interrupted, Network, Object};
 use crate::record::{Blocker, ContainerUse, Finding, Redactor, RunId};
 use crate::stack::Infrastructure;
@@ -108,6 +110,8 @@ pub struct KindEngine {
     session: Mutex<Option<causes::Session>>,
     causes: causes::Causes,
     traces: Mutex<cleanup::Traces>,
+    /// Machines whose kubelets were stopped on purpose.
+    stopped: Mutex<BTreeSet<String>>,
 }
 
 /// kind's and Docker's own words when a cluster or a container of that name is there already.
@@ -128,6 +132,7 @@ impl KindEngine {
             session: Mutex::default(),
             causes: causes::Causes::default(),
             traces: Mutex::default(),
+            stopped: Mutex::default(),
         }
     }
 
@@ -328,6 +333,10 @@ impl Engine for KindEngine {
         })
     }
 
+    fn disturb<'a>(&'a self, disturbance: Disturbance<'a>) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.disturb_now(disturbance))
+    }
+
     fn open<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, Result<Opened>> {
         // They are reached all the time, with what lies in the private folder.
         let clusters = self
@@ -401,7 +410,8 @@ impl Engine for KindEngine {
                 return Some(down);
             }
             let session = lock(&self.session).clone();
-            let found = self.causes.find(docker, session.as_ref(), machines).await;
+            let machines = self.undisturbed(machines);
+            let found = self.causes.find(docker, session.as_ref(), &machines).await;
             if let Some((_, context)) = session {
                 for hint in self.causes.news() {
                     context.note(hint);

@@ -142,7 +142,17 @@ fn nodes(subject: &Subject<'_>, found: &mut Found) {
             strings(&item.object["spec"], &mut texts);
             let stale = texts.into_iter().find(|text| {
                 let image = Image::parse(text);
-                image.repository == wanted.repository && image.tag != wanted.tag
+                // Another image for the same Kubernetes is one that stack.yaml lists beside it.
+                let other = image
+                    .tag
+                    .is_some_and(|tag| tag.starts_with(&version.to_string()))
+                    && subject
+                        .stack
+                        .spec
+                        .images
+                        .iter()
+                        .any(|one| one.as_str() == image.whole);
+                image.repository == wanted.repository && image.tag != wanted.tag && !other
             });
             if let Some(stale) = stale {
                 let message = format!("node image {stale} is not that of Kubernetes {version}");

@@ -35,6 +35,17 @@ pub struct Release {
 }
 
 impl Release {
+    /// Its `clusteraddon.yaml`, or the values of its one chart where it has no stages.
+    #[must_use]
+    pub fn addon_config_file(&self) -> PathBuf {
+        let staged = self.addons.staged;
+        self.folder.join(if staged {
+            open::ADDON_CONFIG
+        } else {
+            open::ADDON_VALUES
+        })
+    }
+
     /// The archive of its class chart.
     #[must_use]
     pub fn class_file(&self) -> PathBuf {

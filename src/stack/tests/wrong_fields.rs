@@ -56,6 +56,26 @@ const WRONG: &[(&str, &str, &str)] = &[
         "both releases are `docker-demo-1-34-v1`",
     ),
     (
+        "from: docker-demo-1-34-v1",
+        "start: {release: docker-demo-1-34-v1}\n    from: docker-demo-1-34-v1",
+        "the cluster would be moved from `docker-demo-1-34-v1` to itself",
+    ),
+    (
+        "from: docker-demo-1-34-v1",
+        "from: docker-demo-1-34-v1\n    start: {release: docker-other-1-34-v1}",
+        "`docker-demo-1-34-v1` is of another cluster stack than `docker-other-1-34-v1`",
+    ),
+    (
+        "accepted: []",
+        "upgrade: {machines: some}",
+        "`spec.upgrade.machines`: unknown variant `some`, expected",
+    ),
+    (
+        "accepted: []",
+        "upgrade: {disturbance: rain}",
+        "`spec.upgrade.disturbance`: unknown variant `rain`, expected",
+    ),
+    (
         "to: docker-demo-1-35-v1",
         "to: docker-demo-1-36-v1",
         "Kubernetes cannot go from 1.34 to 1.36",

@@ -94,6 +94,21 @@ impl ReleaseVersion {
         Some(Self { number, channel })
     }
 
+    /// Its number: 1 of `v1` and of `v1-sha.abc1234`.
+    #[must_use]
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The same with another number.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Self {
+        Self {
+            number,
+            channel: self.channel.clone(),
+        }
+    }
+
     /// Whether it is of no channel: released work.
     #[must_use]
     pub const fn is_stable(&self) -> bool {

@@ -363,8 +363,25 @@ fn is_same_config(wanted: &Value, present: &Value) -> bool {
             .as_object_mut()
             .map(|settings| settings.shift_remove("dns"));
     }
-    one == other && part("initConfiguration") && part("joinConfiguration")
+    one == other
+        && part("initConfiguration")
+        && part("joinConfiguration")
+        && ON_THE_MACHINE
+            .iter()
+            .all(|field| wanted[field] == present[field])
 }
+
+/// What a bootstrap configuration does beside kubeadm.
+const ON_THE_MACHINE: [&str; 8] = [
+    "files",
+    "preKubeadmCommands",
+    "postKubeadmCommands",
+    "bootCommands",
+    "users",
+    "ntp",
+    "mounts",
+    "diskSetup",
+];
 
 fn let_go(cluster: &Cluster, machine: &Value) -> Result<(), ApiError> {
     if !is_deleting(machine) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::fault::Fault;
-use crate::object::{controller_of, is_deleting, is_over, name, namespace, text};
+use crate::object::{condition, controller_of, is_deleting, is_over, name, namespace, text};
 use crate::registry::Deletion;
 use crate::resource::builtin::{NODES, POD_DISRUPTION_BUDGETS, PODS};
 
@@ -20,6 +20,10 @@ pub fn drain(workload: &Cluster, node: &str) -> Result<Vec<String>, ApiError> {
     super::access::unless_gone(api.modify(&NODES, "", node, MANAGER, |node| {
         node["spec"]["unschedulable"] = json!(true);
     }))?;
+    // A kubelet that cannot be reached ends no pod, so that none is waited for.
+    let reached = api.get(&NODES, "", node).is_none_or(|node| {
+        condition(&node, "Ready").is_none_or(|ready| ready["status"] != "Unknown")
+    });
     let (mut leaving, mut refused) = (Vec::new(), Vec::new());
     for pod in api.list(&PODS, None) {
         if text(&pod, "/spec/nodeName") != node || !is_drained(&pod) {
@@ -27,7 +31,7 @@ pub fn drain(workload: &Cluster, node: &str) -> Result<Vec<String>, ApiError> {
         }
         let shown = format!("{}/{}", namespace(&pod), name(&pod));
         if is_deleting(&pod) {
-            leaving.push(shown);
+            leaving.extend(reached.then_some(shown));
             continue;
         }
         match evict(workload, &pod) {

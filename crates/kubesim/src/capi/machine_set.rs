@@ -233,24 +233,31 @@ pub(super) fn make(cluster: &Cluster, making: &Making<'_>) -> Result<(), ApiErro
         "spec": spec,
     });
     let machine = api.create(&MACHINES, machine, &write)?;
-    let part = |api_version: String, kind: &str, spec: Value| {
+    let part = |api_version: String, kind: &str, annotations: Value, spec: Value| {
         json!({
             "apiVersion": api_version, "kind": kind,
             "metadata": {"namespace": space, "name": making.name, "labels": making.labels,
-                "ownerReferences": [controlled_by(&machine.value)]},
+                "annotations": annotations, "ownerReferences": [controlled_by(&machine.value)]},
             "spec": spec,
         })
     };
     let spec = template["spec"]["template"]["spec"].clone();
     let spec = if spec.is_object() { spec } else { json!({}) };
+    // By this a control plane knows whether a Machine is of its template.
+    let cloned = json!({
+        "cluster.x-k8s.io/cloned-from-groupkind": format!("{}.{group}", text(&template, "/kind")),
+        "cluster.x-k8s.io/cloned-from-name": text(&template, "/metadata/name"),
+    });
+    let api_version = text(&template, "/apiVersion").to_owned();
     api.create(
         &infrastructure,
-        part(text(&template, "/apiVersion").to_owned(), &kind, spec),
+        part(api_version, &kind, cloned, spec),
         &write,
     )?;
     let config = part(
         format!("{}/{STORED}", super::kinds::BOOTSTRAP),
         "KubeadmConfig",
+        json!({}),
         config_spec,
     );
     api.create(&CONFIGS, config, &write)?;

@@ -48,6 +48,8 @@ pub enum Fault {
     Panics,
     /// The next download fails.
     DownloadFails,
+    /// Its webhooks admit everything.
+    AdmitsAll,
 }
 
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::lab::{Lab, SPACE, VERSIONS, changes, condition, create, to_next, until};
+use crate::lab::{Lab, SPACE, VERSIONS, changes, class, condition, create, to_next, until};
 use kubesim::capi::{self, kinds};
 use kubesim::resource::builtin::{CONFIG_MAPS, DAEMON_SETS, NODES, SECRETS};
 use kubesim::store::Change;
@@ -292,4 +292,60 @@ async fn the_older_version_says_the_same_in_its_own_fields() {
     assert_eq!(live["status"]["controlPlaneReady"], true);
     assert_eq!(condition(&live, "ControlPlaneInitialized").0, "True");
     assert!(live["status"]["v1beta2"]["conditions"].is_array());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_control_plane_is_replaced_for_another_image_and_for_what_is_done_before_kubeadm() {
+    for (kind, field, value) in [
+        (
+            "KubeadmControlPlaneTemplate",
+            "/spec/template/spec/kubeadmConfigSpec/preKubeadmCommands",
+            json!(["true"]),
+        ),
+        (
+            "DockerMachineTemplate",
+            "/spec/template/spec/customImage",
+            json!("kindest/node:next"),
+        ),
+    ] {
+        let lab = Lab::new(&capi::Options::default()).await;
+        lab.settled(1, &[]).await;
+        for mut object in class("n2", VERSIONS[0]) {
+            if object["kind"] == kind {
+                let (parent, field) = field.rsplit_once('/').unwrap();
+                object.pointer_mut(parent).unwrap()[field] = value.clone();
+            }
+            create(&lab.management, object).await.unwrap();
+        }
+        let before = names(&lab.list(&kinds::MACHINES));
+        let patch = json!({"spec": {"topology": {"classRef": {"name": "n2"}}}});
+        lab.patch(patch).await.unwrap();
+        until(field, || {
+            names(&lab.list(&kinds::MACHINES)).is_disjoint(&before)
+        })
+        .await;
+        lab.arrived(VERSIONS[0]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_whose_kubelet_is_gone_is_replaced_without_waiting_for_its_pods() {
+    let lab = Lab::new(&capi::Options::default()).await;
+    let workload = lab.settled(1, &[("md-0", 1)]).await;
+    let machines = lab.list(&kinds::MACHINES);
+    let is_worker = |machine: &&Arc<Value>| {
+        let labels = &machine["metadata"]["labels"];
+        labels.get("cluster.x-k8s.io/control-plane").is_none()
+    };
+    let worker = machines.iter().find(is_worker).unwrap();
+    let name = worker["metadata"]["name"].as_str().unwrap();
+    workload.machines().stop_kubelet(name);
+    until("the node is not reached", || {
+        let nodes = workload.api().list(&NODES, None);
+        let unknown = |node: &&Arc<Value>| condition(node, "Ready").0 == "Unknown";
+        nodes.iter().any(|node| unknown(&node))
+    })
+    .await;
+    lab.patch(to_next()).await.unwrap();
+    lab.arrived(VERSIONS[1]).await;
 }

@@ -1,0 +1,297 @@
+//! `stackgate scenarios`, and `run --scenario`: releases made of a stack's own for each.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use clap::Subcommand;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use super::args::{RunArgs, StacksArgs};
+use super::exit::Failure;
+use super::{runs, signals, stacks};
+use crate::record::Verdict;
+use crate::report::STREAM;
+use crate::report::overview::Overview;
+use crate::scenario::{self, Scenario, ScenarioError};
+use crate::source;
+
+/// Stands for each of them.
+pub const ALL: &str = "all";
+
+#[derive(Debug, Subcommand)]
+pub enum ScenariosCommand {
+    /// List the scenarios, and which of them cannot be made of a stack
+    List {
+        /// The stack, whose own scenarios are listed, too
+        #[arg(value_name = "STACK")]
+        stack: Option<PathBuf>,
+        #[command(flatten)]
+        stacks: StacksArgs,
+    },
+}
+
+/// Prints what was asked for.
+///
+/// # Errors
+/// When there is no such stack, or a scenario's file is wrong.
+pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
+    let ScenariosCommand::List { stack, stacks } = command;
+    let stacks = stacks.stacks.as_deref();
+    let folder = match stack {
+        Some(stack) => Some(stacks::find(stack, stacks)?),
+        None => None,
+    };
+    let place = folder.clone().unwrap_or_default();
+    let names = scenario::names(&place);
+    let width = names.iter().map(String::len).max().unwrap_or_default();
+    let mut text = String::new();
+    for name in &names {
+        let scenario = Scenario::load(name, &place).map_err(Failure::input)?;
+        text.push_str(&format!("{name:<width$}  {}\n", scenario.spec.description));
+        if let Some(folder) = &folder
+            && let Err(failure) = make(name, folder, stacks)
+        {
+            text.push_str(&format!("{:<width$}  {}\n", "", failure.error));
+        }
+    }
+    super::print(&text).map_err(Failure::infrastructure)
+}
+
+/// Makes the stack of a scenario in a folder of its own; returns both folders.
+///
+/// # Errors
+/// When there is no such scenario, its file is wrong, or it cannot be made of the stack.
+pub fn make(
+    name: &str,
+    stack: &Path,
+    stacks: Option<&Path>,
+) -> Result<(TempDir, PathBuf), Failure> {
+    let scenario = Scenario::load(name, stack).map_err(|error| {
+        Failure::input(error).hint("`stackgate scenarios list` lists them with what each shows")
+    })?;
+    let mut stack = stacks::read(stack, stacks)?;
+    let _obtained = super::runtime()?
+        .block_on(source::obtain(&mut stack))
+        .map_err(super::release::failure)?;
+    let folder = tempfile::tempdir().map_err(Failure::infrastructure)?;
+    let its_stack = scenario
+        .write(&stack, folder.path())
+        .map_err(Failure::input)?;
+    Ok((folder, its_stack))
+}
+
+/// Runs through all scenarios that can be made of a stack, each as a process of its own: so each has a run of its own,
+/// and nothing of one is left for the next.
+///
+/// # Errors
+/// When the input is wrong; nothing was created then.
+pub fn all(args: &RunArgs) -> Result<Verdict, Failure> {
+    let stacks = args.stacks.stacks.as_deref();
+    let stack = stacks::find(args.stack.as_deref().unwrap_or(Path::new("")), stacks)?;
+    let mut lines = Vec::new();
+    let mut fitting = Vec::new();
+    for name in scenario::names(&stack) {
+        match make(&name, &stack, stacks) {
+            Ok(_) => fitting.push(name),
+            Err(failure) if is_unfit(&failure) => {
+                lines.push((name, None, failure.error.to_string()))
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    let mut worst = Verdict::NothingRan;
+    let mut stopped = false;
+    for (number, name) in fitting.iter().enumerate() {
+        if stopped {
+            lines.push((
+                name.clone(),
+                None,
+                "not begun: somebody stopped the runs".to_owned(),
+            ));
+            continue;
+        }
+        super::note(&format!(
+            "scenario {name} ({} of {})",
+            number + 1,
+            fitting.len()
+        ));
+        let ended = super::runtime()?.block_on(as_process(name))?;
+        stopped = ended.stopped;
+        let verdict = ended.verdict;
+        if number == 0 || verdict.weight() > worst.weight() {
+            worst = verdict;
+        }
+        let told = told(&args.reports, verdict);
+        lines.push((name.clone(), Some(verdict), told));
+    }
+    if stopped && worst.weight() < Verdict::Interrupted.weight() {
+        worst = Verdict::Interrupted;
+    }
+    super::print(&table(&lines, worst)).map_err(Failure::infrastructure)?;
+    Ok(worst)
+}
+
+/// Whether a scenario has nothing to do with a stack, and everything else is in order.
+fn is_unfit(failure: &Failure) -> bool {
+    let error = failure.error.downcast_ref::<ScenarioError>();
+    matches!(error, Some(ScenarioError::Unfit { .. }))
+}
+
+/// How the run of a scenario ended.
+struct Ended {
+    verdict: Verdict,
+    /// Whether somebody wants to stop.
+    stopped: bool,
+}
+
+/// Runs this program with the same words for one scenario. Signals are handed on.
+async fn as_process(name: &str) -> Result<Ended, Failure> {
+    let words = one_of_all(std::env::args_os().skip(1), name);
+    let program = std::env::current_exe().map_err(Failure::infrastructure)?;
+    let mut handlers = signals::handlers().map_err(Failure::infrastructure)?;
+    let mut run = tokio::process::Command::new(program)
+        .args(words)
+        // Keys are for whoever looks at one run.
+        .stdin(Stdio::null())
+        // A terminal's Ctrl-C reaches this process alone, and each signal that one once.
+        .process_group(0)
+        .spawn()
+        .map_err(Failure::infrastructure)?;
+    let mut stopped = false;
+    loop {
+        tokio::select! {
+            biased;
+            status = run.wait() => {
+                let status = status.map_err(Failure::infrastructure)?;
+                let verdict = verdict(status.code());
+                return Ok(Ended { verdict, stopped });
+            }
+            () = signals::next(&mut handlers) => {
+                stopped = true;
+                let id = run.id().and_then(|id| i32::try_from(id).ok());
+                // Who has just ended need not be told.
+                let _ = id.map(|id| kill(Pid::from_raw(id), Signal::SIGTERM));
+            }
+        }
+    }
+}
+
+/// What an exit code says.
+const fn verdict(code: Option<i32>) -> Verdict {
+    match code {
+        Some(0) => Verdict::Open,
+        Some(1) => Verdict::Closed,
+        Some(4) => Verdict::NothingRan,
+        Some(130) => Verdict::Interrupted,
+        _ => Verdict::None,
+    }
+}
+
+/// The words of a command line for all, as those for one.
+fn one_of_all(words: impl Iterator<Item = OsString>, name: &str) -> Vec<OsString> {
+    let mut own = Vec::new();
+    let mut named = false;
+    for word in words {
+        let joined = word == "--scenario=all";
+        own.push(match (joined, named) {
+            (true, _) => format!("--scenario={name}").into(),
+            (_, true) => name.into(),
+            _ => word.clone(),
+        });
+        named = word == "--scenario";
+    }
+    own
+}
+
+/// The reason and the folder of the run that has just ended.
+fn told(reports: &Path, verdict: Verdict) -> String {
+    let found = runs::find(runs::LATEST, reports).ok();
+    let overview = found.and_then(|folder| {
+        let told = Overview::read(&folder.join(STREAM)).ok()?.verdict?;
+        // One that ended before it had a folder is not the latest.
+        (told.0 == verdict).then(|| format!("{}   {}", told.1, folder.display()))
+    });
+    overview.unwrap_or_else(|| "it ended before it had a verdict; see above".to_owned())
+}
+
+/// A line for each, and the verdict of all.
+fn table(lines: &[(String, Option<Verdict>, String)], worst: Verdict) -> String {
+    let width = lines
+        .iter()
+        .map(|(name, ..)| name.len())
+        .max()
+        .unwrap_or_default();
+    let mut text = String::from("\nscenarios\n");
+    for (name, verdict, told) in lines {
+        let (mark, word) = verdict.map_or(("-", "not run"), |one| (mark(one), word(one)));
+        text.push_str(&format!("  {mark} {name:<width$}  {word:<12} {told}\n"));
+    }
+    let ran = lines
+        .iter()
+        .filter(|(_, verdict, _)| verdict.is_some())
+        .count();
+    text.push_str(&format!(
+        "all scenarios: {} ({ran} of {} ran)\n",
+        word(worst),
+        lines.len()
+    ));
+    text
+}
+
+const fn mark(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Open => "✓",
+        Verdict::Closed => "✗",
+        Verdict::None | Verdict::NothingRan | Verdict::Interrupted => "?",
+    }
+}
+
+const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Open => "gate open",
+        Verdict::Closed => "gate closed",
+        Verdict::None => "no verdict",
+        Verdict::NothingRan => "nothing ran",
+        Verdict::Interrupted => "interrupted",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_for_all_become_those_for_one() {
+        for (given, one) in [
+            (
+                "run demo --scenario all --seed 1",
+                "run demo --scenario budget --seed 1",
+            ),
+            ("run --scenario=all demo", "run --scenario=budget demo"),
+            ("run all --scenario all", "run all --scenario budget"),
+        ] {
+            let words = one_of_all(given.split(' ').map(OsString::from), "budget");
+            assert_eq!(words.join(" ".as_ref()), one);
+        }
+    }
+
+    #[test]
+    fn an_exit_code_is_the_verdict_that_it_stands_for() {
+        use super::super::exit::Ending;
+        for one in [
+            Verdict::Open,
+            Verdict::Closed,
+            Verdict::None,
+            Verdict::NothingRan,
+            Verdict::Interrupted,
+        ] {
+            let code = Ending::Verdict(one).code();
+            assert_eq!(verdict(Some(code.into())), one);
+        }
+        // One that was killed.
+        assert_eq!(verdict(None), Verdict::None);
+    }
+}
