@@ -255,7 +255,7 @@ fn scalar(value: &Value) -> Option<String> {
 fn named(list: &[Value]) -> Option<BTreeMap<&str, &Value>> {
     let names = list.iter().map(|item| {
         let name = item["name"].as_str()?;
-        let name = name.starts_with(DRAWN).then_some(DRAWN).unwrap_or(name);
+        let name = if name.starts_with(DRAWN) { DRAWN } else { name };
         Some((name, item))
     });
     let named: BTreeMap<&str, &Value> = names.collect::<Option<_>>()?;
