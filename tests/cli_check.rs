@@ -575,7 +575,7 @@ async fn a_kubeconfig_that_does_not_do_is_told_and_nothing_is_created() {
     exit code 2
     --- stdout
     --- stderr
-    error: no suite `nope`: expected one of health, scs-heavy, scs-light, upgrade, or a file nope.yaml in suites
+    error: no suite `nope`: expected one of guards, health, scs-heavy, scs-light, upgrade, or a file nope.yaml in suites
 
     $ stackgate check --kubeconfig admin.yaml --ok-to-fail nope.yaml
     exit code 2

@@ -232,6 +232,12 @@ fn forbidden(guarded: &Guarded) -> Result<Vec<Forbidden>> {
     if let Some(stack) = stack {
         let (one, name) = (&kinds::CLUSTER_STACK, text(stack, "/metadata/name"));
         let patch = |spec: Value| Request::Patch(json!({"spec": spec}));
+        // The operator judges versions when a ClusterStack is made, and not those that are added later.
+        let mut odd = json!({
+            "apiVersion": one.resource().api_version, "kind": "ClusterStack", "spec": stack["spec"],
+            "metadata": {"name": format!("{name}-guard"), "namespace": stack["metadata"]["namespace"]},
+        });
+        odd["spec"]["versions"] = json!(["one"]);
         all.extend([
             of(
                 one,
@@ -241,9 +247,9 @@ fn forbidden(guarded: &Guarded) -> Result<Vec<Forbidden>> {
             ),
             of(
                 one,
-                "a version that is none in a ClusterStack",
+                "a ClusterStack with a version that is none",
                 &name,
-                patch(json!({"versions": ["one"]})),
+                Request::Create(odd),
             ),
             of(
                 one,

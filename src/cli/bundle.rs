@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 
 use super::exit::{Ending, Failure};
-use super::runs;
+use super::{inputs, runs};
 use crate::report::STREAM;
 
 /// How a bundle's name ends.
@@ -45,10 +45,12 @@ pub fn run(args: &BundleArgs) -> Result<Ending, Failure> {
     }
     pack(&folder, &name, &output).map_err(Failure::infrastructure)?;
     super::print(&format!("{}\n", output.display())).map_err(Failure::infrastructure)?;
-    super::note(&format!(
-        "hint: anybody runs it again with: stackgate reproduce {}",
-        output.display()
-    ));
+    if folder.join(inputs::FOLDER).is_dir() {
+        super::note(&format!(
+            "hint: anybody runs it again with: stackgate reproduce {}",
+            output.display()
+        ));
+    }
     Ok(Ending::Done)
 }
 

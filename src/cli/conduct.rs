@@ -21,6 +21,9 @@ use crate::report::overview::Overview;
 use crate::report::terminal::{Live, Screen, Sections};
 use crate::report::{self, STREAM, Summary};
 
+/// Where clusters come from that were recorded.
+pub const RECORDED: &str = "recording";
+
 /// What a run is told about itself before it starts.
 pub struct Conduct {
     /// The run's id.
@@ -80,13 +83,19 @@ impl Conduct {
             Clock::system()
         };
         let (folder, live) = (&self.folder, vec![Box::new(live) as _]);
+        let made = self.folder.parent().is_some_and(|place| !place.exists());
         let recorder = match &self.resumed {
             None => Recorder::create(folder, clock, live),
             Some(resumed) => Recorder::resume(folder, resumed.events, clock, live),
         };
         let recorder = recorder.map_err(Failure::infrastructure)?;
-        runs::link_latest(&self.folder);
-        runs::explain(&self.folder);
+        // What is judged again has no recording, and is nothing to be run again: it is not what `latest` is for.
+        if self.engine != RECORDED {
+            runs::link_latest(&self.folder);
+        }
+        if made {
+            runs::explain(&self.folder);
+        }
         let interrupt = Interrupt::default();
         let run_time = runtime.handle().clone();
         signals::listen(

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 
 use super::args::SummaryFormat;
-use super::conduct::{Conduct, free};
+use super::conduct::{Conduct, RECORDED, free};
 use super::exit::{Ending, Failure};
 use super::replay::{Recorded, ReplayArgs};
 use crate::gate::{self, RecordedPlan, Then};
@@ -15,9 +15,6 @@ use crate::report::STREAM;
 use crate::report::overview::{Overview, Start};
 use crate::stack::Label;
 use crate::suite::Suite;
-
-/// Where the clusters come from.
-const ENGINE: &str = "recording";
 
 /// Judges a recorded run, in a run of its own.
 ///
@@ -44,6 +41,8 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
         let error = anyhow!("failed to judge the run: it did not get to its checks");
         Failure::input(error).hint("stackgate replay --serve shows how far it got")
     })?;
+    // Then the probes began, too: what they create was not yet there.
+    let before = before.saturating_sub(1);
     let after = times.of(Phase::CheckAfter);
     let ended_early = after.is_none().then(|| match overview.verdict {
         Some((verdict, reason, _)) => (verdict, reason),
@@ -51,14 +50,16 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
     });
     let after = after.unwrap_or_else(|| times.usual());
     let cluster = format!("{stack}-{run}");
+    let (old, new) = (from.kubernetes.clone(), to.kubernetes.clone());
     let conduct = Conduct {
         folder: free(&args.reports, &format!("{cluster}-judged")),
         run: RunId::random(),
-        timeout_scale: 1.0,
+        // What was recorded does not change while it is looked at: nothing is worth waiting for.
+        timeout_scale: 0.05,
         stack,
         from,
         to,
-        engine: ENGINE.to_owned(),
+        engine: RECORDED.to_owned(),
         delivery: NO_DELIVERY.to_owned(),
         command,
         recorded: false,
@@ -70,7 +71,7 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
         format: SummaryFormat::Plain,
     };
     let path = folder.join(RECORDING);
-    let then = |at_ms| -> anyhow::Result<(Replay, Then)> {
+    let then = |at_ms, kubernetes| -> anyhow::Result<(Replay, Then)> {
         let replay = Replay::at(Past::open(&path)?, at_ms)?;
         let then = Then {
             at: replay.wall().context("the recording is broken")?,
@@ -78,13 +79,14 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
                 .client("workload")
                 .context("there was no workload cluster")?,
             management: replay.client("management"),
+            kubernetes,
         };
         Ok((replay, then))
     };
     let ended = conduct.run(async |context| {
         let ended = async {
-            let (_before, before) = then(before)?;
-            let (_after, after) = then(after)?;
+            let (_before, before) = then(before, old)?;
+            let (_after, after) = then(after, new)?;
             let plan = RecordedPlan {
                 suites,
                 namespace: gate::namespace(&run),

@@ -20,6 +20,7 @@ use super::{quoted, scenarios, stacks};
 use crate::gate::{self, Keep, Plan, Resumption};
 use crate::lint;
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
+use crate::report::words;
 use crate::simulate::{self, Scenario};
 use crate::source::{self, Obtained};
 use crate::stack::{Delivery, Pair, Release, Stack};
@@ -71,7 +72,7 @@ pub struct Run {
 /// # Errors
 /// When the input is wrong (nothing was created then), or the run could not be carried out at all.
 pub fn run(args: RunArgs, command: Vec<String>) -> Result<Verdict, Failure> {
-    if args.scenario.as_deref() == Some(scenarios::ALL) {
+    if args.scenario.as_deref() == Some(crate::scenario::ALL) {
         return scenarios::all(&args);
     }
     begin(args, command, Begins::New)
@@ -150,7 +151,7 @@ pub fn begin(args: RunArgs, command: Vec<String>, begins: Begins) -> Result<Verd
     };
     // What a run's folder is made of is there for as long as the folder; where it was unpacked to is not.
     let again = match begins {
-        Begins::Again(_) => format!("stackgate reproduce {id}"),
+        Begins::Again(_) => words::reproduce(&command, id.as_str()),
         Begins::New | Begins::Resumed(..) => run.reproduce(seed),
     };
     let (folder, resumed) = match begins {
@@ -435,7 +436,9 @@ impl Run {
         let mut stack = stacks::find(&stack, args.stacks.stacks.as_deref())?;
         let typed_stacks = args.stacks.stacks.clone();
         if let Some(name) = &args.scenario {
-            let (folder, its_stack) = scenarios::make(name, &stack, args.stacks.stacks.as_deref())?;
+            let delivery = args.delivery.map(Into::into);
+            let (folder, its_stack) =
+                scenarios::make(name, &stack, args.stacks.stacks.as_deref(), delivery)?;
             args.stacks.stacks = its_stack.parent().map(Path::to_owned);
             stack = its_stack;
             made = Some(folder);

@@ -36,7 +36,7 @@ pub fn link_latest(folder: &Path) {
 /// What each file of a run is.
 pub const README: &str = include_str!("../../reports/README.md");
 
-/// Lays the README into the folder of all runs, unless there is one.
+/// Lays the README into the folder of all runs, which was made with the first of them.
 ///
 /// One that cannot be written must not end a run.
 pub fn explain(folder: &Path) {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use anyhow::anyhow;
 use clap::Subcommand;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -17,9 +18,7 @@ use crate::report::STREAM;
 use crate::report::overview::Overview;
 use crate::scenario::{self, Scenario, ScenarioError};
 use crate::source;
-
-/// Stands for each of them.
-pub const ALL: &str = "all";
+use crate::stack::Delivery;
 
 #[derive(Debug, Subcommand)]
 pub enum ScenariosCommand {
@@ -44,15 +43,17 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
         Some(stack) => Some(stacks::find(stack, stacks)?),
         None => None,
     };
-    let place = folder.clone().unwrap_or_default();
-    let names = scenario::names(&place);
+    // Without a stack there is no place where scenarios of its own could be.
+    let nowhere = Path::new("/dev/null");
+    let place = folder.as_deref().unwrap_or(nowhere);
+    let names = scenario::names(place);
     let width = names.iter().map(String::len).max().unwrap_or_default();
     let mut text = String::new();
     for name in &names {
-        let scenario = Scenario::load(name, &place).map_err(Failure::input)?;
+        let scenario = Scenario::load(name, place).map_err(Failure::input)?;
         text.push_str(&format!("{name:<width$}  {}\n", scenario.spec.description));
         if let Some(folder) = &folder
-            && let Err(failure) = make(name, folder, stacks)
+            && let Err(failure) = make(name, folder, stacks, None)
         {
             text.push_str(&format!("{:<width$}  {}\n", "", failure.error));
         }
@@ -63,16 +64,32 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
 /// Makes the stack of a scenario in a folder of its own; returns both folders.
 ///
 /// # Errors
-/// When there is no such scenario, its file is wrong, or it cannot be made of the stack.
+/// When there is no such scenario, its file is wrong, it cannot be made of the stack, or it is about another delivery
+/// than the one that is asked for.
 pub fn make(
     name: &str,
     stack: &Path,
     stacks: Option<&Path>,
+    delivery: Option<Delivery>,
 ) -> Result<(TempDir, PathBuf), Failure> {
     let scenario = Scenario::load(name, stack).map_err(|error| {
         Failure::input(error).hint("`stackgate scenarios list` lists them with what each shows")
     })?;
+    let about = scenario.spec.delivery.map(Delivery::from);
     let mut stack = stacks::read(stack, stacks)?;
+    if let (Some(about), Some(delivery)) = (about, delivery)
+        && about != delivery
+    {
+        return Err(Failure::input(ScenarioError::Unfit {
+            scenario: name.to_owned(),
+            stack: stack.name.to_string(),
+            why: format!(
+                "it is about delivery {}, and {} is asked for",
+                about.name(),
+                delivery.name()
+            ),
+        }));
+    }
     let _obtained = super::runtime()?
         .block_on(source::obtain(&mut stack))
         .map_err(super::release::failure)?;
@@ -94,7 +111,7 @@ pub fn all(args: &RunArgs) -> Result<Verdict, Failure> {
     let mut lines = Vec::new();
     let mut fitting = Vec::new();
     for name in scenario::names(&stack) {
-        match make(&name, &stack, stacks) {
+        match make(&name, &stack, stacks, args.delivery.map(Into::into)) {
             Ok(_) => fitting.push(name),
             Err(failure) if is_unfit(&failure) => {
                 lines.push((name, None, failure.error.to_string()))
@@ -118,13 +135,20 @@ pub fn all(args: &RunArgs) -> Result<Verdict, Failure> {
             number + 1,
             fitting.len()
         ));
+        let before = latest(&args.reports);
         let ended = super::runtime()?.block_on(as_process(name))?;
         stopped = ended.stopped;
+        if ended.refused {
+            let error = anyhow!(
+                "scenario {name} was refused, as it stands above, and none after it was begun"
+            );
+            return Err(Failure::input(error));
+        }
         let verdict = ended.verdict;
         if number == 0 || verdict.weight() > worst.weight() {
             worst = verdict;
         }
-        let told = told(&args.reports, verdict);
+        let told = told(before.as_deref(), latest(&args.reports));
         lines.push((name.clone(), Some(verdict), told));
     }
     if stopped && worst.weight() < Verdict::Interrupted.weight() {
@@ -145,6 +169,8 @@ struct Ended {
     verdict: Verdict,
     /// Whether somebody wants to stop.
     stopped: bool,
+    /// Whether its input is wrong, which is that of all.
+    refused: bool,
 }
 
 /// Runs this program with the same words for one scenario. Signals are handed on.
@@ -167,7 +193,8 @@ async fn as_process(name: &str) -> Result<Ended, Failure> {
             status = run.wait() => {
                 let status = status.map_err(Failure::infrastructure)?;
                 let verdict = verdict(status.code());
-                return Ok(Ended { verdict, stopped });
+                let refused = status.code() == Some(2);
+                return Ok(Ended { verdict, stopped, refused });
             }
             () = signals::next(&mut handlers) => {
                 stopped = true;
@@ -206,15 +233,20 @@ fn one_of_all(words: impl Iterator<Item = OsString>, name: &str) -> Vec<OsString
     own
 }
 
-/// The reason and the folder of the run that has just ended.
-fn told(reports: &Path, verdict: Verdict) -> String {
-    let found = runs::find(runs::LATEST, reports).ok();
-    let overview = found.and_then(|folder| {
+/// The folder of the run that was started last.
+fn latest(reports: &Path) -> Option<PathBuf> {
+    let found = runs::find(runs::LATEST, reports).ok()?;
+    found.canonicalize().ok()
+}
+
+/// The reason and the folder of the run that has just ended; `before` is the one before it.
+fn told(before: Option<&Path>, latest: Option<PathBuf>) -> String {
+    let own = latest.filter(|folder| Some(folder.as_path()) != before);
+    let told = own.and_then(|folder| {
         let told = Overview::read(&folder.join(STREAM)).ok()?.verdict?;
-        // One that ended before it had a folder is not the latest.
-        (told.0 == verdict).then(|| format!("{}   {}", told.1, folder.display()))
+        Some(format!("{}   {}", told.1, folder.display()))
     });
-    overview.unwrap_or_else(|| "it ended before it had a verdict; see above".to_owned())
+    told.unwrap_or_else(|| "it ended before it had a verdict; see above".to_owned())
 }
 
 /// A line for each, and the verdict of all.

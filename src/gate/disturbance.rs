@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use super::finished::Goal;
 use super::run::Run;
 use super::trouble::Trouble;
-use crate::cluster::{Object, Progress, View, kinds, wait};
+use crate::cluster::{Investigate, Object, Progress, View, kinds, wait};
 use crate::delivery::addon_name;
 use crate::engine;
 use crate::record::{Blocker, ObjectRef};
@@ -27,25 +27,35 @@ pub(super) enum Moment {
 }
 
 impl Run<'_> {
-    /// Disturbs the judged upgrade, if it is to be disturbed now. `before` are the Machines that it began with.
+    /// Disturbs the judged upgrade, if it is to be disturbed now and was not yet. `before` are the Machines that it
+    /// began with, `causes` what may keep the moment from coming.
     pub(super) async fn disturb(
         &self,
         moment: Moment,
         before: &BTreeSet<String>,
         goal: &Goal,
         view: &View,
+        causes: &dyn Investigate,
     ) -> Result<(), Trouble> {
         let wanted = self.plan.stack.spec.upgrade.disturbance;
-        let Some(wanted) = wanted.filter(|wanted| moment_of(*wanted) == moment) else {
+        let due = |wanted: &Disturbance| moment_of(*wanted) == moment && !self.disturbed.get();
+        let Some(wanted) = wanted.filter(due) else {
             return Ok(());
         };
         let left = self.phases.left();
         let what = format!("{}: the moment to disturb the upgrade", goal.cluster);
         let views = [view];
-        let came = wait(self.context, &what, left, &views, None, || match moment {
-            Moment::Addons => at_addons(goal, view),
-            Moment::Machines => at_machines(goal, view, before),
-        });
+        let came = wait(
+            self.context,
+            &what,
+            left,
+            &views,
+            Some(causes),
+            || match moment {
+                Moment::Addons => at_addons(goal, view),
+                Moment::Machines => at_machines(goal, view, before),
+            },
+        );
         if !came.await? {
             return Err(Trouble::Infrastructure(anyhow!(
                 "{what} was over before it was seen, so that nothing was shown"
@@ -75,6 +85,7 @@ impl Run<'_> {
         disturbed
             .with_context(|| format!("failed to disturb the upgrade: {told}"))
             .map_err(Trouble::Infrastructure)?;
+        self.disturbed.set(true);
         self.context.note(format!("{told}, on purpose"));
         Ok(())
     }

@@ -219,7 +219,9 @@ impl Run<'_> {
         let truth = self.truth(client, release, addons, &[], true).await?;
         seen.truth = truth.as_ref();
         self.arrive("addons as rendered", seen, |_| {}).await?;
-        self.versions("before", release, addons, &workload.view);
+        if release.tag == self.plan.pair.from.tag {
+            self.versions("before", release, addons, &workload.view);
+        }
         workload.truth = truth;
         Ok(((), Some(workload.summary())))
     }
@@ -268,7 +270,8 @@ impl Run<'_> {
             // For as long the hook before the upgrade keeps the nodes where they are.
             let asked = Instant::now();
             if let Some(machines) = judged {
-                self.disturb(Moment::Addons, machines, &prepared.goal, view)
+                let causes = self.causes(seen);
+                self.disturb(Moment::Addons, machines, &prepared.goal, view, &causes)
                     .await?;
             }
             self.arrive("addons applied by the operator", seen, |blockers| {
@@ -280,7 +283,8 @@ impl Run<'_> {
                 .property("addons.applied-after", format!("{seconds} s"));
         }
         if let Some(machines) = judged {
-            self.disturb(Moment::Machines, machines, &prepared.goal, view)
+            let causes = self.causes(seen);
+            self.disturb(Moment::Machines, machines, &prepared.goal, view, &causes)
                 .await?;
         }
         self.nodes("nodes upgraded", seen).await?;
@@ -289,7 +293,9 @@ impl Run<'_> {
         let truth = self.truth(client, release, rendered, before, true).await?;
         seen.truth = truth.as_ref();
         self.arrive("addons as rendered", seen, |_| {}).await?;
-        self.versions("after", release, rendered, &workload.view);
+        // What is not judged is the way to N.
+        let when = if judged.is_some() { "after" } else { "before" };
+        self.versions(when, release, rendered, &workload.view);
         let dropped = delivery::dropped(
             delivery::applied(before),
             delivery::applied(&prepared.addons),

@@ -84,6 +84,8 @@ async fn begin(
         engine,
         phases: &phases,
         memory: Memory::default(),
+        machines_before: OnceCell::new(),
+        disturbed: Cell::new(false),
         probing: OnceCell::new(),
         recorded: context.recording.as_ref().map(Recorded::new),
         followed: RefCell::default(),
@@ -159,6 +161,10 @@ pub(super) struct Run<'a> {
     pub(super) phases: &'a Phases<'a>,
     /// What the checks before the upgrade saw, for those after it.
     pub(super) memory: Memory,
+    /// The UIDs of the Machines that the upgrade began with.
+    pub(super) machines_before: OnceCell<BTreeSet<String>>,
+    /// Whether the upgrade was disturbed, as it is to be once.
+    pub(super) disturbed: Cell<bool>,
     /// What is measured, once there is a workload cluster.
     pub(super) probing: OnceCell<Probing>,
     /// The clusters that are being recorded.

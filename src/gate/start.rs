@@ -69,7 +69,11 @@ impl Run<'_> {
         view: &View,
         workload: &mut Workload,
     ) -> Result<Done<Vec<Value>>, Trouble> {
-        let before = workload.goal.machine_uids(view);
+        // Those of its first attempt, where the phase is begun again.
+        let before = self
+            .machines_before
+            .get_or_init(|| workload.goal.machine_uids(view))
+            .clone();
         let release = &self.plan.pair.to;
         let judged = Some(&before);
         let upgraded = self

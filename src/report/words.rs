@@ -138,10 +138,24 @@ pub fn again(rehearsal: Option<&Rehearsal>, command: &[String], run: &str) -> Op
     let word = command.get(1).map(String::as_str);
     match rehearsal {
         Some(rehearsal) => Some(rehearsal.reproduce.clone()),
-        None if matches!(word, Some("run" | "reproduce")) => {
-            Some(format!("stackgate reproduce {run}"))
-        }
+        None if matches!(word, Some("run" | "reproduce")) => Some(reproduce(command, run)),
         None => None,
+    }
+}
+
+/// The command that runs again what another command had run, by what its folder holds.
+pub fn reproduce(command: &[String], run: &str) -> String {
+    const REPORTS: &str = "--reports";
+    let mut words = command.iter();
+    // Where it is found, if that is not the usual place.
+    let reports = words.find_map(|word| match word.strip_prefix(REPORTS)? {
+        "" => Some(None),
+        joined => Some(joined.strip_prefix('=')),
+    });
+    let reports = reports.and_then(|joined| joined.or(words.next().map(String::as_str)));
+    match reports {
+        Some(reports) => format!("stackgate reproduce {run} {REPORTS} {reports}"),
+        None => format!("stackgate reproduce {run}"),
     }
 }
 
@@ -179,5 +193,31 @@ mod tests {
         let listed = CHANGES.into_iter().flatten();
         assert_eq!(listed.map(|one| count(&counts, one)).sum::<u32>(), 28);
         assert!(super::counts(&counts).starts_with("4 regressed, 5 still failing, "));
+    }
+
+    #[test]
+    fn what_is_run_again_is_looked_for_where_it_is() {
+        for (command, told) in [
+            ("stackgate run demo", "stackgate reproduce 7f3a09bc"),
+            (
+                "stackgate run demo --reports there",
+                "stackgate reproduce 7f3a09bc --reports there",
+            ),
+            (
+                "stackgate run --reports=there demo",
+                "stackgate reproduce 7f3a09bc --reports there",
+            ),
+        ] {
+            let command: Vec<String> = command.split(' ').map(str::to_owned).collect();
+            assert_eq!(again(None, &command, "7f3a09bc").as_deref(), Some(told));
+        }
+        assert_eq!(
+            again(
+                None,
+                &["stackgate".to_owned(), "check".to_owned()],
+                "7f3a09bc"
+            ),
+            None
+        );
     }
 }

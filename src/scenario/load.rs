@@ -91,6 +91,9 @@ pub enum ScenarioError {
     File(#[from] std::io::Error),
 }
 
+/// What is none, since it stands for each of them.
+pub const ALL: &str = "all";
+
 /// Names of the scenarios of a stack's folder: those that ship in the order in which they are run, then those
 /// of its own.
 #[must_use]
@@ -109,6 +112,8 @@ pub fn names(stack: &Path) -> Vec<String> {
             let name = file.strip_suffix(".yaml")?.to_owned();
             name.parse::<Label>().is_ok().then_some(name)
         })
+        // It stands for each of them.
+        .filter(|name| name != ALL)
         .filter(|name| !names.contains(name))
         .collect();
     own.sort();

@@ -7,7 +7,7 @@ mod recipe;
 mod schema;
 mod stack;
 
-pub use load::{Scenario, ScenarioError, names};
+pub use load::{ALL, Scenario, ScenarioError, names};
 pub use make::Made;
 pub use recipe::{Base, Delivered, Kind, Metadata, ReleaseRecipe, ScenarioFile, Spec, Version};
 pub use schema::scenario_schema;

@@ -147,6 +147,9 @@ impl Following {
 
     /// Takes what a watch tells, and returns up to which version it is told then.
     fn take(&mut self, event: WatchEvent<Seen>) -> Result<Option<String>, kube::Error> {
+        // With a node an API server may come or go, which serves what its version does.
+        let moved = matches!(event, WatchEvent::Added(_) | WatchEvent::Deleted(_));
+        let server = self.name == "nodes" && moved;
         let (object, gone) = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => (object, false),
             WatchEvent::Deleted(object) => (object, true),
@@ -167,7 +170,7 @@ impl Following {
         } else {
             self.shared.recording.object(id, object);
         }
-        if self.kind.group == DEFINITIONS {
+        if self.kind.group == DEFINITIONS || server {
             self.shared.defined.notify_one();
         }
         Ok(version)

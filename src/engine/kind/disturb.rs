@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 
-use super::{KindEngine, ManagementMode, docker, lock};
+use super::{KindEngine, ManagementMode, docker, light, lock, operator};
 use crate::cluster::Object;
 use crate::engine::Disturbance;
 use crate::stack::OPERATOR_NAMESPACE;
@@ -28,10 +28,10 @@ impl KindEngine {
         }
     }
 
-    /// Its Deployment makes a new Pod of each that is deleted.
+    /// Its Deployment makes a new Pod of each that is deleted; where there are no Pods, its container starts again.
     async fn restart_operator(&self) -> Result<()> {
         if self.options.management == ManagementMode::Light {
-            bail!("a management cluster without nodes has no Pod that could be deleted");
+            return light::restart(self.docker().await?, self.run(), operator::PART).await;
         }
         let session = lock(&self.session).clone();
         let (client, _) = session.context("there is no management cluster yet")?;

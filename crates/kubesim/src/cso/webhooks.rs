@@ -161,6 +161,11 @@ impl Webhooks {
 }
 
 fn stack(new: &Value, old: Option<&Value>) -> Result<(), String> {
+    if old.is_some() {
+        // Versions are judged when a ClusterStack is made, and not those that are added later.
+        let fixed = ["provider", "name", "channel", "kubernetesVersion"];
+        return unchanged(new, old, "/spec/", &fixed);
+    }
     for version in list(new, "/spec/versions") {
         let version = version.as_str().unwrap_or_default();
         if names::dashed(version).is_none() {
@@ -174,8 +179,7 @@ fn stack(new: &Value, old: Option<&Value>) -> Result<(), String> {
             "spec.providerRef: Required value: must be set if noProvider is not".to_owned(),
         );
     }
-    let fixed = ["provider", "name", "channel", "kubernetesVersion"];
-    unchanged(new, old, "/spec/", &fixed)
+    Ok(())
 }
 
 fn addon(new: &Value, old: Option<&Value>) -> Result<(), String> {

@@ -10,7 +10,8 @@ use bollard::models::{
     PortBinding, RestartPolicy, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, StartContainerOptions,
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RestartContainerOptionsBuilder,
+    StartContainerOptions,
 };
 use futures::TryStreamExt;
 
@@ -142,6 +143,23 @@ pub(super) async fn start(docker: &Docker, run: &RunId, part: &str, files: &[Ent
         .start_container(&name, None::<StartContainerOptions>)
         .await
         .with_context(|| format!("failed to start container {name}"))
+}
+
+/// Ends a program at once, and starts it again.
+///
+/// # Errors
+/// When Docker does not do it.
+pub(in crate::engine::kind) async fn restart(
+    docker: &Docker,
+    run: &RunId,
+    part: &str,
+) -> Result<()> {
+    let name = name_of(run, part);
+    let at_once = RestartContainerOptionsBuilder::new().t(0).build();
+    docker
+        .restart_container(&name, Some(at_once))
+        .await
+        .with_context(|| format!("failed to restart container {name}"))
 }
 
 /// Puts files into a container that was made and does not run yet.

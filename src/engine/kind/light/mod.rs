@@ -35,6 +35,7 @@ use crate::engine::EngineError;
 use crate::engine::private::PrivateFolder;
 use crate::record::RunId;
 
+pub(super) use container::restart;
 pub(super) use networks::remove as remove_network;
 pub(super) use vigil::down;
 
