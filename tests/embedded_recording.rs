@@ -374,6 +374,10 @@ fn embedded_recorded_run_is_judged_by_another_suite() {
     // A judgement is nothing that could be judged or run again: `latest` is still the run.
     let health = context.run("replay latest --suite health");
     assert!(health.starts_with("exit code 0"), "{health}");
+    assert!(
+        !health.contains("FAIL") && !health.contains("fixed"),
+        "{health}"
+    );
     let fault = ["--seed", "7", "--fault", "hook-stuck"];
     assert_eq!(rehearse(&context, "docker-demo", &fault), Some(1));
     // An upgrade that did not end is not made good by checks that pass.

@@ -41,8 +41,6 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
         let error = anyhow!("failed to judge the run: it did not get to its checks");
         Failure::input(error).hint("stackgate replay --serve shows how far it got")
     })?;
-    // Then the probes began, too: what they create was not yet there.
-    let before = before.saturating_sub(1);
     let after = times.of(Phase::CheckAfter);
     let ended_early = after.is_none().then(|| match overview.verdict {
         Some((verdict, reason, _)) => (verdict, reason),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::checks::judgement::{Judgement, settle};
-use crate::checks::{Answer, Native, Parameters, Target, needs, pods};
+use crate::checks::{Answer, Native, Parameters, Target, needs, pods, sandbox};
 use crate::cluster::{Object, kinds, rollout_blocker};
 use crate::record::Blocker;
 
@@ -35,7 +35,11 @@ async fn run(target: &Target<'_>) -> Result<Answer> {
     watched.push((kinds::POD, ""));
     let view = target.view(&watched);
     settle(target, NAME, SETTLE, &[&view], || {
-        let workloads: Vec<_> = kinds.iter().flat_map(|kind| view.list(kind)).collect();
+        let workloads = kinds.iter().flat_map(|kind| view.list(kind));
+        // What stackgate itself brings says nothing about the stack.
+        let workloads: Vec<_> = workloads
+            .filter(|workload| !sandbox::is_name(workload.namespace()))
+            .collect();
         judge(&workloads, &view.list(&kinds::POD))
     })
     .await
