@@ -378,7 +378,14 @@ fn embedded_recorded_run_is_judged_by_another_suite() {
         !health.contains("FAIL") && !health.contains("fixed"),
         "{health}"
     );
-    let fault = ["--seed", "7", "--delivery", "operator", "--fault", "hook-stuck"];
+    let fault = [
+        "--seed",
+        "7",
+        "--delivery",
+        "operator",
+        "--fault",
+        "hook-stuck",
+    ];
     assert_eq!(rehearse(&context, "docker-demo", &fault), Some(1));
     // An upgrade that did not end is not made good by checks that pass.
     let judged = context.run("replay latest --suite afterthought.yaml");
