@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::TestContext;
+use common::{TestContext, copy};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use stackgate::source::{self, Registry, ReleaseFiles, SourceError};
@@ -510,18 +510,6 @@ fn sources(folder: &Path, minor: bool) {
         let stack =
             "provider: docker\nclusterStackName: demo\nkubernetesVersion: 1.35.0\naddons: {}\n";
         std::fs::write(into.join("stack.yaml"), stack).unwrap();
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
 

@@ -21,9 +21,6 @@ use crate::report::overview::Overview;
 use crate::report::terminal::{Live, Screen, Sections};
 use crate::report::{self, STREAM, Summary};
 
-/// Where clusters come from that were recorded.
-pub const RECORDED: &str = "recording";
-
 /// What a run is told about itself before it starts.
 pub struct Conduct {
     /// The run's id.
@@ -90,7 +87,7 @@ impl Conduct {
         };
         let recorder = recorder.map_err(Failure::infrastructure)?;
         // What is judged again has no recording, and is nothing to be run again: it is not what `latest` is for.
-        if self.engine != RECORDED {
+        if self.engine != gate::RECORDED {
             runs::link_latest(&self.folder);
         }
         if made {

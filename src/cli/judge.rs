@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow};
 
 use super::args::SummaryFormat;
-use super::conduct::{Conduct, RECORDED, free};
+use super::conduct::{Conduct, free};
 use super::exit::{Ending, Failure};
 use super::replay::{Recorded, ReplayArgs};
 use crate::gate::{self, RecordedPlan, Then};
@@ -57,7 +57,7 @@ pub fn run(args: &ReplayArgs, command: Vec<String>) -> Result<Ending, Failure> {
         stack,
         from,
         to,
-        engine: RECORDED.to_owned(),
+        engine: gate::RECORDED.to_owned(),
         delivery: NO_DELIVERY.to_owned(),
         command,
         recorded: false,

@@ -26,6 +26,6 @@ mod truth;
 pub use check::{CheckPlan, check};
 pub use pause::{Pauses, Point, Wish, ask};
 pub use plan::{Keep, Plan, inputs_of, namespace};
-pub use recorded::{RecordedPlan, Then, judge_recorded};
+pub use recorded::{RECORDED, RecordedPlan, Then, judge_recorded};
 pub use resumption::{Refusal, Resumption};
 pub use run::{Ending, resume, run};

@@ -12,6 +12,9 @@ use crate::cluster::Context;
 use crate::record::{CheckResult, Clock, Counts, Phase, Verdict, What};
 use crate::suite::{self, Acceptance, Memory, Place, Round, Suite};
 
+/// Where clusters come from that were recorded, as reports tell it.
+pub const RECORDED: &str = "recording";
+
 /// The clusters at a moment.
 pub struct Then {
     /// The moment.
@@ -135,7 +138,7 @@ async fn ask(
         ..Target::alone(context, &then.workload, &then.kubernetes, &shared)
     };
     let place = Place {
-        engine: "recording".to_owned(),
+        engine: RECORDED.to_owned(),
         surroundings: checks::surroundings::see(&target).await,
         kubeconfig: None,
         read_only: true,

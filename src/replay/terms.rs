@@ -340,6 +340,13 @@ mod tests {
         assert_eq!(terms(&secret)["key password"], "there");
     }
 
+    fn told(before: &Value, after: &Value) -> Vec<String> {
+        let fields = fields(before, after).into_iter();
+        fields
+            .map(|(path, one, other)| format!("{path}: {one} → {other}"))
+            .collect()
+    }
+
     #[test]
     fn of_lists_it_is_told_what_came_and_went() {
         let before = json!({"spec": {"containers": [
@@ -347,12 +354,8 @@ mod tests {
         let after = json!({"spec": {"containers": [
             {"name": "side", "command": ["sleep"]},
             {"name": "main", "args": ["--a", "--b=2", "--c"], "volumeMounts": [{"name": "kube-api-access-q9z1m", "readOnly": true}]}]}});
-        let told: Vec<String> = fields(&before, &after)
-            .into_iter()
-            .map(|(path, one, other)| format!("{path}: {one} → {other}"))
-            .collect();
         assert_eq!(
-            told,
+            told(&before, &after),
             [
                 "spec.containers[main].args: --b=1 → --b=2, --c",
                 "spec.containers[side]: not set → 2 fields"
@@ -364,12 +367,8 @@ mod tests {
     fn a_field_without_a_term_is_told_by_its_path() {
         let before = json!({"spec": {"replicas": 1, "strategy": {"type": "Recreate"}, "ports": [{"name": "dns", "port": 53}]}});
         let after = json!({"spec": {"replicas": 2, "strategy": {"type": "RollingUpdate"}, "ports": [{"name": "dns", "port": 54}]}});
-        let told: Vec<String> = fields(&before, &after)
-            .into_iter()
-            .map(|(path, one, other)| format!("{path}: {one} → {other}"))
-            .collect();
         assert_eq!(
-            told,
+            told(&before, &after),
             [
                 "spec.ports[dns].port: 53 → 54",
                 "spec.strategy.type: Recreate → RollingUpdate"

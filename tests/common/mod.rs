@@ -7,6 +7,19 @@ pub mod stream;
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 /// A working directory of its own, and the real binary in it with nothing of the caller's environment.
 pub struct TestContext {
     folder: tempfile::TempDir,

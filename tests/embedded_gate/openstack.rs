@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use stackgate::source;
 
-use crate::common::TestContext;
+use crate::common::{TestContext, copy};
 use crate::rehearsal::Rehearsal;
 
 const NAME: &str = "openstack-demo";
@@ -13,19 +13,6 @@ const SEED: &[&str] = &["--engine", "embedded", "--seed", "1"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 /// Rehearses the stack with a file of N+1's sources changed.

@@ -1,14 +1,13 @@
 //! The scenarios, each on simulated clusters: open where nothing is wrong, and closed by what it is about.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
 use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::common::TestContext;
+use crate::common::{TestContext, copy};
 use crate::rehearsal::{Rehearsal, stacks};
 
 const OPERATOR: [&str; 2] = ["--delivery", "operator"];
@@ -217,18 +216,6 @@ fn own(context: &TestContext, name: &str, text: &str) {
         "apiVersion: stackgate/v1alpha1\nkind: Scenario\nmetadata: {{name: {name}}}\nspec:\n  description: own\n{text}"
     );
     context.write(&format!("stacks/docker-demo/scenarios/{name}.yaml"), &text);
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use kubesim::admission::{Admission, AdmissionRequest, Operation};
 use kubesim::resource::builtin::NETWORK_POLICIES;
-use kubesim::{ApiError, GroupResource, capi};
+use kubesim::{ApiError, Cluster, GroupResource, capi};
 use proofs::{MORE, PROOFS, Proof};
 use serde_json::json;
 use simulated::{Shape, Side, World, pass};
@@ -36,10 +36,8 @@ fn find(check: &str) -> Suite {
     suites.find(has).unwrap()
 }
 
-/// A cluster that Cluster API made.
-async fn managed() -> World {
-    let lab = lab::Lab::new(&capi::Options::default()).await;
-    let cluster = lab.settled(1, &[("md-0", 1)]).await;
+/// A workload cluster of a lab, with the management cluster that made it.
+fn with_management(lab: lab::Lab, cluster: Cluster) -> World {
     let client = kube::Client::new(lab.management.service(), lab::SPACE);
     let mut world = World::around(lab.simulation.clone(), cluster, lab::VERSIONS[0]);
     world.management = Some(Side {
@@ -49,6 +47,13 @@ async fn managed() -> World {
         name: lab::NAME,
     });
     world
+}
+
+/// A cluster that Cluster API made.
+async fn managed() -> World {
+    let lab = lab::Lab::new(&capi::Options::default()).await;
+    let cluster = lab.settled(1, &[("md-0", 1)]).await;
+    with_management(lab, cluster)
 }
 
 /// What a check says after an upgrade, with or without its fault.

@@ -8,7 +8,8 @@ use kubesim::{Options, Simulation, capi, controllers};
 use serde_json::{Value, json};
 
 use crate::lab::{self, Lab};
-use crate::simulated::{Side, World};
+use crate::simulated::World;
+use crate::with_management;
 
 /// The only release that there is.
 const TAG: &str = "docker-demo-1-34-v1";
@@ -104,13 +105,5 @@ pub async fn operated() -> (World, Operator) {
     })
     .await;
     let cluster = lab.workload().unwrap();
-    let client = kube::Client::new(lab.management.service(), lab::SPACE);
-    let mut world = World::around(lab.simulation.clone(), cluster, lab::VERSIONS[0]);
-    world.management = Some(Side {
-        cluster: lab.management,
-        client,
-        namespace: lab::SPACE,
-        name: lab::NAME,
-    });
-    (world, operator)
+    (with_management(lab, cluster), operator)
 }
