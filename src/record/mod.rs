@@ -6,6 +6,7 @@ mod clock;
 mod event;
 mod pause;
 mod probe;
+mod reading;
 mod recorder;
 mod recording;
 mod redact;
@@ -22,7 +23,8 @@ pub use event::{
 };
 pub use pause::{Decision, Pause, Reach};
 pub use probe::{ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, ProbeWindow, seconds};
-pub use recorder::{Recorder, Sink, is_written, read, read_kinds};
+pub use reading::{Head, read, read_if};
+pub use recorder::{Recorder, Sink, is_written};
 pub use recording::{
     ClusterPast, ContainerUse, Entry, Id, LogLine, LogOf, Past, RECORDING, Recording, State, Told,
     without_prose,

@@ -1,13 +1,12 @@
 //! Appends events to the run's folder and hands each to the live views.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use super::{Clock, Event, Redactor, What};
 use anyhow::{Context, Result, anyhow};
-use serde::Deserialize;
 
 /// A live view: sees each event right after it is on disk.
 pub trait Sink: Send {
@@ -147,81 +146,12 @@ pub fn is_written(path: &Path) -> bool {
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
-/// Reads a stream back, line by line, without holding it in memory.
-///
-/// A torn last line (the process was killed while writing) ends the stream; a broken line in the
-/// middle is an error with its line number.
-///
-/// # Errors
-/// When the file cannot be opened.
-pub fn read(path: &Path) -> Result<impl Iterator<Item = Result<Event>> + use<>> {
-    read_lines(path, |_| Ok(true))
-}
-
-/// Reads the events of some kinds back, by their `type`. As [`read`] does; of other events no more than the
-/// kind is looked at, which takes a small part of the time.
-///
-/// # Errors
-/// As for [`read`].
-pub fn read_kinds(
-    path: &Path,
-    kinds: &'static [&'static str],
-) -> Result<impl Iterator<Item = Result<Event>> + use<>> {
-    #[derive(Deserialize)]
-    struct Head<'line> {
-        #[serde(borrow)]
-        what: Kind<'line>,
-    }
-    #[derive(Deserialize)]
-    struct Kind<'line> {
-        #[serde(rename = "type")]
-        kind: &'line str,
-    }
-    read_lines(path, |line| {
-        let head: Head<'_> = serde_json::from_slice(line)?;
-        Ok(kinds.contains(&head.what.kind))
-    })
-}
-
-fn read_lines<W>(path: &Path, is_wanted: W) -> Result<impl Iterator<Item = Result<Event>> + use<W>>
-where
-    W: Fn(&[u8]) -> Result<bool>,
-{
-    let file = File::open(path).with_context(|| {
-        format!(
-            "failed to open {}: expected a run's folder with its events",
-            path.display()
-        )
-    })?;
-    let shown = path.display().to_string();
-    let mut lines = BufReader::new(file).split(b'\n').enumerate().peekable();
-    let parse = move |line: std::io::Result<Vec<u8>>| {
-        let line = line?;
-        let event = is_wanted(&line)?.then(|| serde_json::from_slice::<Event>(&line));
-        anyhow::Ok(event.transpose()?)
-    };
-    Ok(std::iter::from_fn(move || {
-        loop {
-            let (number, line) = lines.next()?;
-            match parse(line) {
-                Ok(None) => {}
-                Ok(Some(event)) => return Some(Ok(event)),
-                Err(_) if lines.peek().is_none() => return None,
-                Err(error) => {
-                    let place = || format!("{shown}:{}: not an event", number + 1);
-                    return Some(Err(error).with_context(place));
-                }
-            }
-        }
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::record::Phase;
+    use crate::record::{Phase, read, read_if};
 
     fn note(text: &str) -> What {
         What::Note {
@@ -246,9 +176,14 @@ mod tests {
         let events: Vec<Event> = read(recorder.path()).unwrap().map(Result::unwrap).collect();
         assert_eq!(events.iter().map(|e| e.seq).collect::<Vec<_>>(), [0, 1]);
         assert_eq!(events[0].what, note("one"));
-        let begun = read_kinds(recorder.path(), &["phaseStarted"]).unwrap();
+        let begun = read_if(recorder.path(), |head| head.kind == "phaseStarted").unwrap();
         let begun: Vec<Event> = begun.map(Result::unwrap).collect();
         assert_eq!(begun, events[1..]);
+        let before = read_if(recorder.path(), |head| {
+            head.phase == Some(Phase::CheckBefore)
+        })
+        .unwrap();
+        assert_eq!(before.map(Result::unwrap).collect::<Vec<_>>(), events[1..]);
     }
 
     #[test]
@@ -267,7 +202,7 @@ mod tests {
             .unwrap();
         file.write_all(br#"{"seq":1,"at":"20"#).unwrap();
         assert_eq!(read(recorder.path()).unwrap().count(), 1);
-        let notes = || read_kinds(recorder.path(), &["note"]).unwrap();
+        let notes = || read_if(recorder.path(), |head| head.kind == "note").unwrap();
         assert_eq!(notes().count(), 1);
         file.write_all(b"\n").unwrap();
         recorder.emit(note("three"));

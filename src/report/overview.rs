@@ -226,9 +226,19 @@ impl Overview {
     /// # Errors
     /// When the stream cannot be read.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::read_along(path, |_| ())
+    }
+
+    /// Reads a stream, and shows each event to somebody else as well, for whom it need not be read again.
+    ///
+    /// # Errors
+    /// When the stream cannot be read.
+    pub fn read_along(path: &Path, mut also: impl FnMut(&Event)) -> Result<Self> {
         let mut overview = Self::default();
         for event in record::read(path)? {
-            overview.take(&event?);
+            let event = event?;
+            overview.take(&event);
+            also(&event);
         }
         overview.settle();
         Ok(overview)

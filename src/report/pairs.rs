@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::record::{self, Change, CheckResult, Event, Phase, What};
+use crate::record::{self, Change, CheckResult, Event, Head, Phase, What};
 
 /// One check, as far as the stream knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,7 +103,7 @@ impl Pairs {
     /// # Errors
     /// When the stream cannot be opened.
     pub fn read(stream: &Path, scope: Scope) -> Result<Self> {
-        let events = |kinds| -> Result<Events> {
+        let events = |is_wanted: fn(&Head<'_>) -> bool| -> Result<Events> {
             let within = move |event: &Result<Event>| match event {
                 Ok(event) => event.seq <= scope.end,
                 Err(_) => true,
@@ -112,14 +112,14 @@ impl Pairs {
                 Ok(event) => scope.counts(event),
                 Err(_) => true,
             };
-            let events = record::read_kinds(stream, kinds)?;
+            let events = record::read_if(stream, is_wanted)?;
             let events = events.take_while(within).filter(counts);
             Ok(Box::new(events))
         };
         Ok(Self {
-            befores: events(&["check"])?,
-            afters: events(&["check"])?,
-            changes: events(&["compared"])?,
+            befores: events(|head| head.kind == "check" && head.phase < Some(Phase::Upgrade))?,
+            afters: events(|head| head.kind == "check" && head.phase >= Some(Phase::Upgrade))?,
+            changes: events(|head| head.kind == "compared")?,
             early_afters: HashMap::new(),
             early_changes: HashMap::new(),
             rest: None,
@@ -129,7 +129,7 @@ impl Pairs {
     fn next_before(&mut self) -> Result<Option<Answer>> {
         for event in self.befores.by_ref() {
             let event = event?;
-            if let Some(answer) = answer(event, true) {
+            if let Some(answer) = answer(event) {
                 return Ok(Some(answer));
             }
         }
@@ -143,7 +143,7 @@ impl Pairs {
         for event in self.afters.by_ref() {
             let event = event?;
             let seq = event.seq;
-            if let Some(answer) = answer(event, false) {
+            if let Some(answer) = answer(event) {
                 if answer.result.id == id {
                     return Ok(Some(answer));
                 }
@@ -175,7 +175,7 @@ impl Pairs {
             for event in self.afters.by_ref() {
                 let event = event?;
                 let seq = event.seq;
-                rest.extend(answer(event, false).map(|answer| (seq, answer)));
+                rest.extend(answer(event).map(|answer| (seq, answer)));
             }
             rest.sort_by_key(|(seq, _)| *seq);
             let rest: Vec<_> = rest.into_iter().map(|(_, answer)| answer).collect();
@@ -214,12 +214,10 @@ impl Iterator for Pairs {
     }
 }
 
-fn answer(event: Event, before: bool) -> Option<Answer> {
+fn answer(event: Event) -> Option<Answer> {
     let at_ms = event.elapsed_ms;
     match event.what {
-        What::Check(result) if (result.phase < Phase::Upgrade) == before => {
-            Some(Answer { result, at_ms })
-        }
+        What::Check(result) => Some(Answer { result, at_ms }),
         _ => None,
     }
 }

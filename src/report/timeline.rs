@@ -9,7 +9,7 @@ use super::overview::Standing;
 use super::probes::{self, Probes};
 use super::words::Tone;
 use super::{containers, objects};
-use crate::record::{self, Blocker, Event, ObjectRef, Phase, PhaseOutcome, What};
+use crate::record::{Blocker, Event, ObjectRef, Phase, PhaseOutcome, What};
 
 /// How many lanes a group may have; a reader loses the thread with more.
 const LANES: usize = 60;
@@ -92,37 +92,9 @@ impl Group {
     }
 }
 
-impl Timeline {
-    /// Reads the timeline of a stream up to the position `end`, and of the recording beside it where
-    /// there is one.
-    ///
-    /// # Errors
-    /// When the stream or the recording cannot be read.
-    pub fn read(stream: &Path, end: u64, recording: Option<&Path>) -> Result<Self> {
-        let mut fold = Fold::default();
-        for event in record::read(stream)? {
-            let event = event?;
-            if event.seq > end {
-                break;
-            }
-            fold.take(&event);
-        }
-        let recorded = match recording {
-            Some(path) => objects::read(path, fold.now)?,
-            None => Vec::new(),
-        };
-        let containers = match recording {
-            Some(path) => containers::read(path, fold.now)?,
-            None => None,
-        };
-        let mut timeline = fold.finish(recorded);
-        timeline.groups.extend(containers);
-        Ok(timeline)
-    }
-}
-
+/// A timeline that is being drawn up from the events of a stream.
 #[derive(Default)]
-struct Fold {
+pub struct Drawing {
     now: u64,
     phases: Vec<(Phase, Span)>,
     pauses: Lane,
@@ -140,8 +112,9 @@ struct Wait {
     blockers: Vec<Blocker>,
 }
 
-impl Fold {
-    fn take(&mut self, event: &Event) {
+impl Drawing {
+    /// Takes the next event.
+    pub fn take(&mut self, event: &Event) {
         let now = event.elapsed_ms;
         self.now = self.now.max(now);
         self.probes.take(&event.what);
@@ -292,7 +265,22 @@ impl Fold {
         lane.push(span(now, now, Some(tone), what));
     }
 
-    fn finish(mut self, recorded: Vec<Group>) -> Timeline {
+    /// The timeline, with what the recording beside the stream tells, where there is one.
+    ///
+    /// # Errors
+    /// When the recording cannot be read.
+    pub fn finish(self, recording: Option<&Path>) -> Result<Timeline> {
+        let now = self.now;
+        let Some(recording) = recording else {
+            return Ok(self.with(Vec::new()));
+        };
+        let containers = containers::read(recording, now)?;
+        let mut timeline = self.with(objects::read(recording, now)?);
+        timeline.groups.extend(containers);
+        Ok(timeline)
+    }
+
+    fn with(mut self, recorded: Vec<Group>) -> Timeline {
         let now = self.now;
         let open: Vec<_> = self.waits.keys().cloned().collect();
         for (phase, what) in open {
@@ -383,7 +371,7 @@ mod tests {
     use super::*;
 
     fn timeline(events: Vec<(u64, What)>) -> String {
-        let mut fold = Fold::default();
+        let mut fold = Drawing::default();
         for (seq, (second, what)) in events.into_iter().enumerate() {
             fold.take(&Event {
                 seq: seq as u64,
@@ -393,7 +381,7 @@ mod tests {
             });
         }
         let mut text = String::new();
-        for group in fold.finish(vec![]).groups {
+        for group in fold.with(vec![]).groups {
             text.push_str(&format!("{}\n", group.name));
             for lane in group.lanes {
                 text.push_str(&format!("  {}\n", lane.name));

@@ -19,7 +19,7 @@ use anyhow::Result;
 
 use super::overview::Overview;
 use super::pairs::{Pair, Pairs};
-use super::timeline::Timeline;
+use super::timeline::{Drawing, Timeline};
 use super::words::{self, Tone};
 use crate::record::Change;
 use markup::Html;
@@ -60,9 +60,10 @@ fn is_quiet(pair: &Pair) -> bool {
 /// # Errors
 /// When the stream or the recording cannot be read, or `out` cannot be written.
 pub fn write(stream: &Path, recording: Option<&Path>, out: &mut dyn Write) -> Result<()> {
-    let overview = Overview::read(stream)?;
+    let mut drawing = Drawing::default();
+    let overview = Overview::read_along(stream, |event| drawing.take(event))?;
     let start = overview.start(stream)?;
-    let timeline = Timeline::read(stream, overview.end_of_stream(), recording)?;
+    let timeline = drawing.finish(recording)?;
     let (mut noted, mut checks) = (Vec::new(), 0);
     for pair in Pairs::read(stream, overview.scope())? {
         let pair = pair?;

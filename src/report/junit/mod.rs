@@ -14,7 +14,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::overview::{Overview, PhaseView};
-use crate::record::{self, Phase, What};
+use crate::record::{self, Head, Phase, What};
 use case::Case;
 pub use xml::Xml;
 
@@ -49,7 +49,12 @@ fn write_suite(
     if view.tally.checks > 0 {
         // The stream may have grown since its first reading; the numbers are of then.
         let scope = overview.scope();
-        for event in record::read_kinds(stream, &["check", "probeFinished"])? {
+        let phase = Some(view.phase);
+        let wanted = move |head: &Head<'_>| match head.kind {
+            "check" => head.phase == phase,
+            kind => kind == "probeFinished",
+        };
+        for event in record::read_if(stream, wanted)? {
             let event = event?;
             if event.seq > scope.end {
                 break;
@@ -58,9 +63,7 @@ fn write_suite(
                 continue;
             }
             match &event.what {
-                What::Check(check) if check.phase == view.phase => {
-                    Case::of_check(check).write(&class, xml)?;
-                }
+                What::Check(check) => Case::of_check(check).write(&class, xml)?,
                 What::ProbeFinished(result) if view.phase == Phase::Upgrade => {
                     Case::of_probe(result).write(&class, xml)?;
                 }
