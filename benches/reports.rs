@@ -1,9 +1,9 @@
-//! Time and peak memory of `report.html` and `summary.json` for 2,000 and for 100,000 checks, each in a
+//! Time and peak memory of `junit.xml`, `summary.json` and `report.html` for 2,000 and for 100,000 checks, each in a
 //! process of its own, and how long a browser needs for the first paint of the page of 2,000.
-//! Fails when a view of 100,000 takes more than two seconds, when the memory for the summary grows with
+//! Fails when a view of 100,000 takes more than two seconds, when the memory for the first two grows with
 //! the number of checks, or when the first paint takes more than a second.
 //!
-//! `cargo bench --bench html`
+//! `cargo bench --bench reports`
 
 #[path = "../tests/common/browser.rs"]
 #[expect(dead_code, reason = "only what measures is used")]
