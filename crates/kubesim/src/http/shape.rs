@@ -173,7 +173,7 @@ impl Show {
     }
 
     fn row(&self, stored: &Stored) -> Result<Value, ApiError> {
-        let mut row = if self.as_stored {
+        let mut row = if self.as_stored || self.columns.are_of_storage() {
             self.columns.row(&stored.value, self.cluster.now())
         } else {
             self.columns

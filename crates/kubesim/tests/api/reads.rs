@@ -280,6 +280,14 @@ async fn the_same_event_is_told_by_both_groups() {
         (&json!("events.k8s.io/v1"), &json!("m"))
     );
     assert_eq!(told["regarding"]["name"], "p");
+    // In a table, which is what k9s looks at, too (issue 6).
+    let table = ask(&cluster, "GET", path, TABLE, Value::Null).await.json();
+    let of_core = "/api/v1/namespaces/default/events";
+    let of_core = ask(&cluster, "GET", of_core, TABLE, Value::Null)
+        .await
+        .json();
+    assert_eq!(table["rows"][0]["cells"], of_core["rows"][0]["cells"]);
+    assert_eq!(table["rows"][0]["cells"][3], "pod/p");
     let path = format!("{path}?fieldSelector=regarding.name%3Dother");
     assert_eq!(get(&cluster, &path).await.json()["items"], json!([]));
 }

@@ -55,6 +55,12 @@ impl Columns {
         shown.collect()
     }
 
+    /// Whether they are filled from an object as it is stored, whatever version is asked for: built-in columns know
+    /// one form of it, as those of a real API server do.
+    pub const fn are_of_storage(&self) -> bool {
+        matches!(self.cells, Cells::BuiltIn(_))
+    }
+
     /// A row without its object.
     pub fn row(&self, object: &Value, now: Timestamp) -> Value {
         let cells = match &self.cells {
