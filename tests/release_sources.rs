@@ -18,9 +18,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use common::{TestContext, copy};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use stackgate::scenario;
 use stackgate::source::{self, Registry, ReleaseFiles, SourceError};
 use stackgate::stack::archive;
-use stackgate::stack::{Release, ReleaseTag, Stack};
+use stackgate::stack::{Hashes, Release, ReleaseTag, Stack};
 use variant::{N, N1, stacks_dir};
 
 const PATH: &str = "kaas/cluster-stacks";
@@ -383,11 +384,83 @@ fn what_is_no_release_is_refused() {
         &["has the file a.yaml twice"],
     );
     refused(&of(&[("a.yaml", "a")]), &["has no metadata.yaml"]);
+    // A container image is none either, whatever it is for.
+    let index = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []});
+    let index = serve(move |path, _, _| match path {
+        "/v2/" => Answer::ok(Vec::new()),
+        _ => {
+            let mut told = Answer::ok(index.to_string().into_bytes());
+            let kind = "application/vnd.oci.image.index.v1+json".to_owned();
+            told.headers = vec![("content-type", kind)];
+            told
+        }
+    });
+    assert!(!refused(&index, &[N, "an index of images"]).is_infrastructure());
     let no_json = serve(|path, _, _| match path {
         "/v2/" => Answer::ok(Vec::new()),
         _ => Answer::ok(b"<html>".to_vec()),
     });
     refused(&no_json, &[N]);
+}
+
+#[test]
+fn a_manifest_that_says_something_else_than_its_files_is_refused_issue_7() {
+    let said = |annotations: serde_json::Value| {
+        let mut files = shipped(N);
+        let hashes = br#"{"clusterStack": "abc1234def"}"#.to_vec();
+        files.retain(|(name, _)| name != "hashes.json");
+        files.push(("hashes.json".to_owned(), hashes));
+        let mut published = Published::of(&files);
+        let mut manifest: serde_json::Value = serde_json::from_slice(&published.manifest).unwrap();
+        manifest["annotations"] = annotations;
+        published.manifest = manifest.to_string().into_bytes();
+        serve(move |path, _, _| published.answer(path))
+    };
+    let same = said(json!({"kubernetesVersion": "v1.34.3", "hash": "abc1234", "other": "x"}));
+    pull(&same, None).unwrap();
+    refused(
+        &said(json!({"kubernetesVersion": "v1.34.4"})),
+        &["its manifest says kubernetesVersion v1.34.4, and its metadata.yaml v1.34.3"],
+    );
+    refused(
+        &said(json!({"hash": "abc1235"})),
+        &["its manifest says hash abc1235, and its hashes.json abc1234def"],
+    );
+}
+
+#[test]
+fn what_is_refused_in_the_middle_of_a_pull_is_one_message_issue_7() {
+    let stopped = |status: u16, code: &'static str| {
+        let published = Published::of(&shipped(N));
+        serve(move |path, _, _| match path.contains("/blobs/") {
+            true => Answer::error(status, code),
+            false => published.answer(path),
+        })
+    };
+    // Which file is missed is told: the first.
+    let (first, _) = &shipped(N)[0];
+    refused(
+        &stopped(404, "BLOB_UNKNOWN"),
+        &[&format!("does not have {first} of "), "(404)"],
+    );
+    refused(
+        &stopped(429, "TOOMANYREQUESTS"),
+        &["too many requests (429)"],
+    );
+    refused(
+        &stopped(401, "UNAUTHORIZED"),
+        &["does not let us read", "(401)"],
+    );
+    // Whoever gives out tokens cannot be reached, so there is none.
+    let repository = serve(move |path, _, _| {
+        let mut told = Answer::error(401, "UNAUTHORIZED");
+        if !path.starts_with("/token") {
+            let realm = "Bearer realm=\"http://127.0.0.1:1/token\",service=\"registry\"";
+            told.headers = vec![("www-authenticate", realm.to_owned())];
+        }
+        told
+    });
+    refused(&repository, &["does not let us read", "(401)"]);
 }
 
 #[test]
@@ -440,17 +513,23 @@ fn a_pull_by_hand_and_its_exit_codes() {
     assert_eq!(run(&["release", "pull", &reference]).status.code(), Some(2));
 }
 
-#[test]
-fn a_run_takes_its_releases_from_a_registry_and_says_which() {
+/// A stack whose releases are in a registry, which counts how often it is asked for a tag. With what its manifest of
+/// N+1 has for a digest.
+fn stack_in_a_registry(context: &TestContext) -> (Arc<AtomicUsize>, String) {
     let all: BTreeMap<String, Published> = [N, N1]
         .into_iter()
         .map(|tag| (tag.to_owned(), Published::of(&shipped(tag))))
         .collect();
     let expected = digest(&all[N1].manifest);
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
     let repository = serve(move |path, _, _| {
         let named = all.iter().find(|(tag, _)| path.ends_with(tag.as_str()));
         match named {
-            Some((_, published)) => published.answer(path),
+            Some((_, published)) => {
+                counted.fetch_add(1, Ordering::Relaxed);
+                published.answer(path)
+            }
             None => all
                 .values()
                 .map(|published| published.answer(path))
@@ -458,7 +537,6 @@ fn a_run_takes_its_releases_from_a_registry_and_says_which() {
                 .unwrap_or_else(|| Answer::error(404, "BLOB_UNKNOWN")),
         }
     });
-    let context = TestContext::new();
     let stack = std::fs::read_to_string(stacks_dir().join("docker-demo/stack.yaml")).unwrap();
     let source = format!("source: {{oci: {{repository: '{repository}'}}}}");
     context.write(
@@ -470,21 +548,63 @@ fn a_run_takes_its_releases_from_a_registry_and_says_which() {
         "kind-configs/management.yaml",
         &std::fs::read_to_string(config).unwrap(),
     );
-    let arguments = [
-        "run",
-        "docker-demo",
-        "--stacks",
-        "stacks",
-        "--engine",
-        "embedded",
-        "--seed",
-        "1",
-    ];
-    let output = context.command().args(arguments).output().unwrap();
+    (asked, expected)
+}
+
+const REHEARSED: [&str; 8] = [
+    "run",
+    "docker-demo",
+    "--stacks",
+    "stacks",
+    "--engine",
+    "embedded",
+    "--seed",
+    "1",
+];
+
+#[test]
+fn a_run_takes_its_releases_from_a_registry_and_says_which() {
+    let context = TestContext::new();
+    let (_, expected) = stack_in_a_registry(&context);
+    let output = context.command().args(REHEARSED).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let stream =
         std::fs::read_to_string(context.path().join("reports/latest/events.jsonl")).unwrap();
     assert!(stream.contains(&format!("{N1}@{expected}")));
+}
+
+#[test]
+fn a_command_gets_its_releases_once_for_all_scenarios_issue_7() {
+    let context = TestContext::new();
+    let (asked, _) = stack_in_a_registry(&context);
+    let mut before = 0;
+    let mut since = |output: std::process::Output| {
+        let now = asked.load(Ordering::Relaxed);
+        let since = now - std::mem::replace(&mut before, now);
+        (since, String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let lint = ["lint", "docker-demo", "--stacks", "stacks"];
+    let (once, _) = since(context.command().args(lint).output().unwrap());
+    assert!(once >= 2, "both tags are asked for");
+    let list = ["scenarios", "list", "docker-demo", "--stacks", "stacks"];
+    let (listed, told) = since(context.command().args(list).output().unwrap());
+    assert_eq!(listed, once, "{told}");
+
+    // All but two cannot be made of this stack, so that the test is short.
+    let stack = context.path().join("stacks/docker-demo");
+    for name in scenario::names(&stack) {
+        if !["same-again", "class-only"].contains(&name.as_str()) {
+            let other = format!(
+                "apiVersion: stackgate/v1alpha1\nkind: Scenario\nmetadata: {{name: {name}}}\nspec:\n  description: None\n  newMinor: true\n  from: {{base: from}}\n  to: {{base: from, classCommand: 'true'}}\n"
+            );
+            context.write(&format!("stacks/docker-demo/scenarios/{name}.yaml"), &other);
+        }
+    }
+    let mut all = context.command();
+    all.args(REHEARSED).args(["--scenario", "all"]);
+    let (ran, told) = since(all.output().unwrap());
+    assert!(told.contains("all scenarios: gate open (2 of "), "{told}");
+    assert_eq!(ran, once, "{told}");
 }
 
 /// Sources of the demo stack in the layouts that others have.
@@ -517,13 +637,13 @@ fn sources(folder: &Path, minor: bool) {
 fn sources_of_both_layouts_make_a_release() {
     let tag: ReleaseTag = "docker-demo-1-35-v0-sha-abc1234".parse().unwrap();
     let mut made = Vec::new();
+    let mut hashes = Vec::new();
     for minor in [false, true] {
         let folder = tempfile::tempdir().unwrap();
         sources(folder.path(), minor);
-        let files = source::build(folder.path(), &tag).unwrap();
-        assert_eq!(
-            files,
-            source::build(folder.path(), &tag).unwrap(),
+        let mut files = source::build(folder.path(), &tag).unwrap();
+        assert!(
+            files == source::build(folder.path(), &tag).unwrap(),
             "the same sources, the same bytes"
         );
         let into = tempfile::tempdir().unwrap();
@@ -531,13 +651,101 @@ fn sources_of_both_layouts_make_a_release() {
         let release = Release::open(into.path(), &tag).unwrap();
         release.render_class("default").unwrap();
         assert_eq!(release.class_name, "docker-demo-1-35-v0-sha.abc1234");
+        // The tag is named by a hash that they do not have.
+        let wrong = release.hashes().unwrap_err().to_string();
+        assert!(wrong.contains("is named by another hash"), "{wrong}");
+        let told = files.remove("hashes.json").unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+        hashes.push(told);
         made.push(files);
     }
-    assert_eq!(made[0], made[1]);
+    assert!(made[0] == made[1]);
+    // What csctl reads is another file in each layout, the addons are the same.
+    let of = |field| (&hashes[0][field], &hashes[1][field]);
+    assert_eq!(of("clusterAddonDir").0, of("clusterAddonDir").1);
+    assert_ne!(of("clusterStack").0, of("clusterStack").1);
     // Stackgate's own sources are packed as they are.
     let own = stacks_dir().join("docker-demo/sources").join(N1);
     let files = source::build(&own, &N1.parse().unwrap()).unwrap();
     assert_eq!(files, shipped(N1).into_iter().collect::<ReleaseFiles>());
+}
+
+#[test]
+fn hashes_and_node_images_are_made_and_told_apart_issue_7() {
+    let context = TestContext::new();
+    let folder = context.path().join("sources");
+    sources(&folder, false);
+    // As csctl's sources have had it: the version of an addon is put in.
+    let chart = folder.join("cluster-addon/cni/Chart.yaml");
+    let text = std::fs::read_to_string(&chart).unwrap();
+    let marked = text.replace("version: v1", "version: << .ClusterAddonVersion >>");
+    assert_ne!(text, marked);
+    std::fs::write(&chart, marked).unwrap();
+    let declared = "apiVersion: docker.infrastructure.clusterstack.x-k8s.io/v1alpha1\ndockerImages: [node-v1.35.0]\n";
+    std::fs::create_dir(folder.join("node-images")).unwrap();
+    std::fs::write(folder.join("node-images/config.yaml"), declared).unwrap();
+
+    let build = |tag: &str| context.run(&format!("release build sources --tag {tag} --output out"));
+    let told = build("docker-demo-1-35-v0-sha-abc1234");
+    assert!(
+        told.starts_with("exit code 2\n")
+            && told.contains("hashes.json:")
+            && told.contains("is named by another hash"),
+        "{told}"
+    );
+    assert!(
+        !context
+            .path()
+            .join("out/docker-demo-1-35-v0-sha-abc1234")
+            .exists()
+    );
+    let hashes = Hashes::of_sources(&archive::read_dir(&folder).unwrap());
+    let tag = format!("docker-demo-1-35-v0-sha-{}", &hashes.cluster_stack[..7]);
+    let told = build(&tag);
+    assert!(
+        told.starts_with("exit code 0\n")
+            && told.contains("(node-v1.35.0)")
+            && told.contains(&format!("sources: {}", hashes.cluster_stack)),
+        "{told}"
+    );
+
+    let release = context.path().join("out").join(&tag);
+    let verify = || context.run(&format!("release verify out/{tag}"));
+    let put = |name: &str, content: &[u8]| std::fs::write(release.join(name), content).unwrap();
+    let read = |name: &str| std::fs::read(release.join(name)).unwrap();
+    assert!(verify().starts_with("exit code 0\n"));
+    let addons = format!(
+        "docker-demo-1-35-cluster-addon-v0-sha.{}.tgz",
+        &hashes.cluster_stack[..7]
+    );
+    let nodes = addons.replace("cluster-addon", "node-image");
+    let mut changed = archive::read(&release.join(&addons)).unwrap();
+    changed.insert("cni/values.yaml".into(), b"changed: true\n".to_vec());
+    let changed = archive::pack_files("addons", &changed).unwrap();
+    for (name, content, words) in [
+        (addons.as_str(), changed, "holds other addons"),
+        (&nodes, read(&addons), "holds other node images"),
+        ("hashes.json", b"{}".to_vec(), "`` is no hash of csctl's"),
+        ("hashes.json", b"{".to_vec(), "hashes.json:"),
+        (
+            "node-images.yaml",
+            declared.replace("v1.35.0", "v1.34.3").into_bytes(),
+            "no node image of Kubernetes v1.35.0",
+        ),
+    ] {
+        let before = std::fs::read(release.join(name)).ok();
+        put(name, &content);
+        let told = verify();
+        assert!(
+            told.starts_with("exit code 2\n") && told.contains(words),
+            "{words}: {told}"
+        );
+        match before {
+            Some(before) => put(name, &before),
+            None => std::fs::remove_file(release.join(name)).unwrap(),
+        }
+    }
+    assert!(verify().starts_with("exit code 0\n"));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use crate::engine::existing::{self, ExistingEngine, ExistingOptions};
 use crate::engine::kind::{self, KindEngine, KindOptions, ManagementMode};
 use crate::record::RunId;
-use crate::stack::{Delivery, Release, Stack};
+use crate::stack::{Delivery, Infrastructure, Release, Stack};
 
 /// What an engine is made for.
 pub struct Wanted<'a> {
@@ -102,11 +102,19 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
             images.push(TOOLS_IMAGE.to_owned());
             images.sort();
             images.dedup();
+            let infrastructure = spec.management.components.infrastructure;
+            let (kind_config, node_image) = match (stack.made_by_kind(), infrastructure) {
+                (Ok((config, image)), _) => (config.to_owned(), image.to_string()),
+                (Err(error), Infrastructure::Docker) => return Err(Failure::input(error)),
+                // Its preflight refuses a stack of another provider, whatever is told or not.
+                (Err(_), Infrastructure::OpenStack) => (PathBuf::new(), String::new()),
+            };
             Ok(Box::new(KindEngine::new(KindOptions {
                 run: run.clone(),
-                kind_config: stack.kind_config.clone(),
-                node_image: spec.management.node_image.to_string(),
-                infrastructure: spec.management.components.infrastructure,
+                operator: operator(wanted, &node_image)?,
+                kind_config,
+                node_image,
+                infrastructure,
                 components_version: spec.management.components.cluster_api.to_string(),
                 images,
                 management: match management {
@@ -115,7 +123,6 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
                     Management::Keep(name) => ManagementMode::Keep(name.clone()),
                     Management::Reuse(name) => ManagementMode::Reuse(name.clone()),
                 },
-                operator: operator(wanted)?,
                 workload_cluster: cluster.to_owned(),
                 config,
             })))

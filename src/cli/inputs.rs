@@ -95,15 +95,12 @@ impl Asked {
 pub fn keep(folder: &Path, stack: &Stack, mut asked: Asked, redactor: &Redactor) -> Result<()> {
     let inputs = folder.join(FOLDER);
     let target = inputs.join(STACKS).join(&asked.stack);
-    let mut files: Vec<(PathBuf, PathBuf)> = vec![
-        (stack.folder.join(STACK_FILE), target.join(STACK_FILE)),
-        (
-            stack.kind_config.clone(),
-            inputs
-                .join(KIND_CONFIGS)
-                .join(&stack.spec.management.kind_config),
-        ),
-    ];
+    let mut files: Vec<(PathBuf, PathBuf)> =
+        vec![(stack.folder.join(STACK_FILE), target.join(STACK_FILE))];
+    if let Some(config) = &stack.kind_config {
+        let name = config.file_name().unwrap_or_default();
+        files.push((config.clone(), inputs.join(KIND_CONFIGS).join(name)));
+    }
     if let Some(file) = &stack.spec.ok_to_fail {
         files.push((stack.folder.join(file), target.join(inside(file)?)));
     }

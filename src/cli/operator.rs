@@ -7,7 +7,7 @@ use super::engine::Wanted;
 use super::exit::Failure;
 use crate::engine::embedded::faults::Injected;
 use crate::engine::kind::OperatorOptions;
-use crate::stack::{Delivery, OperatorReleases, Spec};
+use crate::stack::{Delivery, OperatorReleases, ReleaseSource, Spec};
 
 /// What is missing for the operator on real clusters that stackgate makes.
 pub const NO_OPERATOR: &str = "delivery `operator` on real clusters needs to know the Cluster Stack Operator: stack.yaml has no spec.operator";
@@ -38,8 +38,8 @@ pub fn refuse_what_cannot_be_delivered(
     }
 }
 
-/// The Cluster Stack Operator that is installed, where it delivers.
-pub fn operator(wanted: &Wanted<'_>) -> Result<Option<OperatorOptions>, Failure> {
+/// The Cluster Stack Operator that is installed, where it delivers, on a management cluster with this node image.
+pub fn operator(wanted: &Wanted<'_>, node_image: &str) -> Result<Option<OperatorOptions>, Failure> {
     let spec = &wanted.stack.spec;
     let Some(operator) = spec
         .operator
@@ -48,15 +48,19 @@ pub fn operator(wanted: &Wanted<'_>) -> Result<Option<OperatorOptions>, Failure>
     else {
         return Ok(None);
     };
-    let version = spec.management.node_image.to_string();
-    let version = version.rsplit(':').next().unwrap_or_default();
+    let version = node_image.rsplit(':').next().unwrap_or_default();
     let objects = operator
         .objects(&wanted.stack.folder, version)
         .map_err(Failure::input)?;
+    let repository = match &spec.releases.source {
+        Some(ReleaseSource::Oci { repository, .. }) => Some(repository.clone()),
+        _ => None,
+    };
     let folders = || wanted.releases.iter().map(|release| release.folder.clone());
     Ok(Some(OperatorOptions {
         objects,
         image: operator.image.as_ref().map(ToString::to_string),
         releases: (operator.releases == OperatorReleases::Local).then(|| folders().collect()),
+        repository,
     }))
 }

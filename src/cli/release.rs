@@ -6,8 +6,8 @@ use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
 use super::exit::Failure;
-use crate::source::{self, Registry, SourceError};
-use crate::stack::{Release, ReleaseTag};
+use crate::source::{self, Registry, ReleaseFiles, SourceError};
+use crate::stack::{Release, ReleaseError, ReleaseTag};
 
 #[derive(Debug, Subcommand)]
 pub enum ReleaseCommand {
@@ -94,8 +94,7 @@ fn pull(args: &PullArgs) -> Result<(), Failure> {
     let pulled = super::runtime()?
         .block_on(source::pull(&registry, &tag, args.digest.as_deref()))
         .map_err(failure)?;
-    let folder = source::write(&args.output, &tag, &pulled.files).map_err(failure)?;
-    told(&folder, &tag)?;
+    kept(&args.output, &tag, &pulled.files)?;
     let text = format!("{}@{}\n", args.reference, pulled.digest);
     super::print(&text).map_err(Failure::infrastructure)
 }
@@ -104,8 +103,17 @@ fn build(args: &BuildArgs) -> Result<(), Failure> {
     let files = source::build(&args.sources, &args.tag)
         .map_err(SourceError::from)
         .map_err(failure)?;
-    let folder = source::write(&args.output, &args.tag, &files).map_err(failure)?;
-    told(&folder, &args.tag)
+    kept(&args.output, &args.tag, &files)
+}
+
+/// Writes a release and looks at it; one that is wrong does not stay.
+fn kept(output: &Path, tag: &ReleaseTag, files: &ReleaseFiles) -> Result<(), Failure> {
+    let folder = source::write(output, tag, files).map_err(failure)?;
+    let text = verified(&folder, tag).inspect_err(|_| {
+        // Whoever made it a moment ago may remove it; if not, it is told why it is wrong all the same.
+        let _ = std::fs::remove_dir_all(&folder);
+    })?;
+    tell(&text, &folder)
 }
 
 fn verify(args: &VerifyArgs) -> Result<(), Failure> {
@@ -126,31 +134,50 @@ fn verify(args: &VerifyArgs) -> Result<(), Failure> {
             .hint("the folder of a release is named by its tag in dash form")
         })?;
     if packed.is_none() {
-        return told(&folder, &tag);
+        return tell(&verified(&folder, &tag)?, &folder);
     }
     let files = source::unpack(&folder, &tag).map_err(failure)?;
-    let unpacked = tempfile::tempdir()
+    let scratch = tempfile::tempdir()
         .map_err(SourceError::Local)
         .map_err(failure)?;
-    told(
-        &source::write(unpacked.path(), &tag, &files).map_err(failure)?,
-        &tag,
-    )
+    let unpacked = source::write(scratch.path(), &tag, &files).map_err(failure)?;
+    tell(&verified(&unpacked, &tag)?, &folder)
 }
 
-/// Opens a release as a run would, and tells what it is made of.
-fn told(folder: &Path, tag: &ReleaseTag) -> Result<(), Failure> {
+/// Opens a release as a run would, and says what it is made of.
+fn verified(folder: &Path, tag: &ReleaseTag) -> Result<String, Failure> {
     let above = folder.parent().unwrap_or(Path::new("."));
     let release = Release::open(above, tag).map_err(Failure::input)?;
     release.render_class("default").map_err(Failure::input)?;
+    let refused = |problems| ReleaseError::Invalid {
+        tag: tag.to_string(),
+        problems,
+    };
+    let hashes = release.hashes().map_err(refused).map_err(Failure::input)?;
+    let images = release.node_images().map_err(refused);
+    let images = images.map_err(Failure::input)?;
     let charts: Vec<&str> = release.addons.charts().map(|(name, _)| name).collect();
-    let text = format!(
-        "{tag}: Kubernetes {}, ClusterClass {}, addons {} ({})\n{}\n",
+    let names: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
+    let names = if names.is_empty() {
+        "none declared".to_owned()
+    } else {
+        names.join(", ")
+    };
+    let sources = hashes.map_or_else(
+        || "not told".to_owned(),
+        |hashes| format!("{}, as hashes.json says", hashes.cluster_stack),
+    );
+    Ok(format!(
+        "{tag}: Kubernetes {}, ClusterClass {}, addons {} ({}), node images {} ({names})\nsources: {sources}\n",
         release.kubernetes_version,
         release.class_name,
         release.addon_version,
         charts.join(", "),
-        folder.display(),
-    );
+        release.node_image_version,
+    ))
+}
+
+fn tell(text: &str, place: &Path) -> Result<(), Failure> {
+    let text = format!("{text}{}\n", place.display());
     super::print(&text).map_err(Failure::infrastructure)
 }

@@ -285,6 +285,9 @@ impl Input {
     }
 }
 
+/// What is missing for a management cluster that kind makes.
+const NO_KIND: &str = "stack.yaml does not tell of what kind makes a management cluster: kindConfig and nodeImage of spec.management";
+
 /// Where clusters come from, and what keeps them from being real ones.
 struct Chosen {
     engine: EngineKind,
@@ -311,10 +314,15 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
         existing: &run.existing,
     };
     // Another engine than that of the run: what is connected here belongs to a runtime that ends here.
-    let kind = super::engine::make(EngineKind::Kind, &wanted)?;
-    let problems = super::runtime()?.block_on(kind.preflight());
-    let mut missing: Vec<String> = problems.into_iter().map(|problem| problem.what).collect();
     let spec = &stack.spec;
+    let mut missing: Vec<String> = match super::engine::make(EngineKind::Kind, &wanted) {
+        Ok(kind) => {
+            let problems = super::runtime()?.block_on(kind.preflight());
+            problems.into_iter().map(|problem| problem.what).collect()
+        }
+        Err(_) if stack.made_by_kind().is_err() => vec![NO_KIND.to_owned()],
+        Err(failure) => return Err(failure),
+    };
     if spec.delivery == Delivery::Operator && spec.operator.is_none() {
         missing.push(NO_OPERATOR.to_owned());
     }
@@ -437,11 +445,10 @@ impl Run {
         let typed_stacks = args.stacks.stacks.clone();
         if let Some(name) = &args.scenario {
             let delivery = args.delivery.map(Into::into);
-            let (folder, its_stack) =
-                scenarios::make(name, &stack, args.stacks.stacks.as_deref(), delivery)?;
-            args.stacks.stacks = its_stack.parent().map(Path::to_owned);
-            stack = its_stack;
-            made = Some(folder);
+            let its = scenarios::make(name, &stack, args.stacks.stacks.as_deref(), delivery)?;
+            args.stacks.stacks = its.stack.parent().map(Path::to_owned);
+            stack = its.stack;
+            made = its.folder;
         }
         Ok(Self {
             made,

@@ -17,8 +17,8 @@ use crate::record::Verdict;
 use crate::report::STREAM;
 use crate::report::overview::Overview;
 use crate::scenario::{self, Scenario, ScenarioError};
-use crate::source;
-use crate::stack::Delivery;
+use crate::source::{self, Obtained};
+use crate::stack::{Delivery, Pair, Stack};
 
 #[derive(Debug, Subcommand)]
 pub enum ScenariosCommand {
@@ -46,14 +46,18 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
     // Without a stack there is no place where scenarios of its own could be.
     let nowhere = Path::new("/dev/null");
     let place = folder.as_deref().unwrap_or(nowhere);
+    let origin = match &folder {
+        Some(folder) => Some(Origin::read(folder, stacks)?),
+        None => None,
+    };
     let names = scenario::names(place);
     let width = names.iter().map(String::len).max().unwrap_or_default();
     let mut text = String::new();
     for name in &names {
         let scenario = Scenario::load(name, place).map_err(Failure::input)?;
         text.push_str(&format!("{name:<width$}  {}\n", scenario.spec.description));
-        if let Some(folder) = &folder
-            && let Err(failure) = make(name, folder, stacks, None)
+        if let Some(origin) = &origin
+            && let Err(failure) = origin.make(&scenario, None)
         {
             text.push_str(&format!("{:<width$}  {}\n", "", failure.error));
         }
@@ -61,7 +65,16 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
     super::print(&text).map_err(Failure::infrastructure)
 }
 
-/// Makes the stack of a scenario in a folder of its own; returns both folders.
+/// Names the folder of a stack that was made for the scenario of this run, by a process that runs through several.
+const MADE: &str = "STACKGATE_SCENARIO_MADE";
+
+/// The stack of a scenario: its folder, and the one that it lies in, which may go when the run has ended.
+pub struct Made {
+    pub stack: PathBuf,
+    pub folder: Option<TempDir>,
+}
+
+/// Makes the stack of a scenario in a folder of its own.
 ///
 /// # Errors
 /// When there is no such scenario, its file is wrong, it cannot be made of the stack, or it is about another delivery
@@ -71,33 +84,69 @@ pub fn make(
     stack: &Path,
     stacks: Option<&Path>,
     delivery: Option<Delivery>,
-) -> Result<(TempDir, PathBuf), Failure> {
-    let scenario = Scenario::load(name, stack).map_err(|error| {
-        Failure::input(error).hint("`stackgate scenarios list` lists them with what each shows")
-    })?;
-    let about = scenario.spec.delivery.map(Delivery::from);
-    let mut stack = stacks::read(stack, stacks)?;
-    if let (Some(about), Some(delivery)) = (about, delivery)
-        && about != delivery
-    {
-        return Err(Failure::input(ScenarioError::Unfit {
-            scenario: name.to_owned(),
-            stack: stack.name.to_string(),
-            why: format!(
-                "it is about delivery {}, and {} is asked for",
-                about.name(),
-                delivery.name()
-            ),
-        }));
+) -> Result<Made, Failure> {
+    if let Some(made) = std::env::var_os(MADE) {
+        return Ok(Made {
+            stack: made.into(),
+            folder: None,
+        });
     }
-    let _obtained = super::runtime()?
-        .block_on(source::obtain(&mut stack))
-        .map_err(super::release::failure)?;
-    let folder = tempfile::tempdir().map_err(Failure::infrastructure)?;
-    let its_stack = scenario
-        .write(&stack, folder.path())
-        .map_err(Failure::input)?;
-    Ok((folder, its_stack))
+    let scenario = load(name, stack)?;
+    Origin::read(stack, stacks)?.make(&scenario, delivery)
+}
+
+fn load(name: &str, stack: &Path) -> Result<Scenario, Failure> {
+    Scenario::load(name, stack).map_err(|error| {
+        Failure::input(error).hint("`stackgate scenarios list` lists them with what each shows")
+    })
+}
+
+/// A stack of which scenarios are made, with its releases.
+struct Origin {
+    stack: Stack,
+    pair: Pair,
+    /// They go with this.
+    _obtained: Option<Obtained>,
+}
+
+impl Origin {
+    fn read(folder: &Path, stacks: Option<&Path>) -> Result<Self, Failure> {
+        let mut stack = stacks::read(folder, stacks)?;
+        let obtained = super::runtime()?
+            .block_on(source::obtain(&mut stack))
+            .map_err(super::release::failure)?;
+        let pair = stack.open_releases().map_err(Failure::input)?;
+        Ok(Self {
+            stack,
+            pair,
+            _obtained: obtained,
+        })
+    }
+
+    fn make(&self, scenario: &Scenario, delivery: Option<Delivery>) -> Result<Made, Failure> {
+        let about = scenario.spec.delivery.map(Delivery::from);
+        if let (Some(about), Some(delivery)) = (about, delivery)
+            && about != delivery
+        {
+            return Err(Failure::input(ScenarioError::Unfit {
+                scenario: scenario.name.to_string(),
+                stack: self.stack.name.to_string(),
+                why: format!(
+                    "it is about delivery {}, and {} is asked for",
+                    about.name(),
+                    delivery.name()
+                ),
+            }));
+        }
+        let folder = tempfile::tempdir().map_err(Failure::infrastructure)?;
+        let stack = scenario
+            .write(&self.stack, &self.pair, folder.path())
+            .map_err(Failure::input)?;
+        Ok(Made {
+            stack,
+            folder: Some(folder),
+        })
+    }
 }
 
 /// Runs through all scenarios that can be made of a stack, each as a process of its own: so each has a run of its own,
@@ -110,9 +159,10 @@ pub fn all(args: &RunArgs) -> Result<Verdict, Failure> {
     let stack = stacks::find(args.stack.as_deref().unwrap_or(Path::new("")), stacks)?;
     let mut lines = Vec::new();
     let mut fitting = Vec::new();
+    let origin = Origin::read(&stack, stacks)?;
     for name in scenario::names(&stack) {
-        match make(&name, &stack, stacks, args.delivery.map(Into::into)) {
-            Ok(_) => fitting.push(name),
+        match origin.make(&load(&name, &stack)?, args.delivery.map(Into::into)) {
+            Ok(made) => fitting.push((name, made)),
             Err(failure) if is_unfit(&failure) => {
                 lines.push((name, None, failure.error.to_string()))
             }
@@ -121,7 +171,7 @@ pub fn all(args: &RunArgs) -> Result<Verdict, Failure> {
     }
     let mut worst = Verdict::NothingRan;
     let mut stopped = false;
-    for (number, name) in fitting.iter().enumerate() {
+    for (number, (name, made)) in fitting.iter().enumerate() {
         if stopped {
             lines.push((
                 name.clone(),
@@ -136,7 +186,7 @@ pub fn all(args: &RunArgs) -> Result<Verdict, Failure> {
             fitting.len()
         ));
         let before = latest(&args.reports);
-        let ended = super::runtime()?.block_on(as_process(name))?;
+        let ended = super::runtime()?.block_on(as_process(name, &made.stack))?;
         stopped = ended.stopped;
         if ended.refused {
             let error = anyhow!(
@@ -173,13 +223,14 @@ struct Ended {
     refused: bool,
 }
 
-/// Runs this program with the same words for one scenario. Signals are handed on.
-async fn as_process(name: &str) -> Result<Ended, Failure> {
+/// Runs this program with the same words for one scenario, whose stack is made. Signals are handed on.
+async fn as_process(name: &str, made: &Path) -> Result<Ended, Failure> {
     let words = one_of_all(std::env::args_os().skip(1), name);
     let program = std::env::current_exe().map_err(Failure::infrastructure)?;
     let mut handlers = signals::handlers().map_err(Failure::infrastructure)?;
     let mut run = tokio::process::Command::new(program)
         .args(words)
+        .env(MADE, made)
         // Keys are for whoever looks at one run.
         .stdin(Stdio::null())
         // A terminal's Ctrl-C reaches this process alone, and each signal that one once.

@@ -8,20 +8,24 @@ use serde_json::{Map, Value, json};
 use super::change;
 use super::load::{Scenario, ScenarioError};
 use super::make::{Made, Maker, copy, put};
-use crate::stack::{Delivery, Machines, ProbeLimits, STACK_FILE, Stack};
+use crate::stack::{Delivery, Machines, Pair, ProbeLimits, STACK_FILE, Stack};
 
 impl Scenario {
     /// Writes the scenario's stack below `folder`, as `stacks/<name>` with kind's configuration beside it, and returns
-    /// the stack's folder. The releases of `stack` have been obtained.
+    /// the stack's folder. `pair` are the releases of `stack`.
     ///
     /// # Errors
     /// When the stack has not what the scenario is about, or its files cannot be read or written.
-    pub fn write(&self, stack: &Stack, folder: &Path) -> Result<PathBuf, ScenarioError> {
-        let pair = stack.open_releases()?;
+    pub fn write(
+        &self,
+        stack: &Stack,
+        pair: &Pair,
+        folder: &Path,
+    ) -> Result<PathBuf, ScenarioError> {
         let target = folder.join("stacks").join(&*stack.name);
         let releases = target.join("releases/cluster-stacks");
         std::fs::create_dir_all(&releases)?;
-        let made = Maker::new(self, stack, &pair, &releases).make()?;
+        let made = Maker::new(self, stack, pair, &releases).make()?;
         let text = std::fs::read(stack.folder.join(STACK_FILE))?;
         let mut file = change::mapping(&text).map_err(|why| ScenarioError::Unfit {
             scenario: self.name.to_string(),
@@ -32,10 +36,13 @@ impl Scenario {
         self.adjust(&mut file["spec"], &made, stack);
         put(&target.join(STACK_FILE), format!("{file:#}\n").as_bytes())?;
         // What the file names beside it.
-        let configs = folder.join("kind-configs");
-        std::fs::create_dir_all(&configs)?;
-        let config = &stack.spec.management.kind_config;
-        std::fs::copy(&stack.kind_config, configs.join(config))?;
+        if let Some(config) = &stack.kind_config {
+            let name = config.file_name().unwrap_or_default();
+            put(
+                &folder.join("kind-configs").join(name),
+                &std::fs::read(config)?,
+            )?;
+        }
         if let Some(file) = &stack.spec.ok_to_fail {
             put(&target.join(file), &std::fs::read(stack.folder.join(file))?)?;
         }
@@ -140,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::scenario::names;
-    use crate::stack::{Pair, Release, archive};
+    use crate::stack::{Release, archive};
 
     fn shipped(name: &str) -> Stack {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -150,7 +157,8 @@ mod tests {
     fn made(scenario: &str, stack: &Stack) -> (Stack, Pair, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let scenario = Scenario::load(scenario, &stack.folder).unwrap();
-        let place = scenario.write(stack, folder.path()).unwrap();
+        let pair = stack.open_releases().unwrap();
+        let place = scenario.write(stack, &pair, folder.path()).unwrap();
         let stacks = place.parent().unwrap();
         let stack = Stack::load(&place.to_string_lossy(), stacks).unwrap();
         let pair = stack.open_releases().unwrap();

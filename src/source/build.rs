@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use super::ReleaseFiles;
 use crate::stack::archive::{self, ArchiveError, Files};
-use crate::stack::{PackError, Problem, Problems, ReleaseTag, Source, Version, pack};
+use crate::stack::{
+    Hashes, NodeImage, PackError, Problem, Problems, ReleaseTag, Source, Version, pack,
+};
 
 /// What csctl reads; both layouts have it.
 const CSCTL: &str = "csctl.yaml";
@@ -18,6 +20,8 @@ const CSCTL_API: &str = "csctl.clusterstack.x-k8s.io/v1alpha1";
 const METADATA: &str = "metadata.yaml";
 const ADDON_CONFIG: &str = "clusteraddon.yaml";
 const ADDON_VALUES: &str = "cluster-addon-values.yaml";
+/// Where sources declare node images: ready for the release, or for the plugin of csctl that copies it there.
+const NODE_IMAGES: [&str; 2] = ["node-images.yaml", "node-images/config.yaml"];
 
 /// Why sources make no release.
 #[derive(Debug, thiserror::Error)]
@@ -58,15 +62,33 @@ struct Provider {
 /// The files of release `tag`, by name, from the folder of its sources: stackgate's own form
 /// (`metadata.yaml`), the flat layout (`csctl.yaml` with `cluster-class/` and `cluster-addon/`), or the
 /// layout with a folder for each minor version (`<sources>/1-34/csctl.yaml`). The version of the tag is that
-/// of all components.
+/// of all components. `hashes.json` tells the sources' hashes, as csctl's does.
 ///
 /// # Errors
 /// When the sources are of neither layout, contradict the tag, or cannot be packed.
 pub fn build(sources: &Path, tag: &ReleaseTag) -> Result<ReleaseFiles, BuildError> {
-    if sources.join(METADATA).is_file() {
-        return Ok(pack(sources, tag)?);
+    let (folder, mut files) = if sources.join(METADATA).is_file() {
+        (sources.to_owned(), pack(sources, tag)?)
+    } else {
+        let folder = layout(sources, tag)?;
+        let files = released(&folder, tag)?;
+        (folder, files)
+    };
+    let declared = NODE_IMAGES.map(|name| folder.join(name));
+    if let Some(file) = declared.iter().find(|file| file.is_file()) {
+        let source = Source::read(file)?;
+        NodeImage::read(&source, &tag.provider)?;
+        let content = source.text().as_bytes().to_vec();
+        let content = marked(content, &tag.version.dotted());
+        files.insert(NODE_IMAGES[0].to_owned(), content);
     }
-    let folder = layout(sources, tag)?;
+    let (name, content) = Hashes::of_sources(&archive::read_dir(&folder)?).file();
+    files.insert(name, content);
+    Ok(files)
+}
+
+/// What csctl makes of a folder of sources, but for the hashes.
+fn released(folder: &Path, tag: &ReleaseTag) -> Result<ReleaseFiles, BuildError> {
     let source = Source::read(&folder.join(CSCTL))?;
     let csctl: Csctl = source.parse()?;
     check(&source, &csctl, tag)?;
@@ -90,8 +112,8 @@ pub fn build(sources: &Path, tag: &ReleaseTag) -> Result<ReleaseFiles, BuildErro
     files.insert(config.to_owned(), marked(text, &version));
     let stem = tag.stem();
     let class = format!("{stem}-cluster-class");
-    let class_files = named(chart(&folder, "cluster-class", &version)?, &class, &version);
-    let addons = chart(&folder, "cluster-addon", &version)?;
+    let class_files = named(chart(folder, "cluster-class", &version)?, &class, &version);
+    let addons = chart(folder, "cluster-addon", &version)?;
     let addon = format!("{stem}-cluster-addon");
     let addons = if staged {
         addons

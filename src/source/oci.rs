@@ -1,5 +1,6 @@
 //! Releases in an OCI registry, as csctl publishes them: one layer for each file, its title the file's name.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -82,6 +83,8 @@ pub async fn pull(
         read_timeout: Some(SILENCE),
         connect_timeout: Some(SILENCE),
         user_agent: concat!("stackgate/", env!("CARGO_PKG_VERSION")),
+        // A release is for no platform: an index of images is none.
+        platform_resolver: None,
         ..ClientConfig::default()
     });
     let failed = |error| explain(&host, &what, error);
@@ -124,6 +127,9 @@ pub async fn pull(
         let why = "it has no metadata.yaml".to_owned();
         return Err(SourceError::NoRelease { what, why });
     }
+    if let Some(why) = contradiction(manifest.annotations.as_ref(), &files) {
+        return Err(SourceError::NoRelease { what, why });
+    }
     // Its files were pulled by their digests; whoever pulls the tag next must get the same.
     let now = client
         .fetch_manifest_digest(&reference, &auth)
@@ -133,6 +139,29 @@ pub async fn pull(
         return Err(moved("it was", &digest, &now));
     }
     Ok(Pulled { files, digest })
+}
+
+/// What csctl writes beside a release, and the file and field that have to say the same.
+const ANNOTATIONS: [(&str, &str, &str); 2] = [
+    ("kubernetesVersion", "metadata.yaml", "/versions/kubernetes"),
+    // The first letters of it.
+    ("hash", "hashes.json", "/clusterStack"),
+];
+
+/// In what a manifest says something else than the files that it lists.
+fn contradiction(
+    annotations: Option<&BTreeMap<String, String>>,
+    files: &ReleaseFiles,
+) -> Option<String> {
+    ANNOTATIONS.iter().find_map(|(name, file, field)| {
+        let said = annotations?.get(*name).filter(|said| !said.is_empty())?;
+        let text = std::str::from_utf8(files.get(*file)?).ok()?;
+        // What cannot be read is told when the release is opened.
+        let content: serde_json::Value = serde_saphyr::from_str(text).ok()?;
+        let is = content.pointer(field)?.as_str()?;
+        let same = is == said || (*name == "hash" && is.starts_with(said.as_str()));
+        (!same).then(|| format!("its manifest says {name} {said}, and its {file} {is}"))
+    })
 }
 
 /// The name of a layer's file: one that stays in the release's folder.

@@ -215,6 +215,10 @@ pub(super) fn explain(registry: &str, what: &str, error: OciDistributionError) -
             what,
             why: innermost(error),
         },
+        (_, E::ImageIndexParsingNoPlatformResolverError) => SourceError::NoRelease {
+            what,
+            why: "it is an index of images for several platforms".to_owned(),
+        },
         (_, E::ManifestParsingError(why) | E::VersionedParsingError(why)) => {
             SourceError::NoRelease {
                 what,

@@ -7,7 +7,7 @@ use super::problem::Problems;
 use super::release::ReleaseError;
 use super::spec::{Spec, StackFile};
 use super::validate;
-use super::values::Label;
+use super::values::{ImageReference, Label};
 use super::yaml::Source;
 
 /// Name of the file in a stack's folder.
@@ -22,8 +22,8 @@ pub struct Stack {
     pub scenario: Option<Label>,
     /// The folder of `stack.yaml`, to which its paths are relative.
     pub folder: PathBuf,
-    /// kind's own Cluster file for the management cluster; it exists.
-    pub kind_config: PathBuf,
+    /// kind's own Cluster file for the management cluster, where one is named; it exists.
+    pub kind_config: Option<PathBuf>,
     pub spec: Spec,
     /// Failures that are accepted by the names of what fails, from the stack's `okToFail` file.
     pub ok_to_fail: Vec<OkToFail>,
@@ -62,13 +62,14 @@ impl Stack {
             .parent()
             .unwrap_or(Path::new("."))
             .join("kind-configs");
-        let kind_config = find_kind_config(&parsed.spec, &folder, &kind_configs);
-        if kind_config.is_none() {
+        let named = parsed.spec.management.kind_config.as_deref();
+        let kind_config = named.and_then(|name| find_kind_config(name, &folder, &kind_configs));
+        if let (Some(name), None) = (named, &kind_config) {
             problems.push(
                 source
                     .problem(
                         &["spec", "management", "kindConfig"],
-                        format!("there is no file `{}`", parsed.spec.management.kind_config),
+                        format!("there is no file `{name}`"),
                     )
                     .expected(format!(
                         "the name of a file in {} or {}",
@@ -89,12 +90,47 @@ impl Stack {
             name: parsed.metadata.name,
             scenario: parsed.metadata.scenario,
             folder,
-            kind_config: kind_config.unwrap_or_default(),
+            kind_config,
             spec: parsed.spec,
             ok_to_fail,
             obtained: None,
             source,
         })
+    }
+
+    /// What kind makes the management cluster of: its Cluster file, and the image of its node.
+    ///
+    /// # Errors
+    /// When this file does not tell both; only an engine that uses kind needs them.
+    pub fn made_by_kind(&self) -> Result<(&Path, &ImageReference), StackError> {
+        let management = &self.spec.management;
+        if let (Some(config), Some(image)) = (&self.kind_config, &management.node_image) {
+            return Ok((config, image));
+        }
+        let mut problems = Problems::default();
+        for (field, told, example) in [
+            (
+                "kindConfig",
+                self.kind_config.is_some(),
+                "FILE, kind's own Cluster",
+            ),
+            (
+                "nodeImage",
+                management.node_image.is_some(),
+                "kindest/node:VERSION",
+            ),
+        ] {
+            if !told {
+                let what = format!(
+                    "there is no `{field}`, of which engine kind makes the management cluster"
+                );
+                let problem = self.source.problem(&["spec", "management"], what);
+                let problem = problem.expected(format!("an entry `{field}: {example}`"));
+                problems
+                    .push(problem.help("--engine embedded and --engine existing go without it"));
+            }
+        }
+        Err(problems.into())
     }
 
     /// Refuses suites that are not among `known`.
@@ -163,10 +199,9 @@ pub fn stack_names(stacks_dir: &Path) -> Vec<String> {
     names
 }
 
-fn find_kind_config(spec: &Spec, folder: &Path, kind_configs: &Path) -> Option<PathBuf> {
-    let name = &spec.management.kind_config;
+fn find_kind_config(name: &str, folder: &Path, kind_configs: &Path) -> Option<PathBuf> {
     // A plain file name: nothing outside the two folders is meant.
-    if Path::new(name).file_name()? != name.as_str() {
+    if Path::new(name).file_name()? != name {
         return None;
     }
     [folder, kind_configs]

@@ -23,8 +23,8 @@ pub use pair::{Pair, Start};
 pub use probes::{ProbeLimits, Probes};
 pub use problem::{Place, Problem, Problems};
 pub use release::{
-    ADDON_NAMESPACE, Action, AddonChart, Addons, Condition, ConditionObject, Hook, Overwrite,
-    PackError, Release, ReleaseError, Stage, pack,
+    ADDON_NAMESPACE, Action, AddonChart, Addons, Condition, ConditionObject, Hashes, Hook,
+    NodeImage, Overwrite, PackError, Release, ReleaseError, Stage, pack,
 };
 #[cfg(test)]
 pub use schema::is_checked_in;

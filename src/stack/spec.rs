@@ -326,10 +326,12 @@ pub struct Management {
     /// What it is made of; `--management` overrides it.
     #[serde(default)]
     pub mode: ManagementKind,
-    /// File with kind's own Cluster, beside this file or in `kind-configs/`.
-    pub kind_config: String,
-    /// Node image of the management cluster.
-    pub node_image: ImageReference,
+    /// File with kind's own Cluster, beside this file or in `kind-configs/`. Engine `kind` needs it, and no other.
+    #[serde(default)]
+    pub kind_config: Option<String>,
+    /// Node image of the management cluster. Engine `kind` needs it, and no other.
+    #[serde(default)]
+    pub node_image: Option<ImageReference>,
     pub components: Components,
 }
 

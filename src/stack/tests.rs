@@ -38,7 +38,9 @@ fn the_demo_stack_loads() {
     assert_eq!(&*stack.name, "docker-demo");
     assert_eq!(stack.spec.releases.to.class_name(), "docker-demo-1-35-v1");
     assert_eq!(stack.spec.timeouts, Timeouts::default());
-    assert!(stack.kind_config.ends_with("kind-configs/management.yaml"));
+    let (config, image) = stack.made_by_kind().unwrap();
+    assert!(config.ends_with("kind-configs/management.yaml"));
+    assert_eq!(image.as_str(), "kindest/node:v1.35.0");
     assert!(
         stack
             .releases_dir()
@@ -80,6 +82,27 @@ spec:
 }
 
 #[test]
+fn what_kind_alone_needs_is_missed_by_kind_alone_issue_7() {
+    let field = |name: &str| {
+        DEMO.lines()
+            .find(|line| line.trim().starts_with(name))
+            .unwrap()
+    };
+    let (config, image) = (field("kindConfig:"), field("nodeImage:"));
+    let without = |line: &str| load(&DEMO.replacen(&format!("{line}\n"), "", 1)).unwrap();
+    for (line, missing, there) in [
+        (config, "kindConfig", "nodeImage"),
+        (image, "nodeImage", "kindConfig"),
+    ] {
+        let error = without(line).made_by_kind().unwrap_err().to_string();
+        let place = format!("stack.yaml:{}:", line_of("  management:\n    ") + 1);
+        assert!(error.contains(&place), "{place} {error}");
+        assert!(error.contains(&format!("an entry `{missing}: ")), "{error}");
+        assert!(!error.contains(&format!("`{there}`")), "{error}");
+    }
+}
+
+#[test]
 fn each_missing_field_is_named() {
     for (field, expected) in [
         (
@@ -89,14 +112,6 @@ fn each_missing_field_is_named() {
         ("kind: StackUnderTest\n", "missing field `kind`"),
         ("    from: docker-demo-1-34-v1\n", "missing field `from`"),
         ("    to: docker-demo-1-35-v1\n", "missing field `to`"),
-        (
-            "    kindConfig: management.yaml\n",
-            "missing field `kindConfig`",
-        ),
-        (
-            "    nodeImage: kindest/node:v1.35.0\n",
-            "missing field `nodeImage`",
-        ),
         (
             "      infrastructure: docker\n",
             "missing field `infrastructure`",

@@ -47,6 +47,11 @@ impl Source {
         }
     }
 
+    /// The text as it was read.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The text as one value of type `T`.
     pub(crate) fn parse<T: DeserializeOwned>(&self) -> Result<T, Problems> {
         serde_saphyr::from_str(&self.text).map_err(|error| self.explain(&error).into())

@@ -22,6 +22,7 @@ mod preflight;
 mod providers;
 mod record;
 mod resumed;
+mod variables;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //! without cert-manager, the releases put where it looks for them, and its hooks discovered before anything
 //! else happens.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 
 use super::certificates::Authority;
 use super::docker::{self, Entry};
-use super::{images, providers};
+use super::{images, providers, variables};
 use crate::cluster::{Applier, Apply, Context, Progress, View, wait};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Problem};
 
 /// Where the operator looks for releases, on a node or in its own container.
 const RELEASES: &str = "/stackgate/releases";
@@ -41,6 +41,8 @@ pub struct OperatorOptions {
     pub image: Option<String>,
     /// The folders of the releases, each called by its tag; none where it fetches them itself.
     pub releases: Option<Vec<PathBuf>>,
+    /// The repository that the stack has its releases from, where it is one of a registry.
+    pub repository: Option<String>,
 }
 
 impl OperatorOptions {
@@ -80,17 +82,12 @@ impl OperatorOptions {
             let arguments = json!(["--local=true", format!("--release-dir={RELEASES}")]);
             extend(&mut manager["args"], arguments);
         }
-        let filled = filled(manager, environment);
-        for (secret, values) in filled {
-            let found = objects
-                .iter_mut()
-                .find(|object| object["kind"] == "Secret" && object["metadata"]["name"] == *secret);
-            if let Some(found) = found {
-                for (key, value) in values {
-                    found["data"][key] = json!(STANDARD.encode(value));
-                }
-            }
-        }
+        let manager = manager.clone();
+        let given = |name: &str| {
+            let value = environment(name).filter(|value| !value.is_empty());
+            value.or_else(|| self.of_source(name))
+        };
+        variables::fill(&manager, &mut objects, given);
         let namespaces: BTreeSet<String> = objects
             .iter()
             .filter_map(|object| object["metadata"]["namespace"].as_str())
@@ -113,6 +110,37 @@ impl OperatorOptions {
             objects,
             extensions,
             files: self.files()?,
+        })
+    }
+
+    /// What the stack's own source says of a variable: the operator is to have the same releases.
+    fn of_source(&self, variable: &str) -> Option<String> {
+        let repository = self.repository.as_ref()?;
+        match variable {
+            "OCI_REPOSITORY" => Some(repository.clone()),
+            // It gives its credentials to no other host.
+            "OCI_REGISTRY" => repository.split('/').next().map(str::to_owned),
+            _ => None,
+        }
+    }
+
+    /// What keeps an operator from fetching releases that is to fetch them itself.
+    pub(super) fn problem(&self, environment: impl Fn(&str) -> Option<String>) -> Option<Problem> {
+        if self.releases.is_some() {
+            return None;
+        }
+        // Why its manifests cannot be used is told when it is installed.
+        let mut objects = self.prepare(environment).ok()?.objects;
+        let all = objects.clone();
+        let deployment = objects.iter_mut().find(|one| one["kind"] == "Deployment")?;
+        let (source, missing) = variables::missing(manager(deployment).ok()?, &all);
+        (!missing.is_empty()).then(|| Problem {
+            what: format!(
+                "the Cluster Stack Operator is to fetch releases itself (`releases: remote`) from {source}, and has no {}",
+                missing.join(", ")
+            ),
+            remedy: "set them in stackgate's environment, or name them in the values of the operator's chart"
+                .to_owned(),
         })
     }
 
@@ -212,25 +240,6 @@ fn extend(list: &mut Value, more: Value) {
         (Some(list), Value::Array(more)) => list.extend(more),
         (_, more) => *list = more,
     }
-}
-
-/// What the environment has for variables that come from Secrets: by Secret, the keys and their values.
-fn filled(
-    container: &Value,
-    environment: impl Fn(&str) -> Option<String>,
-) -> BTreeMap<String, Vec<(String, String)>> {
-    let mut filled: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-    for variable in container["env"].as_array().into_iter().flatten() {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let reference = variable.pointer("/valueFrom/secretKeyRef");
-        if let (Some(reference), Some(name)) = (reference, variable["name"].as_str())
-            && let (Some(secret), Some(key)) = (text(&reference["name"]), text(&reference["key"]))
-            && let Some(value) = environment(name)
-        {
-            filled.entry(secret).or_default().push((key, value));
-        }
-    }
-    filled
 }
 
 fn mount(deployment: &mut Value) -> Result<()> {
@@ -406,6 +415,7 @@ mod tests {
             objects: objects(),
             image: Some("mine:1".to_owned()),
             releases: Some(vec![release]),
+            repository: None,
         };
         assert_eq!(options.images(), ["mine:1".to_owned()].into());
         let environment = |name: &str| (name == "OCI_PASSWORD").then(|| "secret".to_owned());
@@ -460,11 +470,42 @@ mod tests {
     }
 
     #[test]
+    fn one_that_fetches_its_releases_has_them_from_where_the_stack_has_them_issue_7() {
+        let mut options = OperatorOptions {
+            objects: objects(),
+            image: None,
+            releases: None,
+            repository: Some("host:5000/kaas/cluster-stacks".to_owned()),
+        };
+        let variables = |options: &OperatorOptions, registry: &str| {
+            let environment = |name: &str| (name == "OCI_REGISTRY").then(|| registry.to_owned());
+            let prepared = options.prepare(environment).unwrap();
+            let secret = prepared.objects.iter().find(|one| one["kind"] == "Secret");
+            secret.unwrap()["data"]["oci-registry"].clone()
+        };
+        // The environment wins, where it says anything.
+        assert_eq!(variables(&options, ""), STANDARD.encode("host:5000"));
+        assert_eq!(variables(&options, "other"), STANDARD.encode("other"));
+        options.repository = None;
+        assert_eq!(variables(&options, ""), STANDARD.encode("default"));
+        let problem = options.problem(|_| None).unwrap();
+        assert!(
+            problem
+                .what
+                .contains("from github, and has no GIT_PROVIDER"),
+            "{problem:?}"
+        );
+        options.releases = Some(Vec::new());
+        assert_eq!(options.problem(|_| None), None);
+    }
+
+    #[test]
     fn one_that_fetches_its_releases_keeps_its_flags() {
         let options = OperatorOptions {
             objects: objects(),
             image: None,
             releases: None,
+            repository: None,
         };
         let prepared = options.prepare(|_| None).unwrap();
         let arguments = &prepared.objects[0]["spec"]["template"]["spec"]["containers"][0]["args"];

@@ -58,6 +58,9 @@ pub(super) async fn problems(options: &KindOptions) -> (Vec<Problem>, Option<Vec
         problems.extend(kind_config::problems(&options.kind_config, fresh));
     }
     problems.extend(host::problems(fresh));
+    let operator = options.operator.as_ref();
+    problems
+        .extend(operator.and_then(|operator| operator.problem(|name| std::env::var(name).ok())));
     match docker {
         Ok(docker) => {
             let mut needed: BTreeSet<String> = options.images.iter().cloned().collect();

@@ -8,6 +8,8 @@ use super::super::finding::Found;
 use super::super::identity::reference;
 use super::super::rule::rules;
 use super::super::subject::Subject;
+use super::release::NODE_IMAGE_DECLARED;
+use crate::stack::Version;
 
 const IMAGES: &str = "https://kubernetes.io/docs/concepts/containers/images/#image-names";
 
@@ -126,6 +128,34 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Found) {
         }
     }
     nodes(subject, found);
+    downloads(subject, found);
+}
+
+/// Node images that the class has downloaded: of which Kubernetes, and whether what comes is looked at.
+fn downloads(subject: &Subject<'_>, found: &mut Found) {
+    for side in [subject.from, subject.to] {
+        let (tag, wanted) = (&side.release.tag, side.release.kubernetes_version);
+        let items = side.class.iter();
+        let downloaded = items.filter_map(|item| {
+            let download = item.object.pointer("/spec/resource/content/download")?;
+            Some((item, download, download["url"].as_str()?))
+        });
+        for (item, download, url) in downloaded {
+            let object = || Some(reference(&item.object));
+            let keys = ["spec", "resource", "content", "download"];
+            if download["hash"].is_null() {
+                let message = format!("what is downloaded from {url} is not fixed");
+                let problem = side.problem(item, &keys, message).expected("its hash");
+                found.add(&IMAGE_UNPINNED, tag, object(), problem);
+            }
+            if let Some(other) = Version::named_in(url).filter(|version| *version != wanted) {
+                let message = format!("{url} is a node image of Kubernetes {other}");
+                let problem = side.problem(item, &keys, message);
+                let problem = problem.expected(format!("one of {wanted}"));
+                found.add(&NODE_IMAGE_DECLARED, tag, object(), problem);
+            }
+        }
+    }
 }
 
 /// Node images of another version than that of the release.

@@ -49,6 +49,14 @@ rules! {
         "no values file lies there that nobody reads",
         "beside clusteraddon.yaml the file cluster-addon-values.yaml is ignored: each chart has an overwrite.yaml of its own",
         "move what it says into the charts' overwrite.yaml, and remove it";
+    HASHES_DIFFER = "hashes-differ", Should, Anyone, "https://github.com/SovereignCloudStack/csctl", [],
+        "hashes.json, where there is one, is that of the release",
+        "csctl compares it with the sources to say whether there is anything to release: of a wrong one a change is refused, or released as something else",
+        "build the release anew from its sources";
+    NODE_IMAGE_DECLARED = "node-image-declared", Should, Anyone, "https://github.com/SovereignCloudStack/cluster-stack-provider-openstack", [],
+        "a release that declares node images declares one of its Kubernetes",
+        "the provider's operator makes available what is declared, and nothing else: the image that new Machines need may not be there",
+        "declare the image of this version in node-images.yaml, or in the class chart";
 }
 
 /// The rule by which a problem of reading is told.
@@ -161,6 +169,13 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Found) {
         if side.release.addons.is_staged() && values.is_file() {
             let problem = Problem::new(&values, "nobody reads this file");
             found.add(&VALUES_UNUSED, &side.release.tag, None, problem);
+        }
+        let hashes = side.release.hashes().map(drop);
+        let images = side.release.node_images().map(drop);
+        for (rule, read) in [(&HASHES_DIFFER, hashes), (&NODE_IMAGE_DECLARED, images)] {
+            for problem in read.err().into_iter().flat_map(|problems| problems.0) {
+                found.add(rule, &side.release.tag, None, problem);
+            }
         }
     }
 }

@@ -23,10 +23,11 @@ mod tests;
 
 pub use error::{ChartError, TemplateError};
 pub use load::Chart;
+pub(in crate::stack) use render::{Outcome, outcome};
 pub use render::{render, render_text};
 
 /// How a chart is rendered; the flags of `helm template`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RenderOptions {
     /// `.Release.Name`.
     pub release_name: String,

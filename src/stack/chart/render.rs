@@ -17,6 +17,21 @@ use super::{Chart, ChartError, RenderOptions, Rendered, dependencies, manifest};
 /// [`ChartError`]: dependencies are missing, values do not fit, a template fails (with its file
 /// and line) or passes a limit, or what it prints is not a Kubernetes object.
 pub fn render(chart: &Chart, options: &RenderOptions) -> Result<Vec<Rendered>, ChartError> {
+    Ok(outcome(chart, options)?.objects)
+}
+
+/// What comes of rendering.
+pub(in crate::stack) struct Outcome {
+    pub objects: Vec<Rendered>,
+    /// Whether something else would come of it another time: chance or the time of day is in it.
+    pub is_drawn: bool,
+}
+
+/// As [`render`], with whether the same would come of it again.
+pub(in crate::stack) fn outcome(
+    chart: &Chart,
+    options: &RenderOptions,
+) -> Result<Outcome, ChartError> {
     let user_values = match &options.values {
         Value::Object(map) => map.clone(),
         Value::Null => Map::new(),
@@ -47,18 +62,17 @@ pub fn render(chart: &Chart, options: &RenderOptions) -> Result<Vec<Rendered>, C
     let values =
         coalesce(&chart, user_values, Nulls::Delete).map_err(|m| bad_values(chart.name(), m))?;
     let values = Value::Object(values);
-    let files = on_own_stack(|| render_files(&chart, options, &kube_version, &values)).map_err(
-        |source| ChartError::Read {
+    let (files, is_drawn) = on_own_stack(|| render_files(&chart, options, &kube_version, &values))
+        .map_err(|source| ChartError::Read {
             path: "the rendering thread".into(),
             source,
-        },
-    )??;
-    let mut rendered = Vec::new();
+        })??;
+    let mut objects = Vec::new();
     if options.include_crds {
-        crds(&chart, chart.name(), &mut rendered)?;
+        crds(&chart, chart.name(), &mut objects)?;
     }
-    rendered.append(&mut manifest::sorted(files)?);
-    Ok(rendered)
+    objects.append(&mut manifest::sorted(files)?);
+    Ok(Outcome { objects, is_drawn })
 }
 
 /// The version as `.Capabilities.KubeVersion` has it, where the chart accepts it.
@@ -86,12 +100,13 @@ fn check_kube_version(chart: &Chart, version: &str) -> Result<String, ChartError
     Ok(format!("v{numbers}"))
 }
 
+/// Each file with its text, and whether chance or the time of day is in any.
 fn render_files(
     chart: &Chart,
     options: &RenderOptions,
     kube_version: &str,
     values: &Value,
-) -> Result<Vec<(String, String)>, ChartError> {
+) -> Result<(Vec<(String, String)>, bool), ChartError> {
     let shared = [
         ("Release", release(options)),
         (
@@ -124,7 +139,7 @@ fn render_files(
             files.push((source.path.clone(), text.replace("<no value>", "")));
         }
     }
-    Ok(files)
+    Ok((files, execution.is_drawn()))
 }
 
 /// Objects below `crds/` of the chart and of those below it; never templated.

@@ -15,6 +15,7 @@ pub(super) struct Metadata {
     pub cluster_stack: ReleaseVersion,
     pub kubernetes: Version,
     pub cluster_addon: ReleaseVersion,
+    pub node_image: ReleaseVersion,
 }
 
 /// The file. Unknown fields are tolerated: the format is not ours and grows.
@@ -86,7 +87,8 @@ pub(super) fn read(source: &Source, tag: &ReleaseTag) -> Result<Metadata, Proble
         .node_image
         .as_deref()
         .unwrap_or_default();
-    if let Err(error) = node_image.parse::<ReleaseVersion>() {
+    let parsed = node_image.parse::<ReleaseVersion>();
+    if let Err(error) = &parsed {
         let message = match node_image {
             "" => "there is no nodeImage version, without which the Cluster Stack Operator refuses the release".to_owned(),
             _ => error.to_string(),
@@ -97,12 +99,15 @@ pub(super) fn read(source: &Source, tag: &ReleaseTag) -> Result<Metadata, Proble
             "a version such as v1".to_owned(),
         );
     }
-    problems.into_result()?;
-    Ok(Metadata {
-        cluster_stack: file.versions.cluster_stack,
-        kubernetes,
-        cluster_addon: file.versions.components.cluster_addon,
-    })
+    match parsed {
+        Ok(node_image) if problems.0.is_empty() => Ok(Metadata {
+            cluster_stack: file.versions.cluster_stack,
+            kubernetes,
+            cluster_addon: file.versions.components.cluster_addon,
+            node_image,
+        }),
+        _ => Err(problems),
+    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
 //! A release as the Cluster Stack Operator reads it: one folder with two YAML files and two archives.
 
 mod addon_config;
+mod hashes;
 mod metadata;
+mod node_images;
 mod open;
 mod pack;
 mod render;
+mod rendered;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use addon_config::{Action, Condition, ConditionObject, Hook, Stage};
 
+pub use hashes::Hashes;
+pub use node_images::NodeImage;
 pub use pack::{PackError, pack};
 pub use render::ADDON_NAMESPACE;
 
@@ -30,8 +35,10 @@ pub struct Release {
     pub kubernetes_version: Version,
     pub cluster_stack_version: ReleaseVersion,
     pub addon_version: ReleaseVersion,
+    pub node_image_version: ReleaseVersion,
     pub class_chart: Chart,
     pub addons: Addons,
+    results: rendered::Results,
 }
 
 impl Release {
@@ -57,6 +64,13 @@ impl Release {
     pub fn addon_file(&self) -> PathBuf {
         let name = open::addon_archive(&self.tag, &self.addon_version);
         self.folder.join(name)
+    }
+
+    /// The archive of what its node images are made of, which few releases have.
+    #[must_use]
+    pub fn node_image_archive(&self) -> PathBuf {
+        let (stem, version) = (self.tag.stem(), self.node_image_version.dotted());
+        self.folder.join(format!("{stem}-node-image-{version}.tgz"))
     }
 }
 

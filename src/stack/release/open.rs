@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::addon_config::{self, Action, Hook, Stage};
 use super::metadata::{self, Metadata};
+use super::rendered::Results;
 use super::{AddonChart, Addons, Overwrite, Release, ReleaseError};
 use crate::stack::archive::{self, ArchiveError, Files};
 use crate::stack::chart::{Chart, ChartError};
@@ -87,8 +88,10 @@ fn open(folder: &Path, tag: &ReleaseTag) -> Result<Release, Problems> {
             kubernetes_version: metadata.kubernetes,
             cluster_stack_version: metadata.cluster_stack,
             addon_version: metadata.cluster_addon,
+            node_image_version: metadata.node_image,
             class_chart,
             addons,
+            results: Results::default(),
         }),
         _ => Err(problems),
     }

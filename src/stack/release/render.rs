@@ -11,6 +11,8 @@ use crate::stack::chart::{self, ChartError, RenderOptions, Rendered};
 use crate::stack::problem::{Problem, Problems};
 use crate::stack::yaml::Source;
 
+/// In the place of an addon's name: no folder is called so.
+const CLASS: &str = "";
 /// Helm release name of every addon chart.
 const ADDON_RELEASE: &str = "cluster-addon";
 /// Kubernetes version that Helm 3.19 assumes when it is told none, as for the class chart.
@@ -30,7 +32,9 @@ impl Release {
             values: Value::Object(Map::new()),
             include_crds: false,
         };
-        let rendered = chart::render(&self.class_chart, &options)
+        let rendered = self
+            .results
+            .of(CLASS, &self.class_chart, options)
             .map_err(|source| self.failed("the class chart", source))?;
         let classes: Vec<&str> = rendered
             .iter()
@@ -90,7 +94,8 @@ impl Release {
             api_versions: Vec::new(),
             include_crds: true,
         };
-        chart::render(&addon.chart, &options).map_err(|source| self.failed(&what, source))
+        let rendered = self.results.of(chart, &addon.chart, options);
+        rendered.map_err(|source| self.failed(&what, source))
     }
 
     /// The values that a template gives; a string under the key `values` stands for all of them.

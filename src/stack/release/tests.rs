@@ -365,3 +365,50 @@ proptest! {
         let _ = fixture.open();
     }
 }
+
+#[test]
+fn a_chart_is_rendered_once_for_the_same_values_unless_chance_is_in_it_issue_7() {
+    let sources = tempfile::tempdir().unwrap();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("stacks-under-test/docker-demo/sources")
+        .join(TAG);
+    let put = |path: &Path, content: &[u8]| {
+        let file = sources.path().join(path);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, content).unwrap();
+    };
+    for (path, content) in crate::stack::archive::read_dir(&demo).unwrap() {
+        put(&path, &content);
+    }
+    let drawn = "apiVersion: v1\nkind: Secret\nmetadata: {name: drawn}\nstringData: {x: {{ randAlphaNum 20 }}}\n";
+    put(
+        Path::new("cluster-addon/storage/templates/drawn.yaml"),
+        drawn.as_bytes(),
+    );
+    let release = Fixture::packed(sources.path()).open().unwrap();
+    let context = |name: &str, network: &str| {
+        serde_json::json!({
+            "Cluster": {"metadata": {"name": name}, "spec": {"clusterNetwork": {"pods": {"cidrBlocks": [network]}}}},
+            "ControlPlane": {"spec": {"replicas": 1}},
+        })
+    };
+    let render = |chart: &str, context: &serde_json::Value| {
+        release.render_chart(chart, Some(chart), context).unwrap()
+    };
+    // Of a copy, as the engines have one; and of another Cluster, whose name is no value of this chart.
+    let first = render("cni", &context("a", "10.0.0.0/16"));
+    let copy = release.clone();
+    let again = copy.render_chart("cni", Some("cni"), &context("b", "10.0.0.0/16"));
+    assert_eq!(again.unwrap(), first);
+    assert_eq!(release.results.count("cni"), 1);
+    let other = render("cni", &context("a", "10.9.0.0/16"));
+    assert_ne!(other, first);
+    assert_eq!(release.results.count("cni"), 2);
+    for network in 1..9 {
+        render("cni", &context("a", &format!("10.{network}.0.0/16")));
+    }
+    assert_eq!(release.results.count("cni"), 4);
+    let storage = || render("storage", &context("a", "10.0.0.0/16"));
+    assert_ne!(storage(), storage());
+    assert_eq!(release.results.count("storage"), 0);
+}

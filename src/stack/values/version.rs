@@ -37,6 +37,20 @@ impl FromStr for Version {
     }
 }
 
+impl Version {
+    /// The last version that stands in a text, such as the name of an image.
+    #[must_use]
+    pub fn named_in(text: &str) -> Option<Self> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
+        words.rev().find_map(|word| {
+            // Behind it may stand how a file ends.
+            let mut parts = word.split('.');
+            let parts = [parts.next()?, parts.next()?, parts.next()?];
+            parts.join(".").parse().ok()
+        })
+    }
+}
+
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "v{}.{}.{}", self.major, self.minor, self.patch)
@@ -113,6 +127,13 @@ impl ReleaseVersion {
     #[must_use]
     pub const fn is_stable(&self) -> bool {
         self.channel.is_none()
+    }
+
+    /// The hash that it is named by, of the channel `sha`: `abc1234` of `v0-sha.abc1234`.
+    #[must_use]
+    pub fn hash(&self) -> Option<&str> {
+        let (channel, patch) = self.channel.as_ref()?;
+        (channel == "sha").then_some(patch)
     }
 
     /// Whether the Cluster Stack Operator takes `other` for newer: channels must be the same, the number

@@ -178,8 +178,9 @@ impl Execution {
         }
         let args = self.arguments(words, dot, piped)?;
         function.check_arity(args.len())?;
+        self.drawn |= matches!(function.run, Run::Drawn(_));
         let value = match function.run {
-            Run::Pure(run) => run(&args).map_err(|message| {
+            Run::Pure(run) | Run::Drawn(run) => run(&args).map_err(|message| {
                 self.locate(
                     at,
                     Fault::Plain(format!("error calling {}: {message}", function.name)),

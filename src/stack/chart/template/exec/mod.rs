@@ -44,6 +44,8 @@ pub(in crate::stack::chart) struct Execution {
     out: String,
     variables: Vec<(Rc<str>, Value)>,
     file: Rc<str>,
+    /// Whether chance or the time of day went into what was rendered.
+    drawn: bool,
 }
 
 /// Marks places in a text given to `tpl` behind the file that gave it.
@@ -67,7 +69,13 @@ impl Execution {
             out: String::new(),
             variables: Vec::new(),
             file: "".into(),
+            drawn: false,
         }
+    }
+
+    /// Whether the same templates would give something else another time.
+    pub const fn is_drawn(&self) -> bool {
+        self.drawn
     }
 
     /// Renders the template `name`.

@@ -4,7 +4,7 @@ use gtmpl_ng::Value as Foreign;
 use gtmpl_ng::helm_functions::{certs, crypto, misc, string};
 
 use super::encoding::base64;
-use super::{Function, Value, count_arg, int_arg, map_arg, pure, text_arg};
+use super::{Function, Value, count_arg, drawn, int_arg, map_arg, pure, text_arg};
 use crate::stack::chart::template::format;
 
 pub(super) static FUNCTIONS: &[Function] = &[
@@ -14,19 +14,19 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("adler32sum", 1, 1, |a| {
         Ok(Value::text(adler32(text_arg(a, 0)?.as_bytes()).to_string()))
     }),
-    pure("htpasswd", 2, 2, |a| {
+    drawn("htpasswd", 2, 2, |a| {
         call(
             crypto::htpasswd,
             &[text_arg(a, 0)?.into(), text_arg(a, 1)?.into()],
         )
     }),
-    pure("genCA", 2, 2, |a| {
+    drawn("genCA", 2, 2, |a| {
         call(
             certs::gen_ca,
             &[text_arg(a, 0)?.into(), int_arg(a, 1)?.into()],
         )
     }),
-    pure("genSelfSignedCert", 4, 4, |a| {
+    drawn("genSelfSignedCert", 4, 4, |a| {
         call(
             certs::gen_self_signed_cert,
             &[
@@ -37,7 +37,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
             ],
         )
     }),
-    pure("genSignedCert", 5, 5, |a| {
+    drawn("genSignedCert", 5, 5, |a| {
         call(
             certs::gen_signed_cert,
             &[
@@ -50,15 +50,15 @@ pub(super) static FUNCTIONS: &[Function] = &[
         )
     }),
     pure("buildCustomCert", 2, 2, build_custom_cert),
-    pure("randAlpha", 1, 1, |a| random(string::rand_alpha, a)),
-    pure("randNumeric", 1, 1, |a| random(string::rand_numeric, a)),
-    pure("randAlphaNum", 1, 1, |a| random(string::rand_alpha_num, a)),
-    pure("randAscii", 1, 1, |a| random(string::rand_ascii, a)),
-    pure("randBytes", 1, 1, |a| {
+    drawn("randAlpha", 1, 1, |a| random(string::rand_alpha, a)),
+    drawn("randNumeric", 1, 1, |a| random(string::rand_numeric, a)),
+    drawn("randAlphaNum", 1, 1, |a| random(string::rand_alpha_num, a)),
+    drawn("randAscii", 1, 1, |a| random(string::rand_ascii, a)),
+    drawn("randBytes", 1, 1, |a| {
         let bytes: Vec<u8> = (0..count_arg(a, 0)?).map(|_| random_u64() as u8).collect();
         Ok(Value::text(base64(&bytes)))
     }),
-    pure("shuffle", 1, 1, |a| {
+    drawn("shuffle", 1, 1, |a| {
         let mut chars: Vec<char> = text_arg(a, 0)?.chars().collect();
         for i in (1..chars.len()).rev() {
             let other = random_u64() % (i as u64 + 1);
@@ -66,7 +66,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
         }
         Ok(Value::text(chars.into_iter().collect::<String>()))
     }),
-    pure("uuidv4", 0, 0, |_| call(misc::uuidv4, &[])),
+    drawn("uuidv4", 0, 0, |_| call(misc::uuidv4, &[])),
 ];
 
 /// A random number, from the random part of a UUID.
@@ -171,8 +171,8 @@ mod tests {
     fn a_certificate_is_signed_by_the_authority_it_is_given() {
         let find = |name: &str, args: &[Value]| {
             let function = FUNCTIONS.iter().find(|f| f.name == name).unwrap();
-            let super::super::Run::Pure(run) = function.run else {
-                panic!("{name} is not pure")
+            let super::super::Run::Drawn(run) = function.run else {
+                panic!("{name} is drawn")
             };
             run(args).unwrap()
         };

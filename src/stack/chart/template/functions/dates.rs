@@ -6,11 +6,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::numbers::to_int;
-use super::{Function, Value, pure, text_arg};
+use super::{Function, Value, drawn, pure, text_arg};
 use crate::stack::chart::template::value::Object;
 
 pub(super) static FUNCTIONS: &[Function] = &[
-    pure("now", 0, 0, |_| Ok(time(Zoned::now()))),
+    drawn("now", 0, 0, |_| Ok(time(Zoned::now()))),
     pure("date", 2, 2, |a| {
         Ok(Value::text(layout(&instant(&a[1]), text_arg(a, 0)?)))
     }),

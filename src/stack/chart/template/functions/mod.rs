@@ -34,7 +34,9 @@ pub(in crate::stack::chart) struct Function {
 /// How a function is run.
 pub(in crate::stack::chart) enum Run {
     /// From its arguments alone.
-    Pure(fn(&[Value]) -> Result<Value, String>),
+    Pure(Pure),
+    /// From chance or the time of day, too: no two runs give the same.
+    Drawn(Pure),
     /// With the execution at hand.
     Engine(fn(&mut Execution, &[Value]) -> Result<Value, Fault>),
     /// The two that do not evaluate all of their arguments.
@@ -53,6 +55,15 @@ const fn pure(name: &'static str, min: usize, max: usize, run: Pure) -> Function
         min,
         max,
         run: Run::Pure(run),
+    }
+}
+
+const fn drawn(name: &'static str, min: usize, max: usize, run: Pure) -> Function {
+    Function {
+        name,
+        min,
+        max,
+        run: Run::Drawn(run),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Arithmetic. Integers wrap around as Go's do; whatever is no number counts as zero.
 
-use super::{ANY, Function, Value, int_arg, pure, wrong_type};
+use super::{ANY, Function, Value, drawn, int_arg, pure, wrong_type};
 use crate::stack::chart::template::format;
 use crate::stack::chart::yaml::go_integer;
 
@@ -55,7 +55,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
     pure("floor", 1, 1, |a| Ok(Value::Float(to_float(&a[0]).floor()))),
     pure("ceil", 1, 1, |a| Ok(Value::Float(to_float(&a[0]).ceil()))),
     pure("round", 2, 3, round),
-    pure("randInt", 2, 2, |a| {
+    drawn("randInt", 2, 2, |a| {
         let (low, high) = (int_arg(a, 0)?, int_arg(a, 1)?);
         let span = u64::try_from(high.saturating_sub(low))
             .ok()
