@@ -19,7 +19,7 @@ use crate::object::{condition, is_deleting, is_true, label, name, namespace, tex
 use crate::registry::Deletion;
 use crate::resource::GroupResource;
 use crate::resource::builtin::{NODES, PODS};
-use crate::store::Change;
+use crate::store::{Change, reads};
 
 const MANAGER: &str = "capi-machine";
 const FINALIZER: &str = "machine.cluster.x-k8s.io";
@@ -58,6 +58,10 @@ impl Controller for Machines {
         vec![Key::of(change)]
     }
 
+    fn is_settled_by_what_it_reads(&self) -> bool {
+        true
+    }
+
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
         let Some(machine) = cx.cluster.api().get(&MACHINES, &key.namespace, &key.name) else {
             return Ok(Next::Change);
@@ -66,6 +70,7 @@ impl Controller for Machines {
             return Ok(Next::After(LOOK));
         };
         if is_deleting(&machine) {
+            reads::spoil();
             return delete(cx, &owner, &machine);
         }
         hold(cx.cluster, &MACHINES, &machine, FINALIZER)?;
