@@ -306,8 +306,6 @@ impl Shared {
             fields.insert("apiVersion".to_owned(), api_version.clone().into());
             fields.insert("kind".to_owned(), kind.clone().into());
         }
-        let metadata = json.get_mut("metadata").and_then(Value::as_object_mut);
-        metadata.map(|metadata| metadata.shift_remove("managedFields"));
         Arc::new(Object::new(self.cluster, json))
     }
 

@@ -1,7 +1,7 @@
 //! Controllers over a cluster's store, and what runs them: one queue by time, so that the same seed
 //! gives the same order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -12,6 +12,7 @@ use crate::random::Random;
 use crate::resource::GroupResource;
 use crate::simulation::Simulation;
 use crate::store::Change;
+use crate::store::reads::Reads;
 
 /// What a controller reconciles: an object by namespace (empty for none) and name, of the kind that
 /// is the controller's own.
@@ -85,6 +86,12 @@ pub trait Controller: Send {
         random.between(Duration::from_millis(2), Duration::from_millis(20))
     }
 
+    /// Whether what it does follows from what it reads of stores, and neither from the time nor from chance: then
+    /// it is not done again before something of that has changed.
+    fn is_settled_by_what_it_reads(&self) -> bool {
+        false
+    }
+
     /// Reconciles. It must be idempotent, and must not write what is already there.
     ///
     /// # Errors
@@ -96,6 +103,18 @@ struct Running {
     controller: Box<dyn Controller>,
     random: Random,
     failures: BTreeMap<Key, u32>,
+    /// What there was nothing to do about the last time.
+    settled: BTreeMap<Key, Settled>,
+}
+
+/// That there is nothing to do.
+struct Settled {
+    /// From what that followed.
+    reads: Reads,
+    /// How often what is served had changed by then.
+    served: u64,
+    /// When to look again.
+    next: Next,
 }
 
 /// Due time, order of arrival; the same for the same seed.
@@ -107,7 +126,7 @@ pub(crate) struct Manager {
     simulation: Simulation,
     running: Vec<Running>,
     /// Whom changes of a resource wake, in their order; of a resource that is not here, those whom all wake.
-    woken: BTreeMap<GroupResource, Vec<usize>>,
+    woken: HashMap<GroupResource, Vec<usize>>,
     woken_by_all: Vec<usize>,
     queue: BTreeMap<Slot, (usize, Key)>,
     queued: BTreeMap<(usize, Key), Slot>,
@@ -136,6 +155,7 @@ impl Manager {
                 random: root.fork(controller.name()),
                 controller,
                 failures: BTreeMap::new(),
+                settled: BTreeMap::new(),
             })
             .collect();
         Self {
@@ -244,28 +264,133 @@ impl Manager {
             return;
         };
         self.queued.remove(&(index, key.clone()));
+        let served = self.cluster.api().catalogue().generation();
+        let next = match self.running[index].still_settled(&key, served) {
+            Some(next) => next,
+            None => self.reconcile(index, &key),
+        };
+        if let Next::After(pause) = next {
+            self.schedule(index, key, Instant::now() + pause);
+        }
+    }
+
+    fn reconcile(&mut self, index: usize, key: &Key) -> Next {
         let running = &mut self.running[index];
         let mut cx = Cx {
             cluster: &self.cluster,
             simulation: &self.simulation,
             random: &mut running.random,
         };
-        let next = match running.controller.reconcile(&mut cx, &key) {
+        let controller = &mut running.controller;
+        let ended = if controller.is_settled_by_what_it_reads() {
+            let (ended, reads) = Reads::of(|| controller.reconcile(&mut cx, key));
+            if let Ok(next @ Next::After(_)) = ended
+                && reads.are_as_they_were()
+            {
+                let served = self.cluster.api().catalogue().generation();
+                let settled = Settled {
+                    reads,
+                    served,
+                    next,
+                };
+                running.settled.insert(key.clone(), settled);
+            }
+            ended
+        } else {
+            controller.reconcile(&mut cx, key)
+        };
+        match ended {
             Ok(next) => {
-                running.failures.remove(&key);
+                running.failures.remove(key);
                 next
             }
             Err(error) => {
                 self.simulation
-                    .trace(&self.cluster, running.controller.name(), &key, &error);
+                    .trace(&self.cluster, running.controller.name(), key, &error);
                 let failures = running.failures.entry(key.clone()).or_default();
                 *failures += 1;
                 // controller-runtime's and client-go's item back-off: 5 ms, doubled, at most 1000 s.
                 Next::After(Duration::from_millis(5 << (*failures).min(17)))
             }
-        };
-        if let Next::After(pause) = next {
-            self.schedule(index, key, Instant::now() + pause);
         }
+    }
+}
+
+impl Running {
+    /// When to look again at a key about which there is still nothing to do.
+    fn still_settled(&mut self, key: &Key, served: u64) -> Option<Next> {
+        let known = self.settled.get(key)?;
+        if known.served == served && known.reads.are_as_they_were() {
+            return Some(known.next);
+        }
+        self.settled.remove(key);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::registry::Write;
+    use crate::resource::builtin::{NAMESPACES, NODES};
+    use crate::simulation::Options;
+
+    /// Looks at a node every second, and counts how often it does.
+    struct Looking {
+        looks: Arc<AtomicUsize>,
+        settles: bool,
+    }
+
+    impl Controller for Looking {
+        fn name(&self) -> &'static str {
+            "looking"
+        }
+
+        fn wakes(&self) -> Vec<GroupResource> {
+            vec![NAMESPACES]
+        }
+
+        fn is_settled_by_what_it_reads(&self) -> bool {
+            self.settles
+        }
+
+        fn reconcile(&mut self, cx: &mut Cx<'_>, _: &Key) -> Result<Next, ApiError> {
+            self.looks.fetch_add(1, Ordering::Relaxed);
+            let _ = cx.cluster.api().get(&NODES, "", "a");
+            Ok(Next::After(Duration::from_secs(1)))
+        }
+    }
+
+    /// How often it looked until a node came, and in the ten seconds after that.
+    async fn looks(settles: bool) -> (usize, usize) {
+        let simulation = Simulation::new(&Options::default());
+        let looks = Arc::new(AtomicUsize::new(0));
+        let looking = Looking {
+            looks: looks.clone(),
+            settles,
+        };
+        let cluster = simulation.add_cluster("c", vec![Box::new(looking)]);
+        let create = |id: &GroupResource, name: &str| {
+            let object = json!({"metadata": {"name": name}});
+            let written = cluster.api().create(id, object, &Write::by("test"));
+            written.unwrap();
+        };
+        create(&NAMESPACES, "woken");
+        tokio::time::sleep(Duration::from_millis(9500)).await;
+        let before = looks.swap(0, Ordering::Relaxed);
+        create(&NODES, "a");
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        (before, looks.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_settled_is_done_again_when_something_that_was_read_has_changed_issue_4() {
+        assert_eq!(looks(true).await, (1, 1));
+        assert_eq!(looks(false).await, (10, 10));
     }
 }

@@ -15,7 +15,7 @@ use crate::kubelet::image::Images;
 use crate::kubelet::machine::Machines;
 use crate::kubelet::program::Programs;
 use crate::random::Random;
-use crate::store::lock;
+use crate::store::{lock, reads};
 
 /// How far a skewed clock is behind.
 const SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -111,7 +111,10 @@ impl Simulation {
     /// A cluster by name.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Option<Cluster> {
-        lock(&self.0.clusters).get(name).cloned()
+        let known = |simulation: &Self, name: &str| lock(&simulation.0.clusters).get(name).cloned();
+        let (simulation, own) = (self.clone(), name.to_owned());
+        reads::other(move || known(&simulation, &own).map(|cluster| cluster.store().clone()));
+        known(self, name)
     }
 
     /// The names of all clusters.

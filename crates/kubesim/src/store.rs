@@ -6,9 +6,11 @@
 mod change;
 mod index;
 mod picture;
+mod place;
+pub(crate) mod reads;
 mod stored;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 
 pub use self::change::{Change, ChangeKind};
 use self::index::Index;
+use self::place::At;
 pub use self::stored::Stored;
 use crate::error::ApiError;
 use crate::pulse::{Listener, Pulse};
@@ -41,6 +44,8 @@ struct Bucket {
     history: VecDeque<(Instant, Arc<Change>)>,
     /// Changes up to this revision are forgotten.
     forgotten: u64,
+    /// The revision of the last change; 0 before the first.
+    changed: u64,
     news: Pulse,
 }
 
@@ -50,6 +55,7 @@ impl Bucket {
             objects: BTreeMap::new(),
             history: VecDeque::new(),
             forgotten: 0,
+            changed: 0,
             news: Pulse::new(revision),
         }
     }
@@ -75,7 +81,8 @@ impl Bucket {
 #[derive(Debug, Default)]
 struct Inner {
     revision: u64,
-    buckets: BTreeMap<GroupResource, Bucket>,
+    /// Never walked through in their order: it is another one in each process.
+    buckets: HashMap<GroupResource, Bucket>,
     index: Index,
     observers: Vec<std::sync::Weak<Mutex<VecDeque<Arc<Change>>>>>,
 }
@@ -85,6 +92,13 @@ struct Inner {
 pub struct Store {
     inner: Arc<Mutex<Inner>>,
     news: Pulse,
+}
+
+/// Whether it is the same store, whatever is in it.
+impl PartialEq for Store {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
 }
 
 impl Default for Store {
@@ -137,8 +151,10 @@ impl Store {
         name: &str,
     ) -> Option<Arc<Stored>> {
         let inner = lock(&self.inner);
-        let place = (namespace.to_owned(), name.to_owned());
-        inner.buckets.get(resource)?.objects.get(&place).cloned()
+        let found = inner.at_place(resource, (namespace, name)).cloned();
+        let was = found.as_ref().map(|found| found.revision);
+        reads::one(self, resource, (namespace, name), was);
+        found
     }
 
     /// All objects of a resource, in a namespace or in all, by namespace and name, and the revision
@@ -150,6 +166,7 @@ impl Store {
         namespace: Option<&str>,
     ) -> (Vec<Arc<Stored>>, u64) {
         let inner = lock(&self.inner);
+        self.is_read(&inner, resource);
         let Some(bucket) = inner.buckets.get(resource) else {
             return (Vec::new(), inner.revision);
         };
@@ -172,12 +189,14 @@ impl Store {
     #[must_use]
     pub fn owned(&self, resource: &GroupResource, uid: &str) -> Vec<Arc<Stored>> {
         let inner = lock(&self.inner);
+        self.is_read(&inner, resource);
         inner.at(resource, inner.index.owned(resource, uid))
     }
 
     /// Every object that names an owner, by its uid, with its resource.
     #[must_use]
     pub fn dependents(&self, uid: &str) -> Vec<(GroupResource, Arc<Stored>)> {
+        reads::spoil();
         let inner = lock(&self.inner);
         let places = inner.index.dependents(uid);
         let found = places.filter_map(|(resource, place)| {
@@ -191,6 +210,7 @@ impl Store {
     #[must_use]
     pub fn on_node(&self, node: &str) -> Vec<Arc<Stored>> {
         let inner = lock(&self.inner);
+        self.is_read(&inner, &PODS);
         inner.at(&PODS, inner.index.on_node(node))
     }
 
@@ -198,6 +218,7 @@ impl Store {
     #[must_use]
     pub fn at_address(&self, resource: &GroupResource, address: &str) -> Vec<Arc<Stored>> {
         let inner = lock(&self.inner);
+        self.is_read(&inner, resource);
         inner.at(resource, inner.index.at_address(resource, address))
     }
 
@@ -205,10 +226,27 @@ impl Store {
     #[must_use]
     pub fn count(&self, resource: &GroupResource) -> usize {
         let inner = lock(&self.inner);
+        self.is_read(&inner, resource);
         inner
             .buckets
             .get(resource)
             .map_or(0, |bucket| bucket.objects.len())
+    }
+
+    /// The revision of an object, if it is there.
+    fn revision_of(&self, resource: &GroupResource, (namespace, name): &Place) -> Option<u64> {
+        let inner = lock(&self.inner);
+        let found = inner.at_place(resource, (namespace, name))?;
+        Some(found.revision)
+    }
+
+    /// The revision of the last change of a resource's objects; 0 before the first.
+    fn change_of(&self, resource: &GroupResource) -> u64 {
+        lock(&self.inner).change_of(resource)
+    }
+
+    fn is_read(&self, inner: &Inner, resource: &GroupResource) {
+        reads::any(self, resource, inner.change_of(resource));
     }
 
     /// Writes an object, whose metadata says where it belongs; its `resourceVersion` is set here.
@@ -287,6 +325,7 @@ impl Store {
         revision: u64,
     ) -> Result<Vec<Arc<Change>>, ApiError> {
         let inner = lock(&self.inner);
+        self.is_read(&inner, resource);
         let Some(bucket) = inner.buckets.get(resource) else {
             return Ok(Vec::new());
         };
@@ -329,6 +368,7 @@ impl Store {
         object: Arc<Stored>,
         previous: Option<Arc<Stored>>,
     ) {
+        reads::spoil();
         let revision = object.revision;
         inner.revision = revision;
         let now = (kind != ChangeKind::Deleted).then(|| &*object.value);
@@ -347,6 +387,7 @@ impl Store {
                 .is_some()
         });
         let bucket = inner.bucket(resource);
+        bucket.changed = revision;
         let now = Instant::now();
         bucket.history.push_back((now, change));
         while let Some((at, oldest)) = bucket.history.front()
@@ -362,6 +403,16 @@ impl Store {
 }
 
 impl Inner {
+    fn at_place(&self, resource: &GroupResource, place: (&str, &str)) -> Option<&Arc<Stored>> {
+        let objects = &self.buckets.get(resource)?.objects;
+        objects.get(&place as &dyn At)
+    }
+
+    fn change_of(&self, resource: &GroupResource) -> u64 {
+        let bucket = self.buckets.get(resource);
+        bucket.map_or(0, |bucket| bucket.changed)
+    }
+
     /// What is at some places.
     fn at<'i>(
         &self,

@@ -10,6 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::seen::Metadata;
 use crate::cluster::Object;
 
 /// An object of a list.
@@ -150,6 +151,7 @@ impl<'de, F: Fn(Identity) -> Option<Arc<Object>>> Visitor<'de> for OfItem<'_, F>
                 return Ok(Item::Known(known));
             }
             let metadata = serde_json::from_str(metadata.get()).map_err(A::Error::custom)?;
+            let Metadata(metadata) = metadata;
             object.insert(name, metadata);
         }
         Ok(Item::Told(Value::Object(object)))

@@ -1,13 +1,16 @@
-//! An object as a watch tells it, read in one go.
+//! An object as a watch tells it, read in one go. `managedFields`, which nobody here reads and which are the larger
+//! half of many objects, are passed over.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::api::ApiResource;
 use kube::core::DynamicResourceScope;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// An object. kube's own `DynamicObject` is read twice, once into a copy of what was said and then into its
 /// parts, and has to be put together again.
@@ -21,7 +24,7 @@ pub(in crate::cluster) struct Seen {
 
 impl<'de> Deserialize<'de> for Seen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let json = Value::deserialize(deserializer)?;
+        let Whole(json) = Whole::deserialize(deserializer)?;
         let text = |field: &str| json["metadata"][field].as_str().map(str::to_owned);
         let metadata = ObjectMeta {
             name: text("name"),
@@ -30,6 +33,66 @@ impl<'de> Deserialize<'de> for Seen {
             ..ObjectMeta::default()
         };
         Ok(Self { json, metadata })
+    }
+}
+
+/// A whole object.
+struct Whole(Value);
+/// Its metadata.
+pub(super) struct Metadata(pub(super) Value);
+
+impl<'de> Deserialize<'de> for Whole {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OfWhole).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Metadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(OfMetadata).map(Self)
+    }
+}
+
+struct OfWhole;
+struct OfMetadata;
+
+impl<'de> Visitor<'de> for OfWhole {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut told: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = told.next_key::<String>()? {
+            let value = match name.as_str() {
+                "metadata" => told.next_value::<Metadata>()?.0,
+                _ => told.next_value()?,
+            };
+            object.insert(name, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+impl<'de> Visitor<'de> for OfMetadata {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("metadata of an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut told: A) -> Result<Value, A::Error> {
+        let mut metadata = Map::new();
+        while let Some(name) = told.next_key::<String>()? {
+            if name == "managedFields" {
+                told.next_value::<IgnoredAny>()?;
+            } else {
+                metadata.insert(name, told.next_value()?);
+            }
+        }
+        Ok(Value::Object(metadata))
     }
 }
 
@@ -63,5 +126,24 @@ impl Resource for Seen {
 
     fn meta_mut(&mut self) -> &mut ObjectMeta {
         &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn all_is_read_but_managed_fields() {
+        let managed = json!([{"manager": "m", "fieldsV1": {"f:data": {}}}]);
+        let told = json!({"kind": "ConfigMap", "metadata": {"name": "a", "managedFields": managed, "labels": {"b": "c"}},
+            "data": {"managedFields": "kept"}});
+        let seen: Seen = serde_json::from_value(told).unwrap();
+        let read = json!({"kind": "ConfigMap", "metadata": {"name": "a", "labels": {"b": "c"}},
+            "data": {"managedFields": "kept"}});
+        assert_eq!(seen.json, read);
+        assert_eq!(seen.meta().name.as_deref(), Some("a"));
     }
 }

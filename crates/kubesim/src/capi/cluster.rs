@@ -18,7 +18,7 @@ use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
 use crate::object::{condition, is_deleting, is_true, label, name, namespace, text, truth};
 use crate::resource::GroupResource;
-use crate::store::Change;
+use crate::store::{Change, reads};
 
 const MANAGER: &str = "capi-cluster";
 const FINALIZER: &str = "cluster.cluster.x-k8s.io";
@@ -64,11 +64,16 @@ impl Controller for Clusters {
             .collect()
     }
 
+    fn is_settled_by_what_it_reads(&self) -> bool {
+        true
+    }
+
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
         let Some(cluster) = cx.cluster.api().get(&CLUSTERS, &key.namespace, &key.name) else {
             return Ok(Next::Change);
         };
         if is_deleting(&cluster) {
+            reads::spoil();
             return deletion::delete(cx, &cluster);
         }
         hold(cx.cluster, &CLUSTERS, &cluster, FINALIZER)?;
@@ -207,7 +212,9 @@ impl Parts {
                 format!("{kind} status.initialization.provisioned is false"),
             ),
         };
-        let answers = initialized && self.workload.as_ref().is_some_and(Cluster::is_running);
+        let workload = self.workload.clone();
+        let runs = reads::other(move || workload.as_ref().is_some_and(Cluster::is_running));
+        let answers = initialized && runs;
         let probe = if answers {
             State::yes("ProbeSucceeded")
         } else {

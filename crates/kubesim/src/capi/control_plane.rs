@@ -24,7 +24,7 @@ use crate::object::{is_deleting, is_ready, is_true, name, namespace, text, truth
 use crate::registry::Deletion;
 use crate::resource::GroupResource;
 use crate::resource::builtin::{NODES, PODS};
-use crate::store::Change;
+use crate::store::{Change, reads};
 
 const MANAGER: &str = "capi-kubeadm-control-plane";
 const FINALIZER: &str = "kubeadm.controlplane.cluster.x-k8s.io";
@@ -70,6 +70,10 @@ impl Controller for ControlPlanes {
             .collect()
     }
 
+    fn is_settled_by_what_it_reads(&self) -> bool {
+        true
+    }
+
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
         let api = cx.cluster.api();
         let Some(plane) = api.get(&CONTROL_PLANES, &key.namespace, &key.name) else {
@@ -82,6 +86,7 @@ impl Controller for ControlPlanes {
             is_controlled_by(machine, &plane)
         });
         if is_deleting(&plane) {
+            reads::spoil();
             if mine.is_empty() {
                 release(cx.cluster, &CONTROL_PLANES, &plane, FINALIZER)?;
             }
@@ -225,7 +230,8 @@ impl Parts<'_> {
         let wanted =
             usize::try_from(self.plane["spec"]["replicas"].as_u64().unwrap_or(1)).unwrap_or(1);
         let initialized = truth(self.owner, "/status/initialization/controlPlaneInitialized");
-        let surprised = cx.simulation.faults().is(Fault::UnexpectedRollout);
+        let faults = cx.simulation.faults().clone();
+        let surprised = reads::other(move || faults.is(Fault::UnexpectedRollout));
         let outdated = |machine: &&Arc<Value>| {
             conditions::get(machine, "UpToDate").is_some_and(|(status, ..)| status == "False")
         };

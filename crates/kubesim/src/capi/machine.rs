@@ -19,7 +19,7 @@ use crate::object::{condition, is_deleting, is_true, label, name, namespace, tex
 use crate::registry::Deletion;
 use crate::resource::GroupResource;
 use crate::resource::builtin::{NODES, PODS};
-use crate::store::Change;
+use crate::store::reads;
 
 const MANAGER: &str = "capi-machine";
 const FINALIZER: &str = "machine.cluster.x-k8s.io";
@@ -49,13 +49,13 @@ impl Controller for Machines {
         MANAGER
     }
 
+    /// Config and infrastructure are called as the Machine.
     fn wakes(&self) -> Vec<GroupResource> {
         vec![MACHINES, super::kinds::CONFIGS, self.infrastructure.clone()]
     }
 
-    /// Config and infrastructure are called as the Machine.
-    fn keys(&self, _: &Cluster, change: &Change) -> Vec<Key> {
-        vec![Key::of(change)]
+    fn is_settled_by_what_it_reads(&self) -> bool {
+        true
     }
 
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
@@ -66,6 +66,7 @@ impl Controller for Machines {
             return Ok(Next::After(LOOK));
         };
         if is_deleting(&machine) {
+            reads::spoil();
             return delete(cx, &owner, &machine);
         }
         hold(cx.cluster, &MACHINES, &machine, FINALIZER)?;

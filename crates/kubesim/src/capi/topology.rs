@@ -3,6 +3,7 @@
 
 mod apply;
 mod calls;
+mod known;
 mod plan;
 mod report;
 mod upgrade;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use super::Options;
 use super::access::unless_gone;
 use super::conditions::{self, State};
-use super::desired::{self, Desired};
+use super::desired::Desired;
 use super::hooks::Hook;
 use super::kinds::{
     CLUSTER_CLASSES, CLUSTER_NAME, CLUSTERS, CONTROL_PLANES, MACHINE_DEPLOYMENTS, MACHINES, OWNED,
@@ -32,6 +33,7 @@ use crate::resource::GroupResource;
 use crate::store::Change;
 
 use calls::{Calls, Hooks};
+use known::Known;
 use upgrade::Progress;
 
 const MANAGER: &str = "capi-topology";
@@ -46,6 +48,7 @@ const STEP: &str = "topology.internal.cluster.x-k8s.io/upgrade-step";
 pub struct Topology {
     calls: Calls,
     templates: Option<Arc<dyn Templates>>,
+    known: Known,
 }
 
 impl Topology {
@@ -54,6 +57,7 @@ impl Topology {
         Self {
             calls: Calls::new(&options.extensions),
             templates: options.templates.clone(),
+            known: Known::default(),
         }
     }
 }
@@ -179,11 +183,12 @@ impl Topology {
     fn bring_about(
         &mut self,
         management: &Cluster,
-        cluster: &Value,
+        cluster: &Arc<Value>,
     ) -> Result<(State, Next), Trouble> {
         let class = class(management, cluster)?;
-        let desired = desired::desired(management, cluster, &class, self.templates.as_deref())
-            .map_err(Trouble::Failed)?;
+        let templates = self.templates.as_deref();
+        let desired = self.known.desired(management, cluster, &class, templates);
+        let desired = desired.map_err(Trouble::Failed)?;
         let mut progress = Progress::of(management, cluster, &class)?;
         let mut hooks = Hooks::new(&mut self.calls, management, cluster);
         let is_new = cluster["spec"]["controlPlaneRef"].is_null()
@@ -242,6 +247,7 @@ impl Topology {
                     }),
             )?;
             self.calls.forget(uid(cluster));
+            self.known.forget(cluster);
         }
         let why = match blocked {
             None => "Cluster is deleting".to_owned(),

@@ -24,6 +24,7 @@ impl Store {
         read: impl FnOnce(&mut dyn Iterator<Item = &Arc<Stored>>, u64) -> R,
     ) -> Result<R, ApiError> {
         let inner = lock(&self.inner);
+        self.is_read(&inner, resource);
         let revision = revision.unwrap_or(inner.revision);
         let Some(bucket) = inner.buckets.get(resource) else {
             return Ok(read(&mut std::iter::empty(), revision));

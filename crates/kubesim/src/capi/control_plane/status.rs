@@ -12,6 +12,7 @@ use crate::controller::{Cx, Key};
 use crate::error::ApiError;
 use crate::object::{is_true, name, text, truth};
 use crate::resource::builtin::NODES;
+use crate::store::reads;
 
 pub(super) fn report(
     cx: &Cx<'_>,
@@ -81,7 +82,14 @@ pub(super) fn report(
         "SchedulerPodHealthy",
         "EtcdPodHealthy",
     ]);
-    let members = workload.map(|workload| workload.machines().etcd_members());
+    let members = reads::other({
+        let workload = workload.cloned();
+        move || {
+            workload
+                .as_ref()
+                .map(|workload| workload.machines().etcd_members())
+        }
+    });
     let members = members.unwrap_or_default();
     let of = |member: &String| all.iter().find(|machine| name(machine) == member);
     let unknown = members

@@ -12,7 +12,7 @@ use super::super::webhooks;
 use super::upgrade::{DEFER, SEQUENCE};
 use super::{MANAGER, Round, Trouble};
 use crate::error::ApiError;
-use crate::object::{is_deleting, label, name, namespace, text};
+use crate::object::{is_deleting, is_same, label, name, namespace, text};
 use crate::registry::{Deletion, Write};
 use crate::resource::GroupResource;
 
@@ -141,6 +141,14 @@ impl Round<'_> {
         infix: &str,
         deployment: Option<&str>,
     ) -> Result<Value, Trouble> {
+        fn part(object: &Value) -> &Value {
+            &object["spec"]["template"]
+        }
+        let present = referred(self.management, namespace(self.cluster), current);
+        let is_it = |present: &Value| is_same(part(present), part(&wanted.template));
+        if present.as_deref().is_some_and(is_it) {
+            return Ok(current.clone());
+        }
         let mut object = json!({
             "apiVersion": wanted.template["apiVersion"], "kind": wanted.template["kind"],
             "metadata": {"namespace": namespace(self.cluster),
@@ -148,11 +156,7 @@ impl Round<'_> {
                 "ownerReferences": [self.owner()]},
             "spec": wanted.template["spec"],
         });
-        let part = |object: &Value| object["spec"]["template"].clone();
-        if let Some(present) = referred(self.management, namespace(self.cluster), current) {
-            if part(&present) == part(&object) {
-                return Ok(current.clone());
-            }
+        if let Some(present) = present {
             // The server may complete what is written: it is asked what would become of it.
             object["metadata"]["name"] = present["metadata"]["name"].clone();
             let id = self.resource(&object)?;
