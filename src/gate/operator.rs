@@ -28,6 +28,9 @@ const SETTLED: Duration = Duration::from_secs(30);
 /// What fails is tried again after 20 s: three attempts at least. A definition of custom resources takes
 /// one of them.
 const STAGE: Duration = Duration::from_secs(70);
+/// A condition that a stage waits for may take what its Pods take to start: images, a network, a lease. One that
+/// cannot come true is waited for as long.
+const CONDITION: Duration = Duration::from_secs(300);
 /// A release that cannot be downloaded is tried again after 60 s.
 const DOWNLOAD: Duration = Duration::from_secs(90);
 /// How long addons may differ from what the release renders while the operator says that all is done.
@@ -63,6 +66,7 @@ pub(super) fn evidence(
         found.extend(passed_hook(goal, management, addon));
         found.extend(kept_hook(goal, addon));
         found.extend(failed_stage(addon));
+        found.extend(failed_end(addon));
     }
     found.extend(truth.and_then(|truth| differences(goal, management, truth)));
     found
@@ -248,6 +252,36 @@ fn failed_stage(addon: &Object) -> Option<(Duration, Finding)> {
         failed.reason,
         failed.message,
     );
+    let waits = failed.condition == "EvaluatedCEL False";
+    Some((
+        if waits { CONDITION } else { STAGE },
+        finding("addon-stage-failed", message, addon.reference(), told),
+    ))
+}
+
+/// All stages are done and the ClusterAddon is not ready: what the release before has beside them is looked for then,
+/// and no condition tells that this fails.
+fn failed_end(addon: &Object) -> Option<(Duration, Finding)> {
+    let stages = addon.array("/status/stages");
+    let done = !stages.is_empty() && stages.iter().all(|stage| stage["phase"] == "done");
+    let ready = addon.at("/status/ready").and_then(Value::as_bool) == Some(true);
+    if !done || ready || addon.str("/spec/hook").is_empty() {
+        return None;
+    }
+    let message = format!(
+        "the operator does not come to the end of the addons of ClusterAddon {}: all stages are done, and it is not \
+         ready: what only the release before has cannot be found or removed",
+        addon.name(),
+    );
+    let told = vec![
+        format!(
+            "{}: hook {}, {} stages done, ready false",
+            addon.reference(),
+            addon.str("/spec/hook"),
+            stages.len()
+        ),
+        format!("the log of the operator, in {OPERATOR_NAMESPACE}, tells why"),
+    ];
     Some((
         STAGE,
         finding("addon-stage-failed", message, addon.reference(), told),
@@ -266,6 +300,10 @@ fn still_fails(addon: &Object, reason: &str) -> bool {
     };
     match reason {
         "ObjectsApplyingOngoing" => false,
+        // Objects are noted where there is one chart; with stages nothing is but the stage.
+        "FailedToApplyObjects" if addon.array("/status/resources").is_empty() => {
+            any("/status/stages", "phase", &["applyingOrDeleting"])
+        }
         "FailedToApplyObjects" => any("/status/resources", "status", &["not-synced"]),
         "FailedToEvaluatePreCondition" => {
             any("/status/stages", "phase", &["waitingForPreCondition"])
@@ -333,35 +371,39 @@ impl Investigate for Providing<'_> {
     }
 }
 
+/// What the operator says of a release that it does not get ready (upstream `clusterstackrelease_controller.go`): one
+/// that cannot be fetched stays as one that is not there yet, and what cannot be applied is told object by object.
 fn unprovided(release: &Object) -> Option<(Duration, Finding)> {
     let failed = unmet(release);
-    let of = |kind: &str, reason: &str| {
+    let of = |kind: &str, reasons: &[&str]| {
         let mut found = failed.iter();
-        found.find(|one| one.condition == format!("{kind} False") && one.reason == reason)
+        found.find(|one| {
+            one.condition == format!("{kind} False") && reasons.contains(&one.reason.as_str())
+        })
     };
-    let (hold, cause, what, blocker) =
-        if let Some(blocker) = of("ClusterStackReleaseDownloaded", "IssueWithReleaseAssets") {
-            (
-                DOWNLOAD,
-                "release-not-downloaded",
-                "cannot read release",
-                blocker,
-            )
-        } else {
-            let blocker = of("HelmChartApplied", "FailedToApplyObjects")?;
-            (
-                STAGE,
-                "class-not-applied",
-                "cannot apply the class of release",
-                blocker,
-            )
-        };
-    let message = format!(
-        "the operator {what} {}: {}",
-        release.name(),
-        blocker.message
-    );
-    let told = vec![blocker.to_string()];
+    let client = of("AssetsClientAPIAvailable", &["FailedCreateAssetsClient"]);
+    let reasons = ["IssueWithReleaseAssets", "ReleaseAssetsNotDownloadedYet"];
+    let download = client.or_else(|| of("ClusterStackReleaseDownloaded", &reasons));
+    let (hold, cause, what, blocker) = if let Some(blocker) = download {
+        let what = "cannot read release";
+        (DOWNLOAD, "release-not-downloaded", what, blocker)
+    } else {
+        let reasons = ["FailedToApplyObjects", "ObjectsApplyingOngoing"];
+        let blocker = of("HelmChartApplied", &reasons)?;
+        let what = "cannot apply the class of release";
+        (STAGE, "class-not-applied", what, blocker)
+    };
+    let resources = release.array("/status/resources").iter();
+    let refused = resources.filter_map(|one| {
+        let error = one["error"].as_str().filter(|error| !error.is_empty())?;
+        let (kind, name) = (one["kind"].as_str()?, one["name"].as_str()?);
+        Some(format!("{kind} {name}: {error}"))
+    });
+    let refused: Vec<String> = refused.take(SHOWN).collect();
+    let why = refused.first().unwrap_or(&blocker.message);
+    let message = format!("the operator {what} {}: {why}", release.name());
+    let mut told = vec![blocker.to_string()];
+    told.extend(refused);
     Some((hold, finding(cause, message, release.reference(), told)))
 }
 

@@ -128,6 +128,95 @@ fn a_stage_fails_only_while_it_does() {
 }
 
 #[test]
+fn a_stage_of_which_no_object_is_noted_fails_while_it_acts_issue_7() {
+    let at = |phase: &str| {
+        let condition = json!({"type": "HelmChartApplied", "status": "False", "reason": "FailedToApplyObjects",
+            "message": "failed to successfully apply helm chart: \"cni\""});
+        let stages = json!([{"name": "cni", "action": "apply", "phase": phase}]);
+        named(&[addon(
+            json!({}),
+            json!({"stages": stages, "conditions": [condition]}),
+        )])
+    };
+    assert_eq!(at("applyingOrDeleting"), ["addon-stage-failed"]);
+    assert!(at("waitingForPostCondition").is_empty());
+}
+
+#[test]
+fn a_condition_may_take_longer_than_a_stage_that_fails_issue_7() {
+    let condition = json!({"type": "EvaluatedCEL", "status": "False", "reason": "FailedToEvaluatePreCondition",
+        "message": "no"});
+    let stages = json!([{"name": "a", "action": "apply", "phase": "waitingForPreCondition"}]);
+    let waits = addon(
+        json!({}),
+        json!({"stages": stages, "conditions": [condition]}),
+    );
+    let view = View::holding("management", &[waits]);
+    let found = evidence(&goal(), &view, None, Timestamp::UNIX_EPOCH);
+    let found: Vec<_> = found
+        .iter()
+        .map(|(hold, one)| (*hold, &*one.cause))
+        .collect();
+    assert_eq!(found, [(CONDITION, "addon-stage-failed")]);
+}
+
+#[test]
+fn addons_whose_stages_are_done_come_to_no_end_issue_7() {
+    let at = |phase: &str, ready: bool, hook: &str| {
+        let stages = json!([{"name": "a", "phase": "done"}, {"name": "b", "phase": phase}]);
+        named(&[addon(
+            json!({"hook": hook}),
+            json!({"stages": stages, "ready": ready}),
+        )])
+    };
+    let hook = "BeforeClusterUpgrade";
+    assert_eq!(at("done", false, hook), ["addon-stage-failed"]);
+    assert!(at("Pending", false, hook).is_empty());
+    assert!(at("done", true, hook).is_empty());
+    assert!(at("done", false, "").is_empty());
+}
+
+#[test]
+fn a_release_tells_what_keeps_it_from_being_ready_issue_7() {
+    let told = |kind: &str, reason: &str, resources: Value| {
+        let condition =
+            json!({"type": kind, "status": "False", "reason": reason, "message": "why"});
+        let json = json!({"kind": "ClusterStackRelease", "metadata": {"name": CLASS, "namespace": "n"},
+            "status": {"conditions": [condition], "resources": resources}});
+        let found = unprovided(&Object::new("management", json));
+        found.map(|(_, one)| (one.cause, one.message))
+    };
+    let is = |found: Option<(String, String)>, cause: &str, end: &str| {
+        let (named, message) = found.unwrap();
+        assert_eq!(named, cause);
+        assert!(message.ends_with(end), "{message}");
+    };
+    let downloaded = "ClusterStackReleaseDownloaded";
+    for (kind, reason) in [
+        (downloaded, "IssueWithReleaseAssets"),
+        // What cannot be fetched is, for the real operator, what is not there yet.
+        (downloaded, "ReleaseAssetsNotDownloadedYet"),
+        ("AssetsClientAPIAvailable", "FailedCreateAssetsClient"),
+    ] {
+        is(
+            told(kind, reason, json!([])),
+            "release-not-downloaded",
+            "why",
+        );
+    }
+    let resources = json!([{"kind": "ConfigMap", "name": "a", "status": "synced"},
+        {"kind": "Secret", "name": "b", "status": "not-synced", "error": "forbidden"}]);
+    for reason in ["FailedToApplyObjects", "ObjectsApplyingOngoing"] {
+        is(
+            told("HelmChartApplied", reason, resources.clone()),
+            "class-not-applied",
+            "Secret b: forbidden",
+        );
+    }
+    assert_eq!(told("HelmChartApplied", "Other", json!([])), None);
+}
+
+#[test]
 fn a_crash_loop_is_one_after_three_restarts_of_the_operator_itself() {
     let pod = |namespace: &str, restarts: i64| {
         let container =
