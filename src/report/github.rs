@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::overview::{Overview, Standing};
+use super::overview::Overview;
 use super::pairs::Pairs;
+use super::standing::Standing;
 use super::summary::NO_VERDICT;
 use super::text::{limited, one_line, plain};
 use super::words;

@@ -18,6 +18,7 @@ pub mod pauses;
 pub mod probes;
 pub mod scs;
 pub mod scs_yaml;
+pub mod standing;
 pub mod summary;
 pub mod terminal;
 pub mod text;

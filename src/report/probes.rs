@@ -1,6 +1,6 @@
 //! What was measured without a pause, as every view tells it.
 
-use super::overview::Standing;
+use super::standing::Standing;
 use super::words::Tone;
 use crate::record::{Outcome, ProbeBudget, ProbeGap, ProbeResult, ProbeWindow, What, seconds};
 

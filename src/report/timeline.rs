@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::overview::Standing;
 use super::probes::{self, Probes};
+use super::standing::Standing;
 use super::words::Tone;
 use super::{containers, objects};
 use crate::record::{Blocker, Event, ObjectRef, Phase, PhaseOutcome, What};

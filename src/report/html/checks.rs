@@ -5,8 +5,9 @@ use anyhow::Result;
 use super::markup::Html;
 use super::{Run, class, duration, is_quiet};
 use crate::record::{Outcome, Phase};
-use crate::report::overview::{PhaseView, Standing, State};
+use crate::report::overview::{PhaseView, State};
 use crate::report::pairs::{Answer, Pair};
+use crate::report::standing::Standing;
 use crate::report::timeline::Group;
 use crate::report::words;
 

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use super::xml::Xml;
 use crate::record::{CheckResult, Outcome, Phase, ProbeResult, Severity, Verdict};
-use crate::report::overview::{Overview, PhaseView, Standing, State};
+use crate::report::overview::{Overview, PhaseView, State};
 use crate::report::probes;
+use crate::report::standing::Standing;
 
 /// One case.
 pub struct Case {

@@ -3,8 +3,9 @@
 use super::pauses;
 use super::screen::Screen;
 use crate::record::{Blocker, CheckResult, Event, NO_DELIVERY, Outcome, Phase, PhaseOutcome, What};
-use crate::report::overview::{Standing, label};
+use crate::report::overview::label;
 use crate::report::probes;
+use crate::report::standing::Standing;
 use crate::report::text::{clock, cut, one_line};
 use crate::report::words::{Tone, short};
 
