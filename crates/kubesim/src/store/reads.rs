@@ -31,9 +31,12 @@ enum Read {
 impl Reads {
     /// Computes something, with what it reads for that.
     pub(crate) fn of<T>(compute: impl FnOnce() -> T) -> (T, Self) {
-        READS.set(Some(Self::default()));
+        let around = READS.replace(Some(Self::default()));
         let computed = compute();
-        (computed, READS.take().unwrap_or_default())
+        let reads = READS.replace(around).unwrap_or_default();
+        // A computation around this one does not know what was read here.
+        spoil();
+        (computed, reads)
     }
 
     /// Whether it would be computed from the same again, and would write nothing.
@@ -135,6 +138,14 @@ mod tests {
         assert!(!wrote.are_as_they_were());
         let (_, chance) = Reads::of(spoil);
         assert!(!chance.are_as_they_were());
+    }
+
+    #[test]
+    fn what_has_another_computation_inside_is_never_as_it_was() {
+        let store = Store::default();
+        let ((_, inner), outer) = Reads::of(|| Reads::of(|| drop(store.get(&NODES, "", "a"))));
+        assert!(inner.are_as_they_were());
+        assert!(!outer.are_as_they_were());
     }
 
     #[test]
