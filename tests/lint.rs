@@ -489,9 +489,10 @@ rules! {
             let (name, content) = wrong.file();
             put(releases, &name, &String::from_utf8(content).unwrap());
         }),
+        // As the stacks' own build.sh writes it: the commit of the sources, and nothing of their parts.
         keeps packed(|releases| {
-            let (name, content) = hashes(releases).file();
-            put(releases, &name, &String::from_utf8(content).unwrap());
+            let sources = "0123456789abcdef0123456789abcdef01234567";
+            put(releases, "hashes.json", &format!("{{\"clusterStack\": \"{sources}\"}}"));
         });
     node_image_declared "node-image-declared"
         breaks packed(|releases| put(releases, "node-images.yaml", &node_images("v1.34.3"))),

@@ -126,7 +126,7 @@ impl Release {
         ] {
             let small = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_lowercase();
             let is_hash = value.len() <= LONGEST && value.bytes().all(small);
-            // Only the whole has to have one.
+            // Only the whole has to have one: build.sh of the stacks writes no other.
             if !is_hash || (field == "clusterStack" && value.len() < SHORT) {
                 let what = format!("`{value}` is no hash of csctl's");
                 let problem = source.problem(&[field], what);
@@ -157,6 +157,15 @@ impl Release {
         let unread = |file: &Path, error: &dyn std::fmt::Display| {
             Problems::from(Problem::new(file, error.to_string()))
         };
+        let parts = [
+            &hashes.cluster_addon_dir,
+            &hashes.cluster_addon_values,
+            &hashes.node_image_dir,
+        ];
+        if parts.iter().all(|part| part.is_empty()) {
+            // Nothing is told of them.
+            return Ok(found);
+        }
         if self.addons.staged {
             let archive = self.addon_file();
             let files = archive::read(&archive).map_err(|error| unread(&archive, &error))?;
