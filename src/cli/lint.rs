@@ -9,7 +9,6 @@ use super::exit::{Ending, Failure};
 use super::stacks;
 use crate::lint;
 use crate::record::{Severity, Verdict};
-use crate::source;
 use crate::stack::ReleaseTag;
 
 #[derive(Debug, Args)]
@@ -59,9 +58,7 @@ pub fn run(args: &LintArgs) -> Result<Ending, Failure> {
         releases.to = tag.clone();
     }
     // They go when this does.
-    let _obtained = super::runtime()?
-        .block_on(source::obtain(&mut stack))
-        .map_err(super::release::failure)?;
+    let _obtained = stacks::obtain(&mut stack)?;
     let releases = &stack.spec.releases;
     let report = lint::releases(&stack, &releases.from, &releases.to);
     let text = match args.format {

@@ -22,7 +22,7 @@ use crate::lint;
 use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
 use crate::report::words;
 use crate::simulate::{self, Scenario};
-use crate::source::{self, Obtained};
+use crate::source::Obtained;
 use crate::stack::{Delivery, Pair, Release, Stack};
 use crate::suite::Suite;
 
@@ -272,9 +272,7 @@ impl Input {
         stack.spec.delivery = run.delivery.unwrap_or(stack.spec.delivery);
         let suites =
             Suite::load_all(&stack.spec.suites, &own_suites(&stack)).map_err(Failure::input)?;
-        let obtained = super::runtime()?
-            .block_on(source::obtain(&mut stack))
-            .map_err(super::release::failure)?;
+        let obtained = stacks::obtain(&mut stack)?;
         let pair = stack.open_releases().map_err(Failure::input)?;
         Ok(Self {
             stack,

@@ -17,7 +17,7 @@ use crate::record::Verdict;
 use crate::report::STREAM;
 use crate::report::overview::Overview;
 use crate::scenario::{self, Scenario, ScenarioError};
-use crate::source::{self, Obtained};
+use crate::source::Obtained;
 use crate::stack::{Delivery, Pair, Stack};
 
 #[derive(Debug, Subcommand)]
@@ -112,9 +112,7 @@ struct Origin {
 impl Origin {
     fn read(folder: &Path, stacks: Option<&Path>) -> Result<Self, Failure> {
         let mut stack = stacks::read(folder, stacks)?;
-        let obtained = super::runtime()?
-            .block_on(source::obtain(&mut stack))
-            .map_err(super::release::failure)?;
+        let obtained = stacks::obtain(&mut stack)?;
         let pair = stack.open_releases().map_err(Failure::input)?;
         Ok(Self {
             stack,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 
 use super::exit::Failure;
+use crate::source::{self, Obtained};
 use crate::stack::{STACK_FILE, Stack};
 
 /// The folder in which stacks are found by name.
@@ -62,6 +63,15 @@ pub fn read(folder: &Path, stacks: Option<&Path>) -> Result<Stack, Failure> {
         .or_else(|| default_places().into_iter().find(|place| place.is_dir()))
         .unwrap_or_else(|| PathBuf::from(STACKS));
     Stack::load(&folder.to_string_lossy(), &beside).map_err(Failure::input)
+}
+
+/// Fetches or builds the releases of a stack where they do not lie in a folder; they go with what is returned.
+///
+/// # Errors
+/// When they cannot be had.
+pub fn obtain(stack: &mut Stack) -> Result<Option<Obtained>, Failure> {
+    let obtained = super::runtime()?.block_on(source::obtain(stack));
+    obtained.map_err(super::release::failure)
 }
 
 /// A path to a stack file stands for its folder.

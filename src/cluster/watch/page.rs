@@ -10,7 +10,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::seen::Metadata;
+use super::seen::Part;
 use crate::cluster::Object;
 
 /// An object of a list.
@@ -150,9 +150,9 @@ impl<'de, F: Fn(Identity) -> Option<Arc<Object>>> Visitor<'de> for OfItem<'_, F>
                 while told.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 return Ok(Item::Known(known));
             }
-            let metadata = serde_json::from_str(metadata.get()).map_err(A::Error::custom)?;
-            let Metadata(metadata) = metadata;
-            object.insert(name, metadata);
+            let metadata = &mut serde_json::Deserializer::from_str(metadata.get());
+            let metadata = Part::Metadata.deserialize(metadata);
+            object.insert(name, metadata.map_err(A::Error::custom)?);
         }
         Ok(Item::Told(Value::Object(object)))
     }

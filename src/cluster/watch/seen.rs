@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::api::ApiResource;
 use kube::core::DynamicResourceScope;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -24,7 +24,7 @@ pub(in crate::cluster) struct Seen {
 
 impl<'de> Deserialize<'de> for Seen {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Whole(json) = Whole::deserialize(deserializer)?;
+        let json = Part::Whole.deserialize(deserializer)?;
         let text = |field: &str| json["metadata"][field].as_str().map(str::to_owned);
         let metadata = ObjectMeta {
             name: text("name"),
@@ -36,63 +36,45 @@ impl<'de> Deserialize<'de> for Seen {
     }
 }
 
-/// A whole object.
-struct Whole(Value);
-/// Its metadata.
-pub(super) struct Metadata(pub(super) Value);
+/// What is read of an object: all of it but `managedFields`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Whole,
+    Metadata,
+}
 
-impl<'de> Deserialize<'de> for Whole {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(OfWhole).map(Self)
+impl<'de> DeserializeSeed<'de> for Part {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Value, D::Error> {
+        from.deserialize_map(self)
     }
 }
 
-impl<'de> Deserialize<'de> for Metadata {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(OfMetadata).map(Self)
-    }
-}
-
-struct OfWhole;
-struct OfMetadata;
-
-impl<'de> Visitor<'de> for OfWhole {
+impl<'de> Visitor<'de> for Part {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
+        f.write_str(match self {
+            Self::Whole => "an object",
+            Self::Metadata => "metadata of an object",
+        })
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut told: A) -> Result<Value, A::Error> {
-        let mut object = Map::new();
+        let mut fields = Map::new();
         while let Some(name) = told.next_key::<String>()? {
-            let value = match name.as_str() {
-                "metadata" => told.next_value::<Metadata>()?.0,
+            let value = match (self, name.as_str()) {
+                (Self::Whole, "metadata") => told.next_value_seed(Self::Metadata)?,
+                (Self::Metadata, "managedFields") => {
+                    told.next_value::<IgnoredAny>()?;
+                    continue;
+                }
                 _ => told.next_value()?,
             };
-            object.insert(name, value);
+            fields.insert(name, value);
         }
-        Ok(Value::Object(object))
-    }
-}
-
-impl<'de> Visitor<'de> for OfMetadata {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("metadata of an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut told: A) -> Result<Value, A::Error> {
-        let mut metadata = Map::new();
-        while let Some(name) = told.next_key::<String>()? {
-            if name == "managedFields" {
-                told.next_value::<IgnoredAny>()?;
-            } else {
-                metadata.insert(name, told.next_value()?);
-            }
-        }
-        Ok(Value::Object(metadata))
+        Ok(Value::Object(fields))
     }
 }
 

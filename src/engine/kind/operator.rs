@@ -131,9 +131,9 @@ impl OperatorOptions {
         }
         // Why its manifests cannot be used is told when it is installed.
         let mut objects = self.prepare(environment).ok()?.objects;
-        let all = objects.clone();
         let deployment = objects.iter_mut().find(|one| one["kind"] == "Deployment")?;
-        let (source, missing) = variables::missing(manager(deployment).ok()?, &all);
+        let manager = manager(deployment).ok()?.clone();
+        let (source, missing) = variables::missing(&manager, &objects);
         (!missing.is_empty()).then(|| Problem {
             what: format!(
                 "the Cluster Stack Operator is to fetch releases itself (`releases: remote`) from {source}, and has no {}",
