@@ -153,8 +153,11 @@ pub(super) fn apply_new(
     may: impl Fn(&Value) -> Result<(), ApiError>,
 ) -> bool {
     let mut done = true;
-    for (object, known) in objects.iter().zip(all_served(cluster, objects)) {
-        if is_synced(owner, object) {
+    // By what was noted before: several objects of one release may share a name.
+    let synced: Vec<bool> = objects.iter().map(|one| is_synced(owner, one)).collect();
+    let known = all_served(cluster, objects);
+    for ((object, known), synced) in objects.iter().zip(known).zip(synced) {
+        if synced {
             continue;
         }
         let known = known.and(may(object));
