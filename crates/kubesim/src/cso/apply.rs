@@ -45,14 +45,46 @@ pub(super) fn only_in(old: &[Value], new: &[Value]) -> Vec<Value> {
     gone.cloned().collect()
 }
 
+/// What is in `old` only, by namespace and name alone (upstream `resourcesToBeDeletedFromUnstructuredObjects`).
+pub(super) fn not_named_in(old: &[Value], new: &[Value]) -> Vec<Value> {
+    let kept: BTreeSet<(&str, &str)> = new.iter().map(|one| (namespace(one), name(one))).collect();
+    let gone = old
+        .iter()
+        .filter(|one| !kept.contains(&(namespace(one), name(one))));
+    gone.cloned().collect()
+}
+
 fn served(cluster: &Cluster, object: &Value) -> Result<std::sync::Arc<Resource>, ApiError> {
     let (api_version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
     let found = cluster.api().catalogue().of_kind(api_version, kind);
-    found.ok_or_else(|| {
-        let (group, version) = group_version(object);
-        let message = format!("no matches for kind \"{kind}\" in version \"{group}/{version}\"");
-        ApiError::new(404, "NotFound", message)
-    })
+    found.ok_or_else(|| unserved(object))
+}
+
+/// What the mapping of kinds says of one that is not served.
+fn unserved(object: &Value) -> ApiError {
+    let ((group, version), kind) = (group_version(object), text(object, "/kind"));
+    let message = format!("no matches for kind \"{kind}\" in version \"{group}/{version}\"");
+    ApiError::new(404, "NotFound", message)
+}
+
+/// Whether a minor version of Cluster API serves the version that an object of a class is written in: v1beta2 from
+/// 1.11 on, v1beta1 up to 1.15 as planned.
+///
+/// # Errors
+/// When it does not.
+pub(super) fn is_served_by(minor: u32, object: &Value) -> Result<(), ApiError> {
+    let (group, version) = group_version(object);
+    let own = ["cluster", "bootstrap.cluster", "controlplane.cluster"];
+    let known = match version {
+        "v1beta2" => minor >= 11,
+        "v1beta1" => minor < 16,
+        _ => true,
+    };
+    let own = own.iter().any(|own| group == format!("{own}.x-k8s.io"));
+    if own && !known {
+        return Err(unserved(object));
+    }
+    Ok(())
 }
 
 /// Applies one object.
@@ -76,27 +108,21 @@ pub(super) fn apply(cluster: &Cluster, object: &Value, space: &str) -> Result<()
     applied.map(drop)
 }
 
-/// Deletes one object, in the namespace that it was rendered with; that it is gone is fine.
+/// Deletes one object in a namespace; that it is gone is fine.
 ///
 /// # Errors
 /// Those of the API.
-pub(super) fn delete(cluster: &Cluster, object: &Value) -> Result<(), ApiError> {
-    let Ok(resource) = served(cluster, object) else {
-        return Ok(());
-    };
-    let space = match namespace(object) {
-        "" if resource.namespaced => "default",
-        space => space,
-    };
+pub(super) fn delete(cluster: &Cluster, object: &Value, space: &str) -> Result<(), ApiError> {
+    let resource = served(cluster, object)?;
     let deletion = Deletion {
         propagation: Some("Background".to_owned()),
         write: Write::by(FIELD_MANAGER),
         ..Deletion::default()
     };
-    match cluster
+    let deleted = cluster
         .api()
-        .delete(&resource.id, space, name(object), &deletion)
-    {
+        .delete(&resource.id, space, name(object), &deletion);
+    match deleted {
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }
@@ -117,56 +143,104 @@ fn labelled(mut object: Value) -> Value {
     object
 }
 
-/// Applies objects and notes each in `status.resources` of `owner`. With `skip`, those that are noted as
-/// synced are left out: by namespace and name alone. Returns what went wrong.
-pub(super) fn apply_all(
+/// Applies objects and notes each in `status.resources` of `owner`. Those that are noted as synced are left
+/// out, by namespace and name alone, whatever they are now (upstream `kube.Apply`). Whether all could be applied.
+pub(super) fn apply_new(
     cluster: &Cluster,
     owner: &mut Value,
     objects: &[Value],
     space: &str,
-    skip: bool,
     may: impl Fn(&Value) -> Result<(), ApiError>,
-) -> Vec<String> {
-    // The operator asks for the kinds once: a definition among the objects comes too late for them.
-    let known: Vec<Result<(), ApiError>> = objects
-        .iter()
-        .map(|object| served(cluster, object).map(drop))
-        .collect();
-    let mut wrong = Vec::new();
-    for (object, known) in objects.iter().zip(known) {
-        if skip && is_synced(owner, object) {
+) -> bool {
+    let mut done = true;
+    // By what was noted before: several objects of one release may share a name.
+    let synced: Vec<bool> = objects.iter().map(|one| is_synced(owner, one)).collect();
+    let known = all_served(cluster, objects);
+    for ((object, known), synced) in objects.iter().zip(known).zip(synced) {
+        if synced {
             continue;
         }
-        let outcome = may(object)
-            .and(known)
-            .and_then(|()| apply(cluster, object, space));
-        if let Err(error) = &outcome {
-            wrong.push(format!(
-                "{} {}: {}",
-                text(object, "/kind"),
-                name(object),
-                error.message
-            ));
+        let known = known.and(may(object));
+        if matches!(&known, Err(error) if error.is_not_found()) {
+            // Nothing is noted of a kind that is not served.
+            done = false;
+            continue;
         }
-        note(owner, object, outcome.err());
+        let applied = known.and_then(|()| apply(cluster, object, space));
+        done &= applied.is_ok();
+        note(owner, object, applied.err());
     }
-    wrong
+    done
 }
 
-/// Whether objects that are noted as synced are live in another form.
-pub(super) fn skips_news(cluster: &Cluster, owner: &Value, objects: &[Value]) -> bool {
-    objects.iter().any(|object| {
-        let Ok(resource) = served(cluster, object) else {
-            return false;
+/// Applies all objects; whether each could be (upstream `kube.ApplyNewClusterStack`).
+pub(super) fn apply_each<'a>(
+    cluster: &Cluster,
+    objects: impl Iterator<Item = &'a Value>,
+    space: &str,
+) -> bool {
+    let objects: Vec<&Value> = objects.collect();
+    let known = all_served(cluster, objects.iter().copied());
+    let mut all = true;
+    for (object, known) in objects.into_iter().zip(known) {
+        all &= known.and_then(|()| apply(cluster, object, space)).is_ok();
+    }
+    all
+}
+
+/// Whether each kind is served. The operator asks before it applies: a definition among the objects comes too
+/// late for them.
+fn all_served<'a>(
+    cluster: &Cluster,
+    objects: impl IntoIterator<Item = &'a Value>,
+) -> Vec<Result<(), ApiError>> {
+    let objects = objects.into_iter();
+    objects
+        .map(|object| served(cluster, object).map(drop))
+        .collect()
+}
+
+/// What is noted as synced and has no place among objects any more: removed from the notes. By namespace and name
+/// alone (upstream `resourcesToBeDeleted`).
+pub(super) fn take_dropped(owner: &mut Value, objects: &[Value]) -> Vec<Value> {
+    let kept: BTreeSet<(&str, &str)> = objects
+        .iter()
+        .map(|one| (namespace(one), name(one)))
+        .collect();
+    let is_dropped = |one: &Value| {
+        one["status"] == "synced" && !kept.contains(&(text(one, "/namespace"), text(one, "/name")))
+    };
+    let Some(resources) = owner["status"]["resources"].as_array_mut() else {
+        return Vec::new();
+    };
+    let dropped: Vec<Value> = resources
+        .iter()
+        .filter(|one| is_dropped(one))
+        .cloned()
+        .collect();
+    resources.retain(|one| !is_dropped(one));
+    let object = |one: &Value| {
+        let api_version = match text(one, "/group") {
+            "" => text(one, "/version").to_owned(),
+            group => format!("{group}/{}", text(one, "/version")),
         };
-        let space = match (resource.namespaced, namespace(object)) {
-            (false, _) => "",
-            (true, "") => ADDONS,
-            (true, own) => own,
-        };
-        let live = cluster.api().get(&resource.id, space, name(object));
-        is_synced(owner, object) && live.is_some_and(|live| !says(&live["spec"], &object["spec"]))
-    })
+        json!({"apiVersion": api_version, "kind": one["kind"],
+            "metadata": {"namespace": one["namespace"], "name": one["name"]}})
+    };
+    dropped.iter().map(object).collect()
+}
+
+/// Whether an object is live in another form than it is rendered.
+pub(super) fn is_news(cluster: &Cluster, object: &Value) -> bool {
+    let Ok(resource) = served(cluster, object) else {
+        return false;
+    };
+    let space = if resource.namespaced { ADDONS } else { "" };
+    let live = cluster.api().get(&resource.id, space, name(object));
+    let content = object.as_object().into_iter().flatten();
+    let mut content =
+        content.filter(|(key, _)| !["metadata", "apiVersion"].contains(&key.as_str()));
+    live.is_some_and(|live| content.any(|(key, value)| !says(&live[key], value)))
 }
 
 /// Whether a value says all that another one says.
@@ -197,7 +271,7 @@ fn note(owner: &mut Value, object: &Value, error: Option<ApiError>) {
         "status": if error.is_none() { "synced" } else { "not-synced" },
     });
     if let Some(error) = error {
-        entry["error"] = json!(error.message);
+        entry["error"] = json!(format!("failed to apply object: {}", error.message));
     }
     let resources = &mut owner["status"]["resources"];
     if !resources.is_array() {
@@ -214,24 +288,6 @@ fn note(owner: &mut Value, object: &Value, error: Option<ApiError>) {
     match resources.iter_mut().find(|one| same(one)) {
         Some(known) => *known = entry,
         None => resources.push(entry),
-    }
-}
-
-/// Forgets objects in `status.resources`.
-pub(super) fn forget(owner: &mut Value, objects: &[Value]) {
-    let gone: BTreeSet<Identity> = objects.iter().map(identity).collect();
-    if let Some(resources) = owner["status"]["resources"].as_array_mut() {
-        resources.retain(|one| {
-            let part = |field: &str| one[field].as_str().unwrap_or_default().to_owned();
-            let key = (
-                part("group"),
-                part("version"),
-                part("kind"),
-                part("namespace"),
-                part("name"),
-            );
-            !gone.contains(&key)
-        });
     }
 }
 
@@ -275,6 +331,9 @@ mod tests {
         let (old, new) = ([object("g/v1", "n")], [object("g/v2", "n")]);
         assert_eq!(only_in(&old, &new), old);
         assert!(only_in(&old, &old).is_empty());
+        // Within a stage its name is enough.
+        assert!(not_named_in(&old, &new).is_empty());
+        assert_eq!(not_named_in(&old, &[object("g/v1", "")]), old);
     }
 
     #[test]
@@ -287,7 +346,8 @@ mod tests {
         assert_eq!(list(&owner, "/status/resources").len(), 1);
         // By name alone: another kind and version pass for the same.
         assert!(is_synced(&owner, &object("h/v9", "n")));
-        forget(&mut owner, &[one]);
+        assert!(take_dropped(&mut owner, &[object("h/v9", "n")]).is_empty());
+        assert_eq!(take_dropped(&mut owner, &[]), [one]);
         assert!(list(&owner, "/status/resources").is_empty());
     }
 }

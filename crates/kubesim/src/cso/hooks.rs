@@ -5,8 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::kinds::{ADDONS, MANAGER, is_true};
-use super::names;
-use super::process::{Operator, unreachable};
+use super::process::{Fault, Operator, unreachable};
 use super::releases::{CREATED, UPGRADED};
 use crate::capi::{Hook, HookAnswer, RuntimeExtension};
 use crate::cluster::Cluster;
@@ -34,16 +33,10 @@ impl RuntimeExtension for Operator {
         if self.down_for().is_some() {
             return HookAnswer::Failure(unreachable("hookserver-service"));
         }
-        let class = text(cluster, "/spec/topology/classRef/name");
-        let metadata = self.releases().metadata(&names::of_class(class));
-        if metadata.is_ok_and(|metadata| !metadata.staged) {
-            // One chart for all is applied when the class changes, whatever hooks there are.
-            return HookAnswer::Success;
-        }
         match hook {
             Hook::AfterControlPlaneInitialized => {
                 // Cluster API does not listen to the answer.
-                drop(set(management, cluster, CREATED));
+                drop(set(management, cluster, Some(CREATED)));
                 HookAnswer::Success
             }
             Hook::BeforeClusterUpgrade => self.before_upgrade(management, cluster),
@@ -57,12 +50,15 @@ pub(super) fn addon_name(cluster: &str) -> String {
     format!("cluster-addon-{cluster}")
 }
 
-/// Tells the ClusterAddon's controller that a hook was called.
-fn set(management: &Cluster, cluster: &Value, hook: &str) -> Result<(), ApiError> {
+/// Tells the ClusterAddon's controller that a hook was called, or with none takes away only what the hook before
+/// was answered with: conditions are patched first.
+fn set(management: &Cluster, cluster: &Value, hook: Option<&str>) -> Result<(), ApiError> {
     let (space, own) = (namespace(cluster), addon_name(name(cluster)));
     let api = management.api();
     let written = api.modify(&ADDONS, space, &own, MANAGER, |addon| {
-        addon["spec"]["hook"] = json!(hook);
+        if let Some(hook) = hook {
+            addon["spec"]["hook"] = json!(hook);
+        }
         remove_condition(&mut addon["status"], "HelmChartApplied");
     });
     written.map(drop)
@@ -79,10 +75,11 @@ impl Operator {
                 addon_name(own)
             ));
         };
-        // The note is made although the patch may fail.
+        // The note is made although the patch may fail (upstream `Handler.DoBeforeClusterUpgrade`).
         if text(&addon, "/spec/hook") != UPGRADED {
             if self.note_hook(space, own, class) {
-                drop(set(management, cluster, UPGRADED));
+                let hook = (!self.once(Fault::LosesHook)).then_some(UPGRADED);
+                drop(set(management, cluster, hook));
             } else {
                 self.overlook();
             }

@@ -22,6 +22,14 @@ pub const RELEASES: GroupResource = GroupResource::new(GROUP, "clusterstackrelea
 /// `clusteraddons`
 pub const ADDONS: GroupResource = GroupResource::new(GROUP, "clusteraddons");
 
+/// The group of providers of node images.
+const PROVIDERS: &str = "infrastructure.clusterstack.x-k8s.io";
+/// `dockerclusterstackreleasetemplates`: what a provider's objects are made of.
+pub const PROVIDER_TEMPLATES: GroupResource =
+    GroupResource::new(PROVIDERS, "dockerclusterstackreleasetemplates");
+/// `dockerclusterstackreleases`: what a provider does for a release.
+pub const PROVIDED: GroupResource = GroupResource::new(PROVIDERS, "dockerclusterstackreleases");
+
 /// Where the operator runs.
 pub const NAMESPACE: &str = "cso-system";
 /// The operator's Pod.
@@ -33,10 +41,16 @@ pub(super) const ACCOUNT: &str = "system:serviceaccount:cso-system:cso-controlle
 
 /// The kinds.
 pub(super) fn resources() -> Vec<Resource> {
-    let all: [(&GroupResource, &str, &[&'static str]); 3] = [
+    let all: [(&GroupResource, &str, &[&'static str]); 5] = [
         (&CLUSTER_STACKS, "ClusterStack", &["cs"]),
         (&RELEASES, "ClusterStackRelease", &["cskr"]),
         (&ADDONS, "ClusterAddon", &["caddon"]),
+        (
+            &PROVIDER_TEMPLATES,
+            "DockerClusterStackReleaseTemplate",
+            &[],
+        ),
+        (&PROVIDED, "DockerClusterStackRelease", &[]),
     ];
     all.into_iter()
         .map(|(id, kind, short)| Resource {
@@ -68,8 +82,8 @@ pub(super) fn define(cluster: &Cluster, resource: &Resource) -> Result<(), ApiEr
     let met = |kind: &str, reason: &str| json!({"type": kind, "status": "True", "reason": reason, "message": "", "lastTransitionTime": now});
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": format!("{}.{GROUP}", resource.id.resource)},
-        "spec": {"group": GROUP, "names": names, "scope": "Namespaced", "versions": [
+        "metadata": {"name": format!("{}.{}", resource.id.resource, resource.id.group)},
+        "spec": {"group": resource.id.group, "names": names, "scope": "Namespaced", "versions": [
             {"name": VERSION, "served": true, "storage": true, "schema": schema, "subresources": {"status": {}}}]},
         "status": {"acceptedNames": names, "storedVersions": [VERSION], "conditions": [
             met("NamesAccepted", "NoConflicts"), met("Established", "InitialNamesAccepted")]},

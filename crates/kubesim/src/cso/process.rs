@@ -25,6 +25,9 @@ const START: Duration = Duration::from_secs(3);
 /// The kubelet's back-off for a container that fails: the first, and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
 
+/// For how long a registry lacks a release that it has again.
+const OUTAGE: Duration = Duration::from_mins(1);
+
 /// What can be made to go wrong with the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -38,16 +41,24 @@ pub enum Fault {
     PrunesNothing,
     /// The first stage of an upgrade is taken for one that was dropped.
     PrunesFirstStage,
-    /// It restarts once, right after the stages of an upgrade are done (cluster-stack-operator#272).
-    RestartsWhenDone,
-    /// It restarts once, between two stages of an upgrade: the hook is forgotten all the same.
+    /// The patch by which the hook before an upgrade is noted is cut off once, when it has taken `HelmChartApplied`
+    /// away and not set the hook yet. It is taken for done all the same.
+    LosesHook,
+    /// It restarts once, between two stages of an upgrade, and the registry has the release before no more.
     RestartsMidway,
+    /// It restarts once, between two stages of an upgrade, and the registry has the release before not for a minute.
+    LocksUp,
     /// The hook is not cleared when its stages are done (cluster-stack-operator#212).
     KeepsHook,
     /// Reading the release before panics (cluster-stack-operator#337).
     Panics,
-    /// The next download fails.
+    /// The registry has no release that is not downloaded yet.
     DownloadFails,
+    /// The provider's objects of releases, ready before, are so no more (cluster-stack-operator#59).
+    ProviderFails,
+    /// The ClusterStack tells of one usable version again and again, and of the latest one in dash form
+    /// (cluster-stack-operator#57, #221).
+    MiscountsVersions,
     /// Its webhooks admit everything.
     AdmitsAll,
 }
@@ -58,7 +69,7 @@ struct Memory {
     downloads: BTreeSet<String>,
     /// Hooks that were taken note of: cluster, namespace, class.
     hooks: BTreeSet<(String, String, String)>,
-    /// Whether somebody holds the mutex around downloads.
+    /// Whether the ClusterAddons' worker waits for the mutex around downloads that it holds itself.
     locked: bool,
 }
 
@@ -71,6 +82,10 @@ struct Process {
     /// Whether a hook was called that it took for one it had seen.
     overlooked: bool,
     crashes: u32,
+    /// The minor version of Cluster API, where classes are to be held against what it serves.
+    cluster_api: Option<u32>,
+    /// A release that the registry lacks, and until when; for ever where that is not given.
+    lost: Option<(String, Option<Instant>)>,
     /// When it works again; none while it does.
     back: Option<Instant>,
 }
@@ -114,6 +129,16 @@ impl Operator {
     /// From now on it does not any more.
     pub fn clear(&self, fault: Fault) {
         lock(&self.0.process).faults.remove(&fault);
+    }
+
+    /// Which minor version of Cluster API is to be gone by for what classes may be written in. What there is to read is
+    /// served in both of its versions all the same.
+    pub fn set_cluster_api(&self, minor: u32) {
+        lock(&self.0.process).cluster_api = Some(minor);
+    }
+
+    pub(super) fn cluster_api(&self) -> Option<u32> {
+        lock(&self.0.process).cluster_api
     }
 
     pub(super) fn has(&self, fault: Fault) -> bool {
@@ -161,21 +186,35 @@ impl Operator {
         lock(&self.0.process).memory.downloads.contains(tag)
     }
 
-    pub(super) fn downloaded(&self, tag: &str) {
-        lock(&self.0.process)
-            .memory
-            .downloads
-            .insert(tag.to_owned());
+    /// Downloads a release.
+    ///
+    /// # Errors
+    /// When the registry does not have it.
+    pub(super) fn fetch(&self, tag: &str) -> Result<(), String> {
+        let lost = lock(&self.0.process).lost.clone();
+        let lost = lost.is_some_and(|(own, until)| {
+            own == tag && until.is_none_or(|until| Instant::now() < until)
+        });
+        let fails = self.has(Fault::DownloadFails);
+        if fails {
+            self.note(Fault::DownloadFails);
+        }
+        if lost || fails {
+            return Err(format!("failed to resolve {tag}: 404 Not Found"));
+        }
+        self.releases().metadata(tag)?;
+        let downloads = &mut lock(&self.0.process).memory.downloads;
+        downloads.insert(tag.to_owned());
+        Ok(())
     }
 
-    /// Takes the mutex around downloads; whether it was free.
-    pub(super) fn acquire(&self) -> bool {
-        let memory = &mut lock(&self.0.process).memory;
-        !std::mem::replace(&mut memory.locked, true)
+    /// The ClusterAddons' worker keeps its mutex, and so never comes to an end any more.
+    pub(super) fn lock_up(&self) {
+        lock(&self.0.process).memory.locked = true;
     }
 
-    pub(super) fn let_go(&self) {
-        lock(&self.0.process).memory.locked = false;
+    pub(super) fn is_locked_up(&self) -> bool {
+        lock(&self.0.process).memory.locked
     }
 
     /// Takes note that a hook was called for a Cluster on its way to a class, as the operator does at
@@ -189,6 +228,13 @@ impl Operator {
     /// Its container is stopped and started again: memory and downloads are lost.
     pub fn restart(&self, management: &Cluster) {
         self.stop(management, START, None);
+    }
+
+    /// The same, and the registry lacks a release from now on.
+    pub(super) fn restart_without(&self, management: &Cluster, tag: &str, fault: Fault) {
+        let until = (fault == Fault::LocksUp).then(|| Instant::now() + OUTAGE);
+        lock(&self.0.process).lost = Some((tag.to_owned(), until));
+        self.restart(management);
     }
 
     /// It panics. Started again by the kubelet, with a growing pause.

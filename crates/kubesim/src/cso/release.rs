@@ -5,12 +5,13 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Operator;
-use super::apply::{apply_all, may_in_class};
-use super::kinds::{MANAGER, RELEASES, errs, holds, sum_up};
-use super::names::{self};
-use super::process::{Fault, is_start};
+use super::apply::{apply_new, is_served_by, may_in_class};
+use super::kinds::{MANAGER, PROVIDED, RELEASES, errs, fails, holds, is_true, sum_up};
+use super::names;
+use super::process::is_start;
 use super::stack::{FINALIZER, RESYNC, classes};
 use crate::capi::kinds::CLUSTERS;
+use crate::capi::referred;
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
@@ -19,7 +20,7 @@ use crate::resource::GroupResource;
 use crate::resource::builtin::PODS;
 use crate::store::Change;
 
-/// Until a release that could not be read is tried again, and until one in use is looked at again.
+/// Until a release in use is looked at again.
 const MINUTE: Duration = Duration::from_mins(1);
 /// Until objects that could not be applied are tried again.
 const APPLY: Duration = Duration::from_secs(20);
@@ -33,11 +34,12 @@ impl Controller for ReleaseController {
     }
 
     fn wakes(&self) -> Vec<GroupResource> {
-        vec![RELEASES, PODS]
+        vec![RELEASES, PROVIDED, PODS]
     }
 
     fn keys(&self, cluster: &Cluster, change: &Change) -> Vec<Key> {
-        if change.resource == RELEASES {
+        if change.resource == RELEASES || change.resource == PROVIDED {
+            // A provider's object is called as its release.
             return vec![Key::of(change)];
         }
         let all = is_start(change).then(|| cluster.api().list(&RELEASES, None));
@@ -59,12 +61,13 @@ impl Controller for ReleaseController {
         }
         let now = api.clock().stamp();
         let mut release = (*stored).clone();
-        let next = self.bring(cx.cluster, &mut release, &now);
+        let outcome = self.bring(cx.cluster, &mut release, &now);
         sum_up(&mut release, &now);
         api.modify(&RELEASES, &key.namespace, &key.name, MANAGER, |live| {
             live["status"] = release["status"].clone();
         })?;
-        Ok(next)
+        // What goes wrong is tried again with a growing pause.
+        outcome.map_err(|why| ApiError::new(500, "InternalError", why))
     }
 }
 
@@ -81,85 +84,82 @@ fn leave(management: &Cluster, release: &Value) -> Result<Next, ApiError> {
 }
 
 impl ReleaseController {
-    fn bring(&self, management: &Cluster, release: &mut Value, now: &str) -> Next {
+    /// As upstream `ClusterStackReleaseReconciler.Reconcile` does it.
+    fn bring(&self, management: &Cluster, release: &mut Value, now: &str) -> Result<Next, String> {
         let tag = name(release).to_owned();
-        holds(release, "AssetsClientAPIAvailable", now);
+        let kind = "ClusterStackReleaseDownloaded";
         if !self.0.is_downloaded(&tag) {
-            if !self.0.acquire() {
-                // Whoever holds the mutex never lets it go: the one worker waits for ever.
-                return Next::Change;
-            }
-            let fetched = if self.0.once(Fault::DownloadFails) {
-                Err("failed to resolve reference: 404 Not Found".to_owned())
-            } else {
-                self.0.releases().metadata(&tag).map(drop)
-            };
-            if let Err(why) = fetched {
-                // The mutex is not let go of on this way out.
-                let message = format!("failed to download release assets for {tag}: {why}");
-                errs(
-                    release,
-                    "ClusterStackReleaseDownloaded",
-                    "IssueWithReleaseAssets",
-                    &message,
-                    now,
-                );
-                return Next::After(MINUTE);
-            }
-            self.0.let_go();
-            self.0.downloaded(&tag);
+            let reason = "ReleaseAssetsNotDownloadedYet";
+            fails(release, kind, reason, "assets not downloaded yet", now);
+            holds(release, "AssetsClientAPIAvailable", now);
+            // Why it fails is in the log alone.
+            self.0
+                .fetch(&tag)
+                .map_err(|why| format!("failed to download release assets: {why}"))?;
         }
-        let metadata = match self.0.releases().metadata(&tag) {
-            Ok(metadata) => metadata,
-            Err(why) => {
-                errs(
-                    release,
-                    "ClusterStackReleaseDownloaded",
-                    "IssueWithReleaseAssets",
-                    &why,
-                    now,
-                );
-                return Next::After(MINUTE);
-            }
-        };
-        holds(release, "ClusterStackReleaseDownloaded", now);
+        let metadata = self.0.releases().metadata(&tag);
+        let metadata = metadata.inspect_err(|why| {
+            errs(release, kind, "IssueWithReleaseAssets", why, now);
+        })?;
+        holds(release, kind, now);
         release["status"]["kubernetesVersion"] = json!(metadata.kubernetes);
+        if !self.provided(management, release, now)? {
+            // That it was ready before is not taken back (SovereignCloudStack/cluster-stack-operator#59).
+            return Ok(Next::Change);
+        }
         holds(release, "ProviderClusterStackReleaseReady", now);
-        if truth(release, "/status/ready") {
+        if is_true(release, "HelmChartApplied") {
             // What becomes of the class after that is nobody's concern.
-            return Next::After(RESYNC);
+            return Ok(Next::After(RESYNC));
         }
         let space = namespace(release).to_owned();
-        let objects = match self.0.releases().class(&tag, &space) {
-            Ok(objects) => objects,
-            Err(why) => {
-                errs(
-                    release,
-                    "HelmChartApplied",
-                    "FailedToApplyObjects",
-                    &why,
-                    now,
-                );
-                return Next::After(APPLY);
-            }
+        let objects = self.0.releases().class(&tag, &space)?;
+        let cluster_api = self.0.cluster_api();
+        let may = |object: &Value| {
+            cluster_api.map_or(Ok(()), |minor| is_served_by(minor, object))?;
+            may_in_class(management, object)
         };
-        let may = |object: &Value| may_in_class(management, object);
-        let wrong = apply_all(management, release, &objects, &space, false, may);
-        if wrong.is_empty() {
+        if apply_new(management, release, &objects, &space, may) {
             holds(release, "HelmChartApplied", now);
             release["status"]["ready"] = json!(true);
-            return Next::After(RESYNC);
+            return Ok(Next::After(RESYNC));
         }
-        release["status"]["ready"] = json!(false);
-        let message = format!("failed to apply objects: {}", wrong.join("; "));
-        errs(
-            release,
-            "HelmChartApplied",
-            "FailedToApplyObjects",
-            &message,
-            now,
+        let (reason, message) = (
+            "ObjectsApplyingOngoing",
+            "failed to successfully apply everything",
         );
-        Next::After(APPLY)
+        fails(release, "HelmChartApplied", reason, message, now);
+        Ok(Next::After(APPLY))
+    }
+
+    /// Whether the provider's object of a release, where it has one, is ready.
+    fn provided(
+        &self,
+        management: &Cluster,
+        release: &mut Value,
+        now: &str,
+    ) -> Result<bool, String> {
+        let reference = release["spec"]["providerRef"].clone();
+        if !reference.is_object() {
+            return Ok(true);
+        }
+        let found = referred(management, namespace(release), &reference);
+        let found = found.ok_or("failed to get ProviderClusterStackRelease object: not found")?;
+        let ready = truth(&found, "/status/ready");
+        if !ready {
+            let (reason, message) = (
+                "ProcessOngoing",
+                "providerClusterStackRelease not ready yet",
+            );
+            fails(
+                release,
+                "ProviderClusterStackReleaseReady",
+                reason,
+                message,
+                now,
+            );
+        }
+        Ok(ready)
     }
 }
 

@@ -9,7 +9,8 @@ use super::kinds::{
     CLUSTER_STACKS, GROUP, MANAGER, RELEASES, VERSION, errs, holds, is_true, sum_up,
 };
 use super::names::{self, Tag};
-use super::process::is_start;
+use super::process::{Fault, is_start};
+use super::provider;
 use crate::capi::kinds::CLUSTERS;
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
@@ -153,8 +154,14 @@ impl Stacks {
             crate::capi::unless_gone(management.api().delete(&RELEASES, &space, gone, &deletion))?;
         }
         holds(stack, "ClusterStackReleasesSynced", now);
-        holds(stack, "ReleasesSynced", now);
+        if stack["spec"]["autoSubscribe"] != false {
+            holds(stack, "ReleasesSynced", now);
+        }
         tell(stack, &wanted, &present, now);
+        if self.0.has(Fault::MiscountsVersions) {
+            miscount(stack);
+            self.0.note(Fault::MiscountsVersions);
+        }
         Ok(())
     }
 
@@ -185,25 +192,17 @@ impl Stacks {
         present: &BTreeMap<String, std::sync::Arc<Value>>,
         now: &str,
     ) -> Result<(), ApiError> {
-        if !truth(stack, "/spec/noProvider") {
-            // Providers of node images are not simulated: none has a template.
-            let message = format!(
-                "failed to get provider template {}/{}: not found",
-                text(stack, "/spec/providerRef/kind"),
-                text(stack, "/spec/providerRef/name")
-            );
-            errs(
-                stack,
-                "ProviderClusterStackReleasesSynced",
-                "ProviderTemplateNotFound",
-                &message,
-                now,
-            );
-            return Ok(());
-        }
-        holds(stack, "ProviderClusterStackReleasesSynced", now);
-        for tag in wanted.iter().filter(|tag| !present.contains_key(*tag)) {
-            let release = json!({
+        let provided = !truth(stack, "/spec/noProvider");
+        for tag in wanted {
+            let reference = if provided {
+                Some(provider::object(management, stack, tag, now)?)
+            } else {
+                None
+            };
+            if present.contains_key(tag) {
+                continue;
+            }
+            let mut release = json!({
                 "apiVersion": format!("{GROUP}/{VERSION}"), "kind": "ClusterStackRelease",
                 "metadata": {
                     "name": tag, "namespace": namespace(stack), "finalizers": [FINALIZER],
@@ -211,6 +210,9 @@ impl Stacks {
                 },
                 "spec": {},
             });
+            if let Some(reference) = reference {
+                release["spec"]["providerRef"] = reference;
+            }
             match management
                 .api()
                 .create(&RELEASES, release, &Write::by(MANAGER))
@@ -218,6 +220,9 @@ impl Stacks {
                 Err(error) if error.reason != "AlreadyExists" => return Err(error),
                 _ => {}
             }
+        }
+        if provided {
+            holds(stack, "ProviderClusterStackReleasesSynced", now);
         }
         Ok(())
     }
@@ -255,14 +260,13 @@ fn tell(
     let newest = ready
         .iter()
         .max_by_key(|tag| Tag::parse(tag).map(|tag| names::number(&tag.version)));
-    let newest =
-        newest.map(|tag| format!("{tag} | {}", text(of(tag), "/status/kubernetesVersion")));
-    let usable: Vec<Value> = ready
-        .iter()
-        .filter_map(|tag| Some(json!(Tag::parse(tag)?.version)))
-        .collect();
+    let newest = newest.map(|tag| {
+        let kubernetes = text(of(tag), "/status/kubernetesVersion");
+        format!("{}{} | {kubernetes}", prefix(stack), dotted(tag))
+    });
+    let usable: Vec<String> = ready.iter().map(|tag| dotted(tag)).collect();
     stack["status"]["summary"] = json!(summary);
-    stack["status"]["usableVersions"] = json!(usable);
+    stack["status"]["usableVersions"] = json!(usable.join(", "));
     match newest {
         Some(newest) => {
             stack["status"]["latestRelease"] = json!(newest);
@@ -274,4 +278,22 @@ fn tell(
                 .map(|status| status.shift_remove("latestRelease")),
         ),
     }
+}
+
+/// A release's version in dot form.
+fn dotted(tag: &str) -> String {
+    let version = Tag::parse(tag).map_or_else(String::new, |tag| tag.version);
+    match version.rsplit_once('-') {
+        Some((channel, patch)) => format!("{channel}.{patch}"),
+        None => version,
+    }
+}
+
+/// As it was told of before SovereignCloudStack/cluster-stack-operator#222: as many usable versions as there are,
+/// all the same one.
+fn miscount(stack: &mut Value) {
+    let usable = text(stack, "/status/usableVersions");
+    let count = usable.split(", ").count().max(2);
+    let first = usable.split(", ").next().unwrap_or_default().to_owned();
+    stack["status"]["usableVersions"] = json!(vec![first; count].join(", "));
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Operator;
-use super::apply::{self, apply_all, skips_news};
+use super::apply::{self, apply_new, delete, take_dropped};
 use super::kinds::{ADDONS, MANAGER, errs, fails, holds, sum_up};
 use super::names;
 use super::process::{Fault, cluster_of, is_start};
@@ -20,7 +20,10 @@ use crate::capi::{referred, workload_name};
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
-use crate::object::{annotation, is_deleting, name, namespace, set_in_metadata, text, truth};
+use crate::object::{
+    annotation, condition, is_deleting, name, namespace, remove_condition, set_in_metadata, text,
+    truth,
+};
 use crate::resource::GroupResource;
 use crate::resource::builtin::{PODS, SECRETS};
 use crate::store::Change;
@@ -33,6 +36,8 @@ const SOON: Duration = Duration::from_secs(10);
 const AGAIN: Duration = Duration::from_secs(20);
 /// Says whether the addons came with the Cluster or with an upgrade; set once.
 const STAGE: &str = "ClusterAddonStage";
+/// The condition that the hook looks at.
+const APPLIED: &str = "HelmChartApplied";
 /// What holds a ClusterAddon.
 const FINALIZER: &str = "clusteraddon.clusterstack.x-k8s.io";
 
@@ -73,6 +78,10 @@ impl Controller for Addons {
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
         if let Some(left) = self.0.down_for() {
             return Ok(Next::After(left));
+        }
+        if self.0.is_locked_up() {
+            // The only worker waits for its own mutex.
+            return Ok(Next::Change);
         }
         let api = cx.cluster.api();
         let Some(stored) = api.get(&ADDONS, &key.namespace, &key.name) else {
@@ -141,17 +150,13 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
+    /// As upstream `ClusterAddonReconciler.Reconcile` does it, step by step.
     fn work(&mut self, workload: Option<Cluster>) -> Result<Next, Stop> {
         let class = class_of(&self.cluster).to_owned();
-        let applied = text(&self.addon, "/spec/clusterStack").to_owned();
-        if truth(&self.addon, "/status/ready") && applied == class {
-            return Ok(Next::After(super::stack::RESYNC));
-        }
         let workload = self.reached(workload)?;
-        let tag = names::of_class(&class);
-        let metadata = self.release(&tag)?;
+        let metadata = self.release(&names::of_class(&class))?;
         if metadata.staged {
-            self.staged(&workload, &applied, &class, &metadata)
+            self.staged(&workload, &class, &metadata)
         } else {
             self.single(&workload, &class, &metadata)
         }
@@ -214,94 +219,156 @@ impl Visit<'_> {
         }
     }
 
-    /// The release before. Whoever reads it although it could not be read gets nothing to look at.
+    /// The release before, fetched by this controller itself where it is missing (upstream
+    /// `downloadOldClusterStackRelease`). Whoever reads it although it could not be read gets nothing to look at.
     fn old_release(&mut self, class: &str) -> Result<(String, Metadata), Stop> {
         let tag = names::of_class(class);
-        if class.is_empty() || self.operator.has(Fault::Panics) {
+        if self.operator.has(Fault::Panics) {
             self.operator.note(Fault::Panics);
-            let why = "panic: runtime error: invalid memory address or nil pointer dereference [recovered]\ngithub.com/SovereignCloudStack/cluster-stack-operator/internal/controller.(*ClusterAddonReconciler).Reconcile";
-            self.operator.panic(self.management, why);
-            return Err(Stop::Panicked);
+            return Err(self.panicked());
+        }
+        if !self.operator.is_downloaded(&tag) {
+            let message = "assets not downloaded yet";
+            let (kind, reason) = (
+                "ClusterStackReleaseDownloaded",
+                "ReleaseAssetsNotDownloadedYet",
+            );
+            fails(&mut self.addon, kind, reason, message, &self.now);
+            if let Err(why) = self.operator.fetch(&tag) {
+                // The mutex is not let go of on this way out, and taken again by the next attempt.
+                self.operator.lock_up();
+                let why = format!("failed to download release assets: {why}");
+                return Err(Stop::Failed(why));
+            }
+            return Err(Stop::Again(SOON));
         }
         let metadata = self.release(&tag)?;
         Ok((tag, metadata))
     }
 
+    fn panicked(&self) -> Stop {
+        let why = "panic: runtime error: invalid memory address or nil pointer dereference [recovered]\ngithub.com/SovereignCloudStack/cluster-stack-operator/internal/controller.(*ClusterAddonReconciler).Reconcile";
+        self.operator.panic(self.management, why);
+        Stop::Panicked
+    }
+
+    /// A release without `clusteraddon.yaml`. Whether a hook asks for it makes no difference: one that comes when
+    /// the chart is applied already takes `HelmChartApplied` away, and nobody brings it back
+    /// (SovereignCloudStack/cluster-stack-operator#272).
     fn single(&mut self, workload: &Cluster, class: &str, new: &Metadata) -> Result<Next, Stop> {
-        if text(&self.addon, "/spec/version") == new.addon {
-            return Ok(self.arrived(class));
+        if text(&self.addon, "/spec/clusterStack") != class {
+            if text(&self.addon, "/spec/version") != new.addon {
+                self.addon["status"]["ready"] = json!(false);
+                let applied = self.chart(workload, class)?;
+                self.addon["spec"]["version"] = json!(new.addon);
+                if !applied {
+                    self.addon["spec"]["clusterStack"] = json!(class);
+                    return Err(self.not_applied("failed to successfully apply everything"));
+                }
+                holds(&mut self.addon, APPLIED, &self.now);
+            }
+        } else if condition(&self.addon, APPLIED).is_some_and(|it| it["status"] == "False") {
+            if !self.chart(workload, class)? {
+                return Err(self.not_applied("failed to successfully apply everything"));
+            }
+            holds(&mut self.addon, APPLIED, &self.now);
         }
+        self.marked("created");
+        self.addon["spec"]["hook"] = json!("");
+        self.arrived(class);
+        Ok(Next::After(super::stack::RESYNC))
+    }
+
+    /// Applies the one chart, all but what is noted as synced (SovereignCloudStack/cluster-stacks#202); whether
+    /// all could be.
+    fn chart(&mut self, workload: &Cluster, class: &str) -> Result<bool, Stop> {
         let tag = names::of_class(class);
-        let stages = self.operator.releases().stages(&tag, CREATED);
         let objects = self.objects();
         let mut rendered = Vec::new();
-        for stage in &stages {
+        for stage in &self.operator.releases().stages(&tag, CREATED) {
             let chart = stage.name.as_str();
-            match self
-                .operator
-                .releases()
-                .addon(&tag, chart, Some(chart), &objects)
-            {
+            let releases = self.operator.releases();
+            match releases.addon(&tag, chart, Some(chart), &objects) {
                 Ok(some) => rendered.extend(some),
                 Err(error) => {
-                    let message = error.message(chart);
-                    errs(
-                        &mut self.addon,
-                        "HelmChartTemplated",
-                        "TemplateNewClusterStackFailed",
-                        &message,
-                        &self.now,
-                    );
-                    return Err(Stop::Again(AGAIN));
+                    let message = format!("failed to apply: {}", error.message(chart));
+                    let reason = "FailedToApplyObjects";
+                    errs(&mut self.addon, APPLIED, reason, &message, &self.now);
+                    return Err(Stop::Failed(message));
                 }
             }
         }
-        holds(&mut self.addon, "HelmChartTemplated", &self.now);
-        self.applied(workload, &rendered)?;
-        self.addon["spec"]["version"] = json!(new.addon);
-        holds(&mut self.addon, "HelmChartApplied", &self.now);
-        Ok(self.arrived(class))
+        let may = |_: &Value| Ok(());
+        let mut done = apply_new(workload, &mut self.addon, &rendered, apply::ADDONS, may);
+        for gone in take_dropped(&mut self.addon, &rendered) {
+            if self.operator.has(Fault::PrunesNothing) {
+                self.operator.note(Fault::PrunesNothing);
+            } else {
+                done &= delete(workload, &gone, apply::ADDONS).is_ok();
+            }
+        }
+        Ok(done)
     }
 
-    fn staged(
-        &mut self,
-        workload: &Cluster,
-        applied: &str,
-        class: &str,
-        new: &Metadata,
-    ) -> Result<Next, Stop> {
-        let hook = text(&self.addon, "/spec/hook").to_owned();
-        if applied.is_empty() && hook != UPGRADED {
-            if hook != CREATED {
-                return Ok(Next::Change);
-            }
-            self.addon["spec"]["version"] = json!(new.addon);
-            self.marked("created");
-            self.stages(workload, class, CREATED, None)?;
-            return Ok(self.finished(class));
-        }
-        let (old, before) = self.old_release(applied)?;
-        let same_version = text(&self.addon, "/spec/version") == new.addon;
-        if before.kubernetes == new.kubernetes {
-            if same_version {
-                return Ok(self.arrived(class));
-            }
-            self.addon["spec"]["version"] = json!(new.addon);
-            self.addon["status"]["ready"] = json!(false);
+    fn staged(&mut self, workload: &Cluster, class: &str, new: &Metadata) -> Result<Next, Stop> {
+        let tag = names::of_class(class);
+        holds(&mut self.addon, "ClusterAddonConfigValidated", &self.now);
+        let before = text(&self.addon, "/spec/clusterStack").to_owned();
+        let old = if before.is_empty() {
+            None
         } else {
-            self.addon["spec"]["version"] = json!(new.addon);
-            if hook != UPGRADED {
-                return Ok(Next::Change);
+            Some(self.old_release(&before)?)
+        };
+        let same = old
+            .as_ref()
+            .is_some_and(|(_, old)| old.kubernetes == new.kubernetes);
+        let hook = text(&self.addon, "/spec/hook").to_owned();
+        if !hook.is_empty() {
+            self.begin(&tag, &hook);
+            self.addon["status"]["ready"] = json!(false);
+        }
+        // No hook is called then. After a pause or an error the version is the new one already: the class is taken
+        // for done, and what is done after that finds nothing to prune.
+        if before != class && same {
+            if text(&self.addon, "/spec/version") == new.addon {
+                self.arrived(class);
+            } else {
+                self.begin(&tag, UPGRADED);
+                self.addon["status"]["ready"] = json!(false);
+                remove_condition(&mut self.addon["status"], APPLIED);
             }
         }
-        self.marked("upgraded");
-        self.stages(workload, class, UPGRADED, Some(&old))?;
-        self.prune(workload, class, &old)?;
-        let next = self.finished(class);
-        if self.operator.once(Fault::RestartsWhenDone) {
-            self.operator.restart(self.management);
+        self.addon["spec"]["version"] = json!(new.addon);
+        if truth(&self.addon, "/status/ready") {
+            return Ok(Next::After(super::stack::RESYNC));
         }
-        Ok(next)
+        let kind = "HookServerReady";
+        if same {
+            self.addon["spec"]["hook"] = json!(UPGRADED);
+        } else if hook.is_empty() {
+            let (reason, message) = (
+                "HookServerUnresponsive",
+                "hook server hasn't updated the spec.hook yet",
+            );
+            fails(&mut self.addon, kind, reason, message, &self.now);
+            return Ok(Next::Change);
+        } else {
+            holds(&mut self.addon, kind, &self.now);
+        }
+        let hook = text(&self.addon, "/spec/hook").to_owned();
+        let old = old.map(|(tag, _)| tag);
+        self.stages(workload, &tag, &hook, old.as_deref())?;
+        if hook == UPGRADED {
+            let Some(old) = old else {
+                // SovereignCloudStack/cluster-stack-operator#337: `getOldReleaseObjects` of no release.
+                return Err(self.panicked());
+            };
+            self.prune(workload, &tag, &hook, &old)?;
+            self.marked("upgraded");
+        }
+        self.marked("created");
+        self.finished(class);
+        Ok(Next::After(super::stack::RESYNC))
     }
 
     fn marked(&mut self, stage: &str) {
@@ -311,21 +378,27 @@ impl Visit<'_> {
     }
 
     /// All stages are done.
-    fn finished(&mut self, class: &str) -> Next {
+    fn finished(&mut self, class: &str) {
         if !self.operator.has(Fault::KeepsHook) {
             self.addon["spec"]["hook"] = json!("");
         } else {
             self.operator.note(Fault::KeepsHook);
         }
         self.addon["status"]["stages"] = json!([]);
-        holds(&mut self.addon, "HelmChartApplied", &self.now);
-        self.arrived(class)
+        self.addon["status"]["resources"] = json!([]);
+        holds(&mut self.addon, APPLIED, &self.now);
+        self.arrived(class);
     }
 
-    fn arrived(&mut self, class: &str) -> Next {
+    fn arrived(&mut self, class: &str) {
         self.addon["spec"]["clusterStack"] = json!(class);
         self.addon["status"]["ready"] = json!(true);
-        Next::After(super::stack::RESYNC)
+    }
+
+    fn not_applied(&mut self, message: &str) -> Stop {
+        let reason = "FailedToApplyObjects";
+        fails(&mut self.addon, APPLIED, reason, message, &self.now);
+        Stop::Again(AGAIN)
     }
 
     /// The objects that values are templated with: the Cluster as the operator reads it, and what it
@@ -350,33 +423,5 @@ impl Visit<'_> {
             infrastructure: of("infrastructureRef").unwrap_or_default(),
             cluster,
         }
-    }
-
-    /// Applies objects to the workload cluster.
-    fn applied(&mut self, workload: &Cluster, objects: &[Value]) -> Result<(), Stop> {
-        let skip = self.operator.has(Fault::SkipsSynced);
-        if skip && skips_news(workload, &self.addon, objects) {
-            self.operator.note(Fault::SkipsSynced);
-        }
-        let wrong = apply_all(
-            workload,
-            &mut self.addon,
-            objects,
-            apply::ADDONS,
-            skip,
-            |_| Ok(()),
-        );
-        if wrong.is_empty() {
-            return Ok(());
-        }
-        let message = format!("failed to apply objects: {}", wrong.join("; "));
-        errs(
-            &mut self.addon,
-            "HelmChartApplied",
-            "FailedToApplyObjects",
-            &message,
-            &self.now,
-        );
-        Err(Stop::Again(AGAIN))
     }
 }

@@ -2,96 +2,140 @@
 
 use serde_json::{Value, json};
 
-use super::super::apply::{delete, forget, only_in};
-use super::super::kinds::{errs, holds};
-use super::super::names;
+use super::super::apply::{ADDONS, apply_each, delete, is_news, not_named_in};
+use super::super::kinds::{errs, fails};
 use super::super::process::Fault;
 use super::super::releases::{Action, Objects, RenderError, Stage, Wait};
-use super::{AGAIN, Stop, Visit};
+use super::{AGAIN, APPLIED, Stop, Visit};
 use crate::capi::resource_in;
 use crate::cluster::Cluster;
-use crate::object::{condition, list, text};
+use crate::object::{list, remove_condition, text, truth};
 
 const PENDING: &str = "Pending";
 const BEFORE: &str = "waitingForPreCondition";
 const ACTING: &str = "applyingOrDeleting";
 const AFTER: &str = "waitingForPostCondition";
 const DONE: &str = "done";
+/// The condition about charts.
+const TEMPLATED: &str = "HelmChartTemplated";
+
+const fn action(stage: &Stage) -> &'static str {
+    match stage.action {
+        Action::Apply => "apply",
+        Action::Delete => "delete",
+    }
+}
 
 impl Visit<'_> {
-    /// Runs the stages of a hook of the class's release; `old` is the release before.
+    /// Runs the stages of a hook of a release; `old` is the release before.
     pub(super) fn stages(
         &mut self,
         workload: &Cluster,
-        class: &str,
+        tag: &str,
         hook: &str,
         old: Option<&str>,
     ) -> Result<(), Stop> {
-        let tag = names::of_class(class);
-        let stages = self.operator.releases().stages(&tag, hook);
-        holds(&mut self.addon, "ClusterAddonConfigValidated", &self.now);
-        self.begin(&stages);
         let objects = self.objects();
-        for (index, stage) in stages.iter().enumerate() {
-            let phase = text(&self.addon, &format!("/status/stages/{index}/phase")).to_owned();
-            if phase == DONE {
-                continue;
-            }
-            if let (Some(wait), PENDING | BEFORE) = (&stage.before, &*phase) {
-                self.phase(index, BEFORE);
-                self.wait(workload, wait, "FailedToEvaluatePreCondition")?;
-            }
-            if phase != AFTER {
-                self.phase(index, ACTING);
-                if !self.act(workload, stage, &tag, old, &objects)? {
-                    // A chart that gives nothing is passed over without a word but this condition.
-                    self.phase(index, DONE);
-                    continue;
-                }
-            }
-            if let Some(wait) = &stage.after {
-                self.phase(index, AFTER);
-                self.wait(workload, wait, "FailedToEvaluatePostCondition")?;
-            }
-            self.phase(index, DONE);
-            if old.is_some() && self.operator.once(Fault::RestartsMidway) {
-                self.operator.restart(self.management);
-                return Err(Stop::Again(AGAIN));
+        for stage in &self.operator.releases().stages(tag, hook) {
+            self.stage(workload, stage, tag, old, &objects)?;
+            let disturbed = [Fault::RestartsMidway, Fault::LocksUp];
+            let disturbed = disturbed
+                .into_iter()
+                .find(|fault| old.is_some_and(|old| old != tag) && self.operator.once(*fault));
+            if let (Some(fault), Some(old)) = (disturbed, old) {
+                // Nothing of this reconciliation is written: the process is gone.
+                self.operator.restart_without(self.management, old, fault);
+                return Err(Stop::Panicked);
             }
         }
         Ok(())
     }
 
-    /// Notes the stages, unless they are noted already.
-    fn begin(&mut self, stages: &[Stage]) {
+    /// One stage, from where it is (upstream `executeStage`). One whose chart is missing or cannot be templated is
+    /// passed over without a word but a condition.
+    fn stage(
+        &mut self,
+        workload: &Cluster,
+        stage: &Stage,
+        tag: &str,
+        old: Option<&str>,
+        objects: &Objects,
+    ) -> Result<(), Stop> {
+        let mut phase = self.phase_of(stage);
+        if phase == PENDING || phase == BEFORE {
+            if let Some(wait) = &stage.before {
+                self.wait(workload, stage, wait, BEFORE)?;
+            }
+            phase = ACTING.to_owned();
+            self.phase(stage, &phase);
+        }
+        if phase == ACTING {
+            match stage.action {
+                Action::Apply => {
+                    let Some((before, rendered)) = self.templated(stage, tag, old, objects) else {
+                        return Ok(());
+                    };
+                    self.applied(workload, stage, &before, &rendered)?;
+                }
+                Action::Delete => {
+                    let Some((_, rendered)) = self.templated(stage, tag, None, objects) else {
+                        return Ok(());
+                    };
+                    self.deleted(workload, &rendered, |_| ADDONS)?;
+                }
+            }
+            phase = AFTER.to_owned();
+            self.phase(stage, &phase);
+        }
+        if phase == AFTER {
+            if let Some(wait) = &stage.after {
+                self.wait(workload, stage, wait, AFTER)?;
+            }
+            self.phase(stage, DONE);
+        }
+        Ok(())
+    }
+
+    /// Notes the stages of a hook, when none are noted or those before are through.
+    pub(super) fn begin(&mut self, tag: &str, hook: &str) {
         let known = list(&self.addon, "/status/stages");
-        let same = known.len() == stages.len()
-            && known
-                .iter()
-                .zip(stages)
-                .all(|(known, stage)| known["name"] == stage.name);
-        if same {
+        if !truth(&self.addon, "/status/ready") && !known.is_empty() {
             return;
         }
-        let noted: Vec<Value> = stages
+        let stages = self.operator.releases().stages(tag, hook);
+        let noted = stages
             .iter()
-            .map(|stage| {
-                let action = match stage.action {
-                    Action::Apply => "apply",
-                    Action::Delete => "delete",
-                };
-                json!({"name": stage.name, "action": action, "phase": PENDING})
-            })
-            .collect();
-        self.addon["status"]["stages"] = json!(noted);
+            .map(|stage| json!({"name": stage.name, "action": action(stage), "phase": PENDING}));
+        self.addon["status"]["stages"] = noted.collect();
     }
 
-    fn phase(&mut self, index: usize, phase: &str) {
-        self.addon["status"]["stages"][index]["phase"] = json!(phase);
+    /// How far a stage is; one that is not noted is passed over.
+    fn phase_of(&self, stage: &Stage) -> String {
+        let noted = list(&self.addon, "/status/stages").iter();
+        let own = noted
+            .into_iter()
+            .find(|one| one["name"] == stage.name && one["action"] == action(stage));
+        own.map_or("", |own| text(own, "/phase")).to_owned()
     }
 
-    /// Whether a condition holds; tried again while it does not, an error where it cannot be told.
-    fn wait(&mut self, workload: &Cluster, wait: &Wait, reason: &str) -> Result<(), Stop> {
+    fn phase(&mut self, stage: &Stage, phase: &str) {
+        let noted = self.addon["status"]["stages"].as_array_mut();
+        for own in noted.into_iter().flatten() {
+            if own["name"] == stage.name && own["action"] == action(stage) {
+                own["phase"] = json!(phase);
+            }
+        }
+    }
+
+    /// Whether a condition holds; tried again while it does not, an error that no condition tells of where it
+    /// cannot be told (upstream `getDynamicResourceAndEvaluateCEL`).
+    fn wait(
+        &mut self,
+        workload: &Cluster,
+        stage: &Stage,
+        wait: &Wait,
+        phase: &str,
+    ) -> Result<(), Stop> {
         let mut found = Vec::new();
         for watched in &wait.objects {
             let reference = json!({"apiVersion": watched.api_version, "kind": watched.kind});
@@ -99,99 +143,138 @@ impl Visit<'_> {
             let object = resource_in(api.catalogue(), &reference)
                 .and_then(|id| api.get(&id, &watched.namespace, &watched.name));
             let Some(object) = object else {
-                let why = format!(
-                    "{} {}/{} not found",
-                    watched.kind, watched.namespace, watched.name
-                );
-                return Err(self.undecided(reason, &why));
+                return Err(Stop::Failed(format!(
+                    "failed to get object(name: {}, namespace: {}) from dynamic client",
+                    watched.name, watched.namespace
+                )));
             };
             found.push((watched.key.clone(), object));
         }
+        let kind = "EvaluatedCEL";
         match self.operator.releases().holds(&wait.expression, &found) {
             Ok(true) => {
-                holds(&mut self.addon, "EvaluatedCEL", &self.now);
+                remove_condition(&mut self.addon["status"], kind);
                 Ok(())
             }
-            Ok(false) => Err(Stop::Again(AGAIN)),
-            Err(why) => Err(self.undecided(reason, &why)),
+            Ok(false) => {
+                let which = if phase == BEFORE { "Pre" } else { "Post" };
+                let reason = format!("FailedToEvaluate{which}Condition");
+                let message = format!(
+                    "failed to successfully evaluate {} condition: \"{}\"",
+                    which.to_lowercase(),
+                    stage.name
+                );
+                fails(&mut self.addon, kind, &reason, &message, &self.now);
+                self.phase(stage, phase);
+                Err(Stop::Again(AGAIN))
+            }
+            Err(why) => Err(Stop::Failed(why)),
         }
     }
 
-    fn undecided(&mut self, reason: &str, why: &str) -> Stop {
-        let message = format!("failed to evaluate: {why}");
-        errs(&mut self.addon, "EvaluatedCEL", reason, &message, &self.now);
-        Stop::Failed(message)
-    }
-
-    /// Applies or deletes a stage's objects; false where there are none because the chart fails.
-    fn act(
+    /// The objects of a stage in the release before, where that brings a template of values, and in this one.
+    /// None where one of them fails.
+    fn templated(
         &mut self,
-        workload: &Cluster,
         stage: &Stage,
         tag: &str,
         old: Option<&str>,
         objects: &Objects,
-    ) -> Result<bool, Stop> {
+    ) -> Option<(Vec<Value>, Vec<Value>)> {
         let chart = stage.name.as_str();
-        let rendered = if old.is_some() && self.operator.has(Fault::TemplatesFail) {
-            self.operator.note(Fault::TemplatesFail);
-            Err(RenderError::Chart("could not download https://charts.example.org/library-1.0.0.tgz: dial tcp: lookup charts.example.org: no such host".to_owned()))
-        } else {
-            let releases = self.operator.releases();
-            releases.addon(tag, chart, Some(chart), objects)
-        };
-        let rendered = match rendered {
-            Ok(rendered) => rendered,
-            Err(error) => {
-                self.fails_to_render(&error, chart, "New");
-                return Ok(false);
-            }
-        };
-        if stage.action == Action::Delete {
-            self.deleted(workload, &rendered)?;
-            return Ok(true);
-        }
-        self.applied(workload, &rendered)?;
-        if let Some(old) = old
-            && self.operator.releases().has_overwrite(old, chart)
-        {
-            let before = self
-                .operator
-                .releases()
-                .addon(old, chart, Some(chart), objects);
-            match before {
-                Ok(before) => self.dropped(workload, &only_in(&before, &rendered))?,
+        let releases = self.operator.releases();
+        let mut before = Vec::new();
+        if let Some(old) = old.filter(|old| releases.has_overwrite(old, chart)) {
+            match releases.addon(old, chart, Some(chart), objects) {
+                Ok(objects) => before = objects,
                 Err(error) => {
                     self.fails_to_render(&error, chart, "Old");
-                    return Err(Stop::Again(AGAIN));
+                    return None;
                 }
             }
         }
-        Ok(true)
+        match self.rendered(tag, chart, Some(chart), objects, old.is_some()) {
+            Ok(rendered) => {
+                remove_condition(&mut self.addon["status"], TEMPLATED);
+                Some((before, rendered))
+            }
+            Err(error) => {
+                self.fails_to_render(&error, chart, "New");
+                None
+            }
+        }
     }
 
-    pub(super) fn fails_to_render(&mut self, error: &RenderError, chart: &str, which: &str) {
+    /// The objects of a chart of the release that is gone to.
+    pub(super) fn rendered(
+        &self,
+        tag: &str,
+        chart: &str,
+        values_of: Option<&str>,
+        objects: &Objects,
+        upgraded: bool,
+    ) -> Result<Vec<Value>, RenderError> {
+        if upgraded && self.operator.has(Fault::TemplatesFail) {
+            self.operator.note(Fault::TemplatesFail);
+            return Err(RenderError::Chart("could not download https://charts.example.org/library-1.0.0.tgz: dial tcp: lookup charts.example.org: no such host".to_owned()));
+        }
+        let releases = self.operator.releases();
+        releases.addon(tag, chart, values_of, objects)
+    }
+
+    fn fails_to_render(&mut self, error: &RenderError, chart: &str, which: &str) {
         let message = error.message(chart);
         let (kind, reason) = match error {
-            RenderError::Missing if which == "New" => {
-                ("HelmChartFound", "HelmChartMissing".to_owned())
-            }
+            RenderError::Missing => ("HelmChartFound", "HelmChartMissing".to_owned()),
             RenderError::Values(_) => (
-                "HelmChartTemplated",
+                TEMPLATED,
                 format!("Template{which}ClusterStackOverwriteFailed"),
             ),
-            _ => (
-                "HelmChartTemplated",
-                format!("Template{which}ClusterStackFailed"),
-            ),
+            RenderError::Chart(_) => (TEMPLATED, format!("Template{which}ClusterStackFailed")),
         };
         errs(&mut self.addon, kind, &reason, &message, &self.now);
     }
 
+    /// Applies a stage's objects, and deletes what its chart in the release before has beside them.
+    fn applied(
+        &mut self,
+        workload: &Cluster,
+        stage: &Stage,
+        before: &[Value],
+        rendered: &[Value],
+    ) -> Result<(), Stop> {
+        let skips = self.operator.has(Fault::SkipsSynced);
+        let left = |object: &&Value| {
+            let left = skips && is_news(workload, object);
+            if left {
+                self.operator.note(Fault::SkipsSynced);
+            }
+            !left
+        };
+        let mut done = apply_each(workload, rendered.iter().filter(left), ADDONS);
+        done &= self
+            .dropped(workload, &not_named_in(before, rendered), |_| ADDONS)
+            .is_ok();
+        if !done {
+            let message = format!(
+                "failed to successfully apply helm chart: \"{}\"",
+                stage.name
+            );
+            return Err(self.not_applied(&message));
+        }
+        remove_condition(&mut self.addon["status"], APPLIED);
+        Ok(())
+    }
+
     /// Deletes what the new release does not have any more.
-    pub(super) fn dropped(&mut self, workload: &Cluster, objects: &[Value]) -> Result<(), Stop> {
+    pub(super) fn dropped(
+        &mut self,
+        workload: &Cluster,
+        objects: &[Value],
+        space: impl Fn(&Value) -> &str,
+    ) -> Result<(), Stop> {
         if !self.operator.has(Fault::PrunesNothing) {
-            return self.deleted(workload, objects);
+            return self.deleted(workload, objects, space);
         }
         if !objects.is_empty() {
             self.operator.note(Fault::PrunesNothing);
@@ -199,27 +282,16 @@ impl Visit<'_> {
         Ok(())
     }
 
-    fn deleted(&mut self, workload: &Cluster, objects: &[Value]) -> Result<(), Stop> {
-        let wrong: Vec<String> = objects
-            .iter()
-            .filter_map(|object| delete(workload, object).err())
-            .map(|error| error.message)
-            .collect();
-        if wrong.is_empty() {
-            forget(&mut self.addon, objects);
-            if condition(&self.addon, "HelmChartDeleted").is_some() {
-                holds(&mut self.addon, "HelmChartDeleted", &self.now);
-            }
-            return Ok(());
+    fn deleted(
+        &mut self,
+        workload: &Cluster,
+        objects: &[Value],
+        space: impl Fn(&Value) -> &str,
+    ) -> Result<(), Stop> {
+        let mut all = true;
+        for object in objects {
+            all &= delete(workload, object, space(object)).is_ok();
         }
-        let message = format!("failed to delete objects: {}", wrong.join("; "));
-        errs(
-            &mut self.addon,
-            "HelmChartDeleted",
-            "FailedToDeleteObjects",
-            &message,
-            &self.now,
-        );
-        Err(Stop::Again(AGAIN))
+        if all { Ok(()) } else { Err(Stop::Again(AGAIN)) }
     }
 }
