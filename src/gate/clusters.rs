@@ -4,15 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures::future::BoxFuture;
 use kube::Client;
 use serde_json::{Value, json};
 
 use super::trouble::Trouble;
-use crate::cluster::{Applier, Apply, Context, Object, Progress, View, kinds, wait};
+use crate::cluster::{Applier, Apply, Context, Investigate, Object, Progress, View, kinds, wait};
 use crate::delivery::{Inputs, operator_kinds};
 use crate::engine::{Engine, Management};
-use crate::record::{Blocker, ObjectRef};
+use crate::record::{Blocker, Finding, ObjectRef};
 use crate::stack::Delivery;
+
+/// Looks below a Cluster that has no Machines yet: there is nothing but what the engine runs on.
+struct Below<'a>(&'a dyn Engine);
+
+impl Investigate for Below<'_> {
+    fn investigate<'b>(&'b self, blockers: &'b [Blocker]) -> BoxFuture<'b, Option<Finding>> {
+        self.0.investigate(blockers, &[])
+    }
+}
 
 /// Waits for the workload cluster's kubeconfig, and makes a client from it.
 pub(super) async fn connect(
@@ -35,7 +45,7 @@ pub(super) async fn connect(
         &what,
         deadline,
         &[&secrets],
-        None,
+        Some(&Below(engine)),
         || match secrets.get(&kinds::SECRET, namespace, &name) {
             Some(secret) if secret.at("/data/value").is_some() => Progress::Done(secret),
             _ => {

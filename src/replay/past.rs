@@ -35,6 +35,7 @@ impl Replay {
         let simulation = Simulation::new(&Options {
             seed: 0,
             epoch: wall,
+            ..Options::default()
         });
         let state = past.at(at_ms)?;
         let mut clusters = BTreeMap::new();

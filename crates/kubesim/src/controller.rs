@@ -86,8 +86,10 @@ pub trait Controller: Send {
         random.between(Duration::from_millis(2), Duration::from_millis(20))
     }
 
-    /// Whether what it does follows from what it reads of stores, and neither from the time nor from chance: then
-    /// it is not done again before something of that has changed.
+    /// Whether what it does follows from what it reads of stores alone: then it is not done again before something
+    /// of that has changed, or before what the cluster serves has. So it must not draw from [`Cx::random`], look at
+    /// the clock but to stamp what it writes, keep anything for the next time, or read what is in no store (faults,
+    /// images): whatever else decides has to be an object.
     fn is_settled_by_what_it_reads(&self) -> bool {
         false
     }
@@ -265,7 +267,8 @@ impl Manager {
         };
         self.queued.remove(&(index, key.clone()));
         let served = self.cluster.api().catalogue().generation();
-        let next = match self.running[index].still_settled(&key, served) {
+        let settled = self.running[index].still_settled(&key, served);
+        let next = match settled.filter(|_| !self.simulation.is_thorough()) {
             Some(next) => next,
             None => self.reconcile(index, &key),
         };

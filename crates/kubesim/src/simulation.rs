@@ -27,6 +27,9 @@ pub struct Options {
     pub seed: u64,
     /// The wall time at the beginning.
     pub epoch: Timestamp,
+    /// Whether controllers do again what cannot come to anything else, since nothing that they read has changed:
+    /// slower, and the same in all that they write ([`Controller::is_settled_by_what_it_reads`]).
+    pub is_thorough: bool,
 }
 
 impl Default for Options {
@@ -35,11 +38,13 @@ impl Default for Options {
         Self {
             seed: 0,
             epoch: Timestamp::constant(1_767_225_600, 0),
+            is_thorough: false,
         }
     }
 }
 
 struct Inner {
+    is_thorough: bool,
     clock: Clock,
     random: Random,
     faults: Faults,
@@ -68,6 +73,7 @@ impl Simulation {
     #[must_use]
     pub fn new(options: &Options) -> Self {
         Self(Arc::new(Inner {
+            is_thorough: options.is_thorough,
             clock: Clock::starting_at(options.epoch),
             random: Random::new(options.seed),
             faults: Faults::default(),
@@ -76,6 +82,11 @@ impl Simulation {
             clusters: Mutex::default(),
             kubelets: Mutex::default(),
         }))
+    }
+
+    /// As [`Options::is_thorough`].
+    pub(crate) fn is_thorough(&self) -> bool {
+        self.0.is_thorough
     }
 
     /// The wall clock.

@@ -119,6 +119,7 @@ impl EmbeddedEngine {
         let simulation = Simulation::new(&Options {
             seed: self.options.seed,
             epoch: context.now(),
+            ..Options::default()
         });
         simulation.programs().install("agnhost", Arc::new(Tools));
         for image in &self.options.missing_images {

@@ -1,16 +1,18 @@
 //! Go templates in the patches of a ClusterClass, for the simulated Cluster API.
 
-use kubesim::capi::Templates;
+use kubesim::capi::{Rendered, Templates};
 use serde_json::Value;
 
-use crate::stack::chart::render_text;
+use crate::stack::chart::render_patch;
 
-/// Renders patches as charts are rendered.
+/// Renders patches with the functions that Cluster API gives them.
 pub(super) struct Patches;
 
 impl Templates for Patches {
-    fn render(&self, template: &str, variables: &Value) -> Result<String, String> {
-        render_text("patch", template, variables).map_err(|error| error.to_string())
+    fn render(&self, template: &str, variables: &Value) -> Result<Rendered, String> {
+        let rendered = render_patch(template, variables);
+        let (text, is_drawn) = rendered.map_err(|error| error.to_string())?;
+        Ok(Rendered { text, is_drawn })
     }
 
     fn value(&self, rendered: &str) -> Result<Value, String> {

@@ -41,7 +41,7 @@ const DOCKER_MACHINE: Kind = Kind::new(
 const KILLED: i64 = 137;
 /// What registries answer when there is no such image, or none for this user; not every version of
 /// Docker makes a 404 of it.
-const NO_IMAGE: [&str; 5] = [
+pub(super) const NO_IMAGE: [&str; 5] = [
     "manifest unknown",
     "name unknown",
     "repository does not exist",

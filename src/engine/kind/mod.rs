@@ -2,6 +2,7 @@
 //! docker provider (CAPD).
 
 mod access;
+mod balancer;
 mod causes;
 mod certificates;
 mod cleanup;
@@ -411,6 +412,11 @@ impl Engine for KindEngine {
                 return Some(down);
             }
             let session = lock(&self.session).clone();
+            if let Some(session) = &session
+                && let Some(refused) = balancer::refused(session, &names::of_run(self.run())).await
+            {
+                return Some(refused);
+            }
             let machines = self.undisturbed(machines);
             let found = self.causes.find(docker, session.as_ref(), &machines).await;
             if let Some((_, context)) = session {

@@ -24,7 +24,7 @@ mod tests;
 pub use error::{ChartError, TemplateError};
 pub use load::Chart;
 pub(in crate::stack) use render::{Outcome, outcome};
-pub use render::{render, render_text};
+pub use render::{render, render_patch, render_text};
 
 /// How a chart is rendered; the flags of `helm template`.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::context::{Source, capabilities, is_partial, release, sources};
 use super::template::{self, Execution, Library, Limits, Templates, on_own_stack};
 use super::values::{Nulls, coalesce};
-use super::{Chart, ChartError, RenderOptions, Rendered, dependencies, manifest};
+use super::{Chart, ChartError, RenderOptions, Rendered, TemplateError, dependencies, manifest};
 
 /// Renders `chart` as `helm template` would: objects in the order of installation, those of
 /// Helm hooks last, as ordinary objects. Blocks its thread while it renders: milliseconds for an
@@ -176,11 +176,30 @@ fn crds(chart: &Chart, full_path: &str, rendered: &mut Vec<Rendered>) -> Result<
 /// # Errors
 /// [`ChartError::Template`] with the line at fault.
 pub fn render_text(name: &str, text: &str, context: &Value) -> Result<String, ChartError> {
+    Ok(render_alone(Library::SlimSprig, name, text, context)?.0)
+}
+
+/// Renders a template in a patch of a ClusterClass as Cluster API does, with the functions that Sprig calls
+/// hermetic, and tells whether it would be another text another time: some of those draw lots all the same.
+///
+/// # Errors
+/// [`ChartError::Template`] with the line at fault.
+pub fn render_patch(text: &str, variables: &Value) -> Result<(String, bool), ChartError> {
+    render_alone(Library::Hermetic, "patch", text, variables)
+}
+
+fn render_alone(
+    library: Library,
+    name: &str,
+    text: &str,
+    context: &Value,
+) -> Result<(String, bool), ChartError> {
     let run = || {
-        let mut templates = Templates::new(Library::SlimSprig);
+        let mut templates = Templates::new(library);
         templates.add(name, text)?;
         let mut execution = Execution::new(Rc::new(templates), false, Limits::default());
-        execution.render(name, template::Value::from_object(context))
+        let rendered = execution.render(name, template::Value::from_object(context))?;
+        Ok::<_, TemplateError>((rendered, execution.is_drawn()))
     };
     let rendered = on_own_stack(run).map_err(|source| ChartError::Read {
         path: "the rendering thread".into(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{Chart, ChartError, RenderOptions, Rendered, render, render_text};
+use super::{Chart, ChartError, RenderOptions, Rendered, render, render_patch, render_text};
 use crate::stack::archive;
 
 const CHART: &str = "apiVersion: v2\nname: demo\nversion: 1.0.0\n";
@@ -261,6 +261,31 @@ fn texts_have_the_functions_of_slim_sprig_only() {
         &json!({}),
     );
     assert_eq!(known.unwrap(), "\n  \"d\"1,2ca97");
+}
+
+#[test]
+fn patches_have_the_functions_that_sprig_calls_hermetic_issue_4() {
+    for name in [
+        "include",
+        "toYaml",
+        "tpl",
+        "env",
+        "now",
+        "date",
+        "randAlpha",
+    ] {
+        let text = format!("{{{{ {name} . }}}}");
+        let message = render_patch(&text, &json!({})).unwrap_err().to_string();
+        assert_eq!(message, format!("patch:1:4: function {name:?} not defined"));
+    }
+    let variables = json!({"builtin": {"controlPlane": {"version": "v1.35.1"}}});
+    let newer = r#"{{ semverCompare ">=1.35.0" .builtin.controlPlane.version }}"#;
+    assert_eq!(
+        render_patch(newer, &variables).unwrap(),
+        ("true".to_owned(), false)
+    );
+    let (drawn, is_drawn) = render_patch("{{ randInt 1 10 }}", &variables).unwrap();
+    assert!(is_drawn && (1..10).contains(&drawn.parse::<i64>().unwrap()));
 }
 
 proptest! {

@@ -33,7 +33,7 @@ use crate::controller::Controller;
 pub(crate) use access::{hold, referred, release, resource_in, unless_gone};
 pub use access::{server, workload, workload_name};
 pub use hooks::{Hook, HookAnswer, RuntimeExtension};
-pub use patches::Templates;
+pub use patches::{Rendered, Templates};
 pub use provider::Provider;
 
 /// How Cluster API is installed.

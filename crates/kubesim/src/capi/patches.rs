@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::object::{list, text};
+use crate::store::reads;
 
 /// Renders the Go templates that patches may hold (`valueFrom.template`, `enabledIf`).
 pub trait Templates: Send + Sync {
@@ -10,13 +11,21 @@ pub trait Templates: Send + Sync {
     ///
     /// # Errors
     /// When it cannot be parsed or executed.
-    fn render(&self, template: &str, variables: &Value) -> Result<String, String>;
+    fn render(&self, template: &str, variables: &Value) -> Result<Rendered, String>;
 
     /// The value of a rendered text, which is YAML.
     ///
     /// # Errors
     /// When it is none.
     fn value(&self, rendered: &str) -> Result<Value, String>;
+}
+
+/// What became of a template.
+pub struct Rendered {
+    /// The text.
+    pub text: String,
+    /// Whether it would be another one another time, with the same variables.
+    pub is_drawn: bool,
 }
 
 /// Which template a patch is applied to.
@@ -132,7 +141,11 @@ fn render(
     variables: &Value,
 ) -> Result<String, String> {
     let renders = renders.ok_or("it has a template, and nothing renders templates here")?;
-    renders.render(template, variables)
+    let rendered = renders.render(template, variables)?;
+    if rendered.is_drawn {
+        reads::spoil();
+    }
+    Ok(rendered.text)
 }
 
 /// The value of a variable by its path, e.g. `builtin.controlPlane.version` or `mirrors[0].url`.

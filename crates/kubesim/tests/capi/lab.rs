@@ -172,7 +172,12 @@ pub fn condition(object: &Value, kind: &str) -> (String, String, String) {
 impl Lab {
     /// A management cluster with two classes, `n` and `n1`.
     pub async fn new(options: &capi::Options) -> Self {
-        let simulation = Simulation::new(&Options::default());
+        Self::with(&Options::default(), options).await
+    }
+
+    /// As [`Lab::new`], in a simulation that begins otherwise.
+    pub async fn with(begin: &Options, options: &capi::Options) -> Self {
+        let simulation = Simulation::new(begin);
         let mut controllers = kubesim::controllers::all();
         controllers.extend(capi::controllers(options));
         let management = simulation.add_cluster("management", controllers);

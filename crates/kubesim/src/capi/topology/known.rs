@@ -21,6 +21,8 @@ struct Entry {
     class: Arc<Value>,
     /// The class's templates.
     reads: Reads,
+    /// How often what is served had changed by then: templates are read by their kinds.
+    served: u64,
     desired: Arc<Desired>,
 }
 
@@ -37,8 +39,10 @@ impl Known {
         templates: Option<&dyn Templates>,
     ) -> Result<Arc<Desired>, String> {
         let place = (namespace(cluster).to_owned(), name(cluster).to_owned());
+        let served = management.api().catalogue().generation();
         let known = self.0.get(&place).filter(|known| {
             Arc::ptr_eq(&known.class, class)
+                && known.served == served
                 && asks_for_the_same(&known.cluster, cluster)
                 && known.reads.are_as_they_were()
         });
@@ -51,6 +55,7 @@ impl Known {
             cluster: cluster.clone(),
             class: class.clone(),
             reads,
+            served,
             desired: desired.clone(),
         };
         self.0.insert(place, entry);

@@ -87,6 +87,9 @@ pub(in crate::stack::chart) enum Library {
     Helm,
     /// Those of slim-sprig, as the Cluster Stack Operator renders values with.
     SlimSprig,
+    /// Those of Sprig that it calls hermetic, as Cluster API renders the patches of a class with
+    /// (`renderValueTemplate` in its inline patches).
+    Hermetic,
 }
 
 /// Functions of Helm that slim-sprig leaves out.
@@ -137,14 +140,49 @@ const NOT_IN_SLIM_SPRIG: &[&str] = &[
     "wrapWith",
 ];
 
+/// Functions of Helm that Sprig does not have, and those of Sprig that it does not call hermetic.
+const NOT_HERMETIC: &[&str] = &[
+    "date",
+    "dateInZone",
+    "dateModify",
+    "date_in_zone",
+    "date_modify",
+    "fromJsonArray",
+    "fromYaml",
+    "fromYamlArray",
+    "getHostByName",
+    "htmlDate",
+    "htmlDateInZone",
+    "include",
+    "lookup",
+    "now",
+    "randAlpha",
+    "randAlphaNum",
+    "randAscii",
+    "randBytes",
+    "randNumeric",
+    "required",
+    "toYaml",
+    "tpl",
+    "uuidv4",
+];
+
 impl Library {
+    const fn lacks(self) -> &'static [&'static str] {
+        match self {
+            Self::Helm => &[],
+            Self::SlimSprig => NOT_IN_SLIM_SPRIG,
+            Self::Hermetic => NOT_HERMETIC,
+        }
+    }
+
     pub fn find(self, name: &str) -> Option<&'static Function> {
-        if self == Library::SlimSprig && NOT_IN_SLIM_SPRIG.contains(&name) {
+        if self.lacks().contains(&name) {
             return None;
         }
         // Helm's `fromJson` knows mappings only, Sprig's any JSON.
         let name = match (self, name) {
-            (Library::SlimSprig, "fromJson") => "mustFromJson",
+            (Self::SlimSprig | Self::Hermetic, "fromJson") => "mustFromJson",
             (_, name) => name,
         };
         all().get(name).copied()
