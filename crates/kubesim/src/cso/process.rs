@@ -1,7 +1,7 @@
 //! The operator as a process: what it keeps in memory and loses with it, its Pod, and what can be done to
 //! it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,6 +24,9 @@ use crate::store::{Change, lock};
 const START: Duration = Duration::from_secs(3);
 /// The kubelet's back-off for a container that fails: the first, and the longest.
 const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
+
+/// How long it takes to apply the one chart of a release without stages.
+const APPLYING: Duration = Duration::from_secs(3);
 
 /// For how long a registry lacks a release that it has again.
 const OUTAGE: Duration = Duration::from_mins(1);
@@ -69,6 +72,9 @@ struct Memory {
     downloads: BTreeSet<String>,
     /// Hooks that were taken note of: cluster, namespace, class.
     hooks: BTreeSet<(String, String, String)>,
+    /// Charts that are being applied, by namespace and name of the ClusterAddon: until when, and whether the one before
+    /// was told to be applied at the beginning.
+    applying: BTreeMap<(String, String), (Instant, bool)>,
     /// Whether the ClusterAddons' worker waits for the mutex around downloads that it holds itself.
     locked: bool,
 }
@@ -206,6 +212,22 @@ impl Operator {
         let downloads = &mut lock(&self.0.process).memory.downloads;
         downloads.insert(tag.to_owned());
         Ok(())
+    }
+
+    /// Applies the one chart of a ClusterAddon, which was told to be applied or not when that began.
+    ///
+    /// # Errors
+    /// For how long it goes on.
+    pub(super) fn applying(&self, addon: (&str, &str), was: bool) -> Result<bool, Duration> {
+        let key = (addon.0.to_owned(), addon.1.to_owned());
+        let applying = &mut lock(&self.0.process).memory.applying;
+        let now = Instant::now();
+        let (until, was) = *applying.entry(key.clone()).or_insert((now + APPLYING, was));
+        if now < until {
+            return Err(until - now);
+        }
+        applying.remove(&key);
+        Ok(was)
     }
 
     /// The ClusterAddons' worker keeps its mutex, and so never comes to an end any more.

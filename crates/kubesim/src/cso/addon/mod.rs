@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Operator;
 use super::apply::{self, apply_new, delete, take_dropped};
-use super::kinds::{ADDONS, MANAGER, errs, fails, holds, sum_up};
+use super::kinds::{ADDONS, MANAGER, errs, fails, holds, is_true, sum_up};
 use super::names;
 use super::process::{Fault, cluster_of, is_start};
 use super::releases::{CREATED, Metadata, Objects, UPGRADED};
@@ -167,7 +167,7 @@ impl Visit<'_> {
         let api = self.management.api();
         let secret = format!("{}-kubeconfig", name(&self.cluster));
         let secret = api.get(&SECRETS, namespace(&self.cluster), &secret);
-        let initialized = super::kinds::is_true(&self.cluster, "ControlPlaneInitialized");
+        let initialized = is_true(&self.cluster, "ControlPlaneInitialized");
         match workload {
             Some(workload) if secret.is_some() && initialized => {
                 holds(&mut self.addon, "ClusterReady", &self.now);
@@ -252,12 +252,15 @@ impl Visit<'_> {
         Stop::Panicked
     }
 
-    /// A release without `clusteraddon.yaml`. Whether a hook asks for it makes no difference: one that comes when
-    /// the chart is applied already takes `HelmChartApplied` away, and nobody brings it back
-    /// (SovereignCloudStack/cluster-stack-operator#272).
+    /// A release without `clusteraddon.yaml`. Whether a hook asks for it makes no difference: one that comes while
+    /// the chart is being applied takes `HelmChartApplied` away, and nobody brings it back, since only what a
+    /// reconciliation has changed is written at its end (SovereignCloudStack/cluster-stack-operator#272).
     fn single(&mut self, workload: &Cluster, class: &str, new: &Metadata) -> Result<Next, Stop> {
         if text(&self.addon, "/spec/clusterStack") != class {
             if text(&self.addon, "/spec/version") != new.addon {
+                let own = (namespace(&self.addon), name(&self.addon));
+                let was = is_true(&self.addon, APPLIED);
+                let was = self.operator.applying(own, was).map_err(Stop::Again)?;
                 self.addon["status"]["ready"] = json!(false);
                 let applied = self.chart(workload, class)?;
                 self.addon["spec"]["version"] = json!(new.addon);
@@ -265,7 +268,9 @@ impl Visit<'_> {
                     self.addon["spec"]["clusterStack"] = json!(class);
                     return Err(self.not_applied("failed to successfully apply everything"));
                 }
-                holds(&mut self.addon, APPLIED, &self.now);
+                if !was {
+                    holds(&mut self.addon, APPLIED, &self.now);
+                }
             }
         } else if condition(&self.addon, APPLIED).is_some_and(|it| it["status"] == "False") {
             if !self.chart(workload, class)? {

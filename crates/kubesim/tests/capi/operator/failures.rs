@@ -8,7 +8,7 @@ use kubesim::resource::builtin::{CONFIG_MAPS, DAEMON_SETS, PODS};
 use serde_json::{Value, json};
 
 use super::{Chart, N, NEXT, SAME, World, map, release, stage};
-use crate::lab::{NAME, SPACE, condition, until};
+use crate::lab::{NAME, SPACE, changes, condition, until};
 
 async fn minutes(minutes: u64) {
     tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
@@ -49,14 +49,17 @@ async fn a_restart_while_the_addons_are_applied_does_no_harm() {
         world.addon()["status"]["stages"][1]["phase"] == "waitingForPreCondition"
     })
     .await;
+    let mut observer = world.management.store().observe();
     world.operator.restart(&world.management);
-    // The hook is not remembered and so called again: the stages are run a second time, from the release to itself.
-    until("the hook is set again", || {
-        let addon = world.addon();
-        addon["spec"]["hook"] == cso::UPGRADED && addon["spec"]["clusterStack"] == NEXT
-    })
-    .await;
     world.upgraded("v1.35.0").await;
+    // The hook is not remembered and so called again: the stages are run a second time, from the release to itself.
+    let again = changes(&mut observer).into_iter().filter(|change| {
+        let spec = &change.object.value["spec"];
+        change.resource == cso::ADDONS
+            && spec["hook"] == cso::UPGRADED
+            && spec["clusterStack"] == NEXT
+    });
+    assert!(again.count() > 0);
     world.applied(NEXT).await;
     assert_eq!(world.live(&CONFIG_MAPS, "settings")["data"]["of"], "v2");
 }

@@ -115,10 +115,14 @@ impl Releases for Registry {
             (expression, objects[0].0.as_str()),
             ("ds is rolled out", "ds")
         );
-        let status = &objects[0].1["status"];
-        Ok(status["numberReady"].as_i64() >= Some(1)
-            && status["numberReady"] == status["desiredNumberScheduled"]
-            && status["updatedNumberScheduled"] == status["desiredNumberScheduled"])
+        let daemons = &objects[0].1;
+        let status = &daemons["status"];
+        Ok(
+            status["observedGeneration"] == daemons["metadata"]["generation"]
+                && status["numberReady"].as_i64() >= Some(1)
+                && status["numberReady"] == status["desiredNumberScheduled"]
+                && status["updatedNumberScheduled"] == status["desiredNumberScheduled"],
+        )
     }
 }
 
@@ -194,11 +198,16 @@ pub fn stack(minor: &str, versions: &[&str]) -> Value {
 impl World {
     /// A management cluster with Cluster API and the operator, and N, NEXT and SAME in the registry.
     pub async fn new() -> Self {
-        Self::with(|registry| Arc::new(registry) as Arc<dyn Releases>).await
+        Self::of(0, |registry| Arc::new(registry)).await
     }
 
     /// The same, with releases that are seen through something else.
     pub async fn with(through: impl FnOnce(Registry) -> Arc<dyn Releases>) -> Self {
+        Self::of(0, through).await
+    }
+
+    /// The same, with other chances.
+    pub async fn of(seed: u64, through: impl FnOnce(Registry) -> Arc<dyn Releases>) -> Self {
         let registry = Registry::default();
         registry.put(N, release("v1.34.3", "v1"));
         registry.put(NEXT, release("v1.35.0", "v1"));
@@ -208,7 +217,10 @@ impl World {
             extensions: vec![Arc::new(operator.clone())],
             ..capi::Options::default()
         };
-        let simulation = Simulation::new(&Options::default());
+        let simulation = Simulation::new(&Options {
+            seed,
+            ..Options::default()
+        });
         let mut controllers = kubesim::controllers::all();
         controllers.extend(capi::controllers(&options));
         controllers.extend(cso::controllers(&operator));
