@@ -198,7 +198,7 @@ fn defects() -> Vec<Defect> {
         not(
             "CSO#59",
             "a release stays ready after its provider object is not",
-            "the simulated operator has no providers of node images",
+            "a ClusterStack of stackgate's asks for no provider of node images",
         ),
         pair(
             "CSO#72, CSO#208, CSO#224",
@@ -241,10 +241,11 @@ fn defects() -> Vec<Defect> {
             extra,
             &[],
         ),
-        not(
+        pair(
             "e",
             "a hook is skipped for a Cluster of a name that was there",
-            "stackgate gives each Cluster a name of its own; injected as hook-passed in `faults.rs`",
+            demo,
+            &["hook-passed"],
         ),
         pair(
             "f",
@@ -262,11 +263,11 @@ fn defects() -> Vec<Defect> {
             "h",
             "a failed download locks the operator up",
             demo,
-            &["release-not-downloaded@create"],
+            &["operator-locked-up"],
         ),
         pair(
             "i",
-            "a restart loses what hooks were answered",
+            "a restart loses what was downloaded",
             demo,
             &["operator-restart"],
         ),
@@ -307,9 +308,15 @@ fn defects() -> Vec<Defect> {
             &[],
         ),
         pair(
-            "o, pruned",
-            "an object without a namespace stays",
-            || demo().add(N, MORE, &map("more", "")),
+            "o, told",
+            "an object that tells its namespace from now on is deleted after it was applied",
+            || {
+                demo().add(N, MORE, &map("more", "")).add(
+                    N1,
+                    MORE,
+                    &map("more", "  namespace: kube-system\n"),
+                )
+            },
             &[],
         ),
         pair(

@@ -422,9 +422,12 @@ rules! {
     namespace_foreign "namespace-foreign"
         breaks demo().add(N1, MORE, &map("  namespace: default\n")),
         keeps demo().add(N1, MORE, &map("  namespace: {{ .Release.Namespace }}\n"));
-    prune_misses_object "prune-misses-object"
-        breaks demo().add(N, MORE, &map("")),
-        keeps demo().add(N, MORE, &map(IN_SYSTEM));
+    namespace_told "namespace-told"
+        breaks demo().add(N, MORE, &map("")).add(N1, MORE, &map(IN_SYSTEM)),
+        keeps demo().add(N, MORE, &map("")).add(N1, MORE, &map(""));
+    namespace_told_no_more "namespace-told"
+        breaks demo().add(N, MORE, &map(IN_SYSTEM)).add(N1, MORE, &map("")),
+        keeps demo().add(N, MORE, &map(IN_SYSTEM)).add(N1, MORE, &map(IN_SYSTEM));
     helm_hook "helm-hook"
         breaks demo().add(N1, MORE, &map("  annotations:\n    \"helm.sh/hook\": post-install\n")),
         keeps demo().add(N1, MORE, &map(IN_SYSTEM));

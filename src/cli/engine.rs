@@ -70,7 +70,10 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
             });
             Ok(Box::new(match stack.spec.delivery {
                 Delivery::Direct => engine,
-                Delivery::Operator => engine.with_operator(wanted.releases),
+                Delivery::Operator => {
+                    let cluster_api = stack.spec.management.components.cluster_api;
+                    engine.with_operator(wanted.releases, cluster_api)
+                }
             }))
         }
         EngineKind::Existing => {

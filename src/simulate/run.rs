@@ -111,7 +111,9 @@ fn once(
         infrastructure: plan.stack.spec.management.components.infrastructure,
     });
     if plan.stack.spec.delivery == Delivery::Operator {
-        engine = engine.with_operator(&[plan.pair.from.clone(), plan.pair.to.clone()]);
+        let releases = [plan.pair.from.clone(), plan.pair.to.clone()];
+        let cluster_api = plan.stack.spec.management.components.cluster_api;
+        engine = engine.with_operator(&releases, cluster_api);
     }
     let runtime = Builder::new_current_thread()
         .enable_time()

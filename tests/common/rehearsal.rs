@@ -48,7 +48,9 @@ pub fn rehearse(stack: &Path, delivery: Delivery, seed: u64, faults: &[&str]) ->
         infrastructure: plan.stack.spec.management.components.infrastructure,
     });
     if delivery == Delivery::Operator {
-        engine = engine.with_operator(&[plan.pair.from.clone(), plan.pair.to.clone()]);
+        let releases = [plan.pair.from.clone(), plan.pair.to.clone()];
+        let cluster_api = plan.stack.spec.management.components.cluster_api;
+        engine = engine.with_operator(&releases, cluster_api);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

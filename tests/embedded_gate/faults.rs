@@ -41,6 +41,8 @@ faults! {
         &["hook-blocks-though-addon-ready", "BeforeClusterUpgrade has been blocking for"];
     embedded_operator_restart "operator-restart" by "operator" closes
         &["hook-blocks-though-addon-ready", "is ready at docker-demo-1-35-v1"];
+    embedded_operator_locked_up "operator-locked-up" by "operator" closes
+        &["addon-stage-unfinished"];
     embedded_hook_kept "hook-kept" by "operator" closes
         &["hook-kept", "keeps hook BeforeClusterUpgrade"];
     embedded_hook_passed "hook-passed" by "operator" closes

@@ -152,18 +152,24 @@ const WHILE_PROVIDED: Phases = (Release, &[Release, Create]);
 /// Every fault.
 static CATALOGUE: [&[Known]; 4] = [&ADDONS, &OPERATOR, &CLUSTERS, &CONNECTIONS];
 
-static OPERATOR: [Known; 7] = [
+static OPERATOR: [Known; 8] = [
     operator(
         "hook-stuck",
-        "the operator restarts when the addons of the upgrade are done, and blocks it for ever",
+        "the operator loses half of its note of the upgrade, and blocks it for ever",
         AT_UPGRADE,
-        OperatorFault::Own(cso::Fault::RestartsWhenDone),
+        OperatorFault::Own(cso::Fault::LosesHook),
     ),
     operator(
         "operator-restart",
-        "the operator restarts between two addons of the upgrade, and blocks it for ever",
+        "the operator restarts between two addons of the upgrade, and its registry has the release before no more",
         AT_UPGRADE,
         OperatorFault::Own(cso::Fault::RestartsMidway),
+    ),
+    operator(
+        "operator-locked-up",
+        "the same, for a minute: the download that fails locks up the controller of the addons",
+        AT_UPGRADE,
+        OperatorFault::Own(cso::Fault::LocksUp),
     ),
     operator(
         "hook-kept",
@@ -185,7 +191,7 @@ static OPERATOR: [Known; 7] = [
     ),
     operator(
         "release-not-downloaded",
-        "the operator fails to download a release once, and never tries again",
+        "the operator's registry has none of the releases that it has not downloaded yet",
         WHILE_PROVIDED,
         OperatorFault::Own(cso::Fault::DownloadFails),
     ),

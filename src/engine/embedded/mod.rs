@@ -28,7 +28,7 @@ use serde_json::json;
 use super::{Disturbance, Engine, EngineError, Kept, Management, Opened, Problem, journal};
 use crate::cluster::{Context, Handshakes, Object};
 use crate::record::{Blocker, Finding, Phase, Redactor, RunId};
-use crate::stack::{Infrastructure, Release};
+use crate::stack::{Infrastructure, Release, Version};
 pub use asker::Tools;
 use faults::{Act, AddonFault, Injected, OperatorFault};
 pub use handshakes::Simulated;
@@ -93,11 +93,11 @@ impl EmbeddedEngine {
     }
 
     /// The same with a Cluster Stack Operator on the management cluster, whose registry has these
-    /// releases.
+    /// releases, beside this version of Cluster API.
     #[must_use]
-    pub fn with_operator(mut self, releases: &[Release]) -> Self {
+    pub fn with_operator(mut self, releases: &[Release], cluster_api: Version) -> Self {
         let classes = releases.iter().map(|release| release.class_name.clone());
-        self.operator = Some((operator::operator(releases), classes.collect()));
+        self.operator = Some((operator::operator(releases, cluster_api), classes.collect()));
         self
     }
 

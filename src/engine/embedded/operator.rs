@@ -8,17 +8,19 @@ use kubesim::cso::{self, Metadata, Objects, Operator, RenderError, Wait, Watched
 use serde_json::{Value, json};
 
 use crate::cluster::cel;
-use crate::stack::{Action, Condition, Hook, Release, ReleaseError};
+use crate::stack::{Action, Condition, Hook, Release, ReleaseError, Version};
 
 /// The releases by their tags.
 struct Registry(BTreeMap<String, Release>);
 
-/// An operator that has these releases in its reach.
-pub(super) fn operator(releases: &[Release]) -> Operator {
+/// An operator that has these releases in its reach, and applies classes to this version of Cluster API.
+pub(super) fn operator(releases: &[Release], cluster_api: Version) -> Operator {
     let tagged = releases
         .iter()
         .map(|release| (release.tag.to_string(), release.clone()));
-    Operator::new(Arc::new(Registry(tagged.collect())))
+    let operator = Operator::new(Arc::new(Registry(tagged.collect())));
+    operator.set_cluster_api(cluster_api.minor.into());
+    operator
 }
 
 impl Registry {

@@ -25,10 +25,10 @@ rules! {
         "addons live in kube-system",
         "the operator sends every namespaced object of an addon to kube-system; one that names another namespace is refused, and the stage never ends",
         "let the object live in kube-system";
-    PRUNE_MISSES = "prune-misses-object", Must, Operator, OPERATOR, ["o"],
-        "what N+1 drops is rendered with its namespace",
-        "the operator deletes in the namespace that the object was rendered with, and not in kube-system where it was applied: it stays",
-        "set metadata.namespace in N's template, in a release before this one";
+    NAMESPACE_TOLD = "namespace-told", Must, Operator, OPERATOR, ["o"],
+        "an object tells its namespace in both releases or in neither",
+        "for the operator they are two objects: it applies the new one, then deletes the old one, which is the same",
+        "leave metadata.namespace as N has it";
     HELM_HOOK = "helm-hook", May, Operator, "https://helm.sh/docs/topics/charts_hooks/", [],
         "no object is meant for a hook of Helm",
         "the operator applies it as any other object, at every upgrade, in no order and without deleting it",
@@ -53,6 +53,24 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Found) {
         }
     }
     let definitions = from.definitions();
+    for (id, new) in &after {
+        let Some(old) = before.get(id) else { continue };
+        let (old, now) = (
+            text(&old.object, "/metadata/namespace"),
+            text(&new.object, "/metadata/namespace"),
+        );
+        if old != now && is_namespaced(&new.object, &definitions) == Some(true) {
+            let (which, told) = if now.is_empty() {
+                ("N", old)
+            } else {
+                ("N+1", now)
+            };
+            let message = format!("{which} alone tells its namespace, {told}");
+            let problem = to.problem(new, &["metadata", "namespace"], message);
+            let object = Some(reference(&new.object));
+            found.add(&NAMESPACE_TOLD, &to.release.tag, object, problem);
+        }
+    }
     for (id, old) in before.iter().filter(|(id, _)| !after.contains_key(id)) {
         let object = || Some(reference(&old.object));
         let holds = [
@@ -64,12 +82,6 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Found) {
             let message = format!("{} has it no more", to.release.tag);
             let problem = from.problem(old, &["metadata", "name"], message);
             found.add(&REMOVAL_TAKES_DATA, &to.release.tag, object(), problem);
-        }
-        let nowhere = text(&old.object, "/metadata/namespace").is_empty();
-        if nowhere && is_namespaced(&old.object, &definitions) == Some(true) {
-            let message = format!("{} has it no more, and it has no namespace", to.release.tag);
-            let problem = from.problem(old, &["metadata", "namespace"], message);
-            found.add(&PRUNE_MISSES, &to.release.tag, object(), problem);
         }
     }
     twice(subject, found);
