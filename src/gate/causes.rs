@@ -96,9 +96,12 @@ impl Causes<'_> {
             (NO_CLOUD, without_cloud(&workload.list(&kinds::NODE))),
             (GONE, self.deleted(workload)),
         ];
-        let mut evidence: Vec<(Duration, Finding)> = found
+        let mut evidence: Vec<Clue> = found
             .into_iter()
-            .flat_map(|(hold, findings)| findings.into_iter().map(move |finding| (hold, finding)))
+            .flat_map(|(hold, findings)| {
+                let clue = move |finding| Clue::new(hold, finding);
+                findings.into_iter().map(clue)
+            })
             .collect();
         if self.goal.operator {
             let now = self.context.now();
@@ -151,21 +154,48 @@ impl Causes<'_> {
     }
 }
 
+/// What may be a cause.
+pub(super) struct Clue {
+    /// For how long it has to be there without a pause.
+    pub(super) hold: Duration,
+    pub(super) finding: Finding,
+    /// Which of several, where one object shows the same cause in several ways: each has a clock of its own.
+    way: String,
+}
+
+impl Clue {
+    pub(super) const fn new(hold: Duration, finding: Finding) -> Self {
+        let way = String::new();
+        Self { hold, finding, way }
+    }
+
+    pub(super) fn by_way_of(self, way: impl Into<String>) -> Self {
+        let way = way.into();
+        Self { way, ..self }
+    }
+
+    fn key(&self) -> String {
+        format!(
+            "{} {} {}",
+            self.finding.cause, self.finding.object, self.way
+        )
+    }
+}
+
 /// The first finding whose evidence has been there for its time.
 pub(super) fn held(
     seen: &Mutex<HashMap<String, Instant>>,
     context: &Context,
-    evidence: Vec<(Duration, Finding)>,
+    evidence: Vec<Clue>,
 ) -> Option<Finding> {
     let now = Instant::now();
     let mut seen = seen
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let key = |finding: &Finding| format!("{} {}", finding.cause, finding.object);
-    seen.retain(|known, _| evidence.iter().any(|(_, finding)| key(finding) == *known));
-    evidence.into_iter().find_map(|(hold, finding)| {
-        let since = *seen.entry(key(&finding)).or_insert(now);
-        (now - since >= context.scaled(hold)).then_some(finding)
+    seen.retain(|known, _| evidence.iter().any(|clue| clue.key() == *known));
+    evidence.into_iter().find_map(|clue| {
+        let since = *seen.entry(clue.key()).or_insert(now);
+        (now - since >= context.scaled(clue.hold)).then_some(clue.finding)
     })
 }
 

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::causes::held;
+use super::causes::{Clue, held};
 use super::finished::Goal;
 use super::truth::{Truth, Wrong};
 use crate::cluster::{Context, Investigate, Object, View, kinds};
@@ -26,21 +26,29 @@ const HOOK: Duration = Duration::from_secs(90);
 /// The operator writes hook, class and conditions in one go: nothing of it comes later.
 const SETTLED: Duration = Duration::from_secs(30);
 /// What fails is tried again after 20 s: three attempts at least. A definition of custom resources takes
-/// one of them.
+/// one of them. Each condition and each stage has this time for itself.
 const STAGE: Duration = Duration::from_secs(70);
 /// A condition that a stage waits for may take what its Pods take to start: images, a network, a lease. One that
 /// cannot come true is waited for as long.
 const CONDITION: Duration = Duration::from_secs(300);
-/// A release that cannot be downloaded is tried again after 60 s.
+/// A release whose files are wrong is looked at again after 60 s; one that cannot be fetched sooner, with growing pauses.
 const DOWNLOAD: Duration = Duration::from_secs(90);
+/// The operator knows at once that it lacks a variable, and looks again every 5 s.
+const CLIENT: Duration = Duration::from_secs(30);
+/// By which variables the operator fetches releases (its own `credentials.go`, for each kind of place).
+const VARIABLES: &str = "OCI_REGISTRY, OCI_REPOSITORY, OCI_USERNAME, OCI_PASSWORD, OCI_ACCESS_TOKEN, or GIT_PROVIDER, GIT_ORG_NAME, GIT_REPOSITORY_NAME, GIT_ACCESS_TOKEN";
+/// The cause that lies with how the operator was set up: nothing of the stack has been looked at then.
+const UNABLE: &str = "operator-cannot-fetch";
 /// How long addons may differ from what the release renders while the operator says that all is done.
 const BEHIND: Duration = Duration::from_secs(60);
 /// From how many restarts on a crash loop is taken for one, and for how long it has to last then.
 const CRASHES: i64 = 3;
 const CRASHING: Duration = Duration::from_secs(20);
 
-/// Evidence, and for how long it has to be there without a pause.
-pub(super) type Evidence = Vec<(Duration, Finding)>;
+/// Whether a cause says nothing about the stack.
+pub(super) fn is_of_its_setup(finding: &Finding) -> bool {
+    finding.cause == UNABLE
+}
 
 fn finding(cause: &str, message: String, object: ObjectRef, evidence: Vec<String>) -> Finding {
     Finding {
@@ -57,7 +65,7 @@ pub(super) fn evidence(
     management: &View,
     truth: Option<&Truth>,
     now: Timestamp,
-) -> Evidence {
+) -> Vec<Clue> {
     let mut found = crashes(management);
     let name = addon_name(&goal.cluster);
     let addon = management.get(&kinds::CLUSTER_ADDON, &goal.namespace, &name);
@@ -65,6 +73,7 @@ pub(super) fn evidence(
         found.extend(stuck_hook(goal, management, addon, now));
         found.extend(passed_hook(goal, management, addon));
         found.extend(kept_hook(goal, addon));
+        found.extend(unable(addon));
         found.extend(failed_stage(addon));
         found.extend(failed_end(addon));
     }
@@ -72,8 +81,12 @@ pub(super) fn evidence(
     found
 }
 
+fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value[field].as_str().unwrap_or_default()
+}
+
 /// The operator's own container crashes again and again.
-fn crashes(management: &View) -> Evidence {
+fn crashes(management: &View) -> Vec<Clue> {
     let mut found = Vec::new();
     for pod in management.list(&kinds::POD) {
         if pod.namespace() != OPERATOR_NAMESPACE {
@@ -101,7 +114,7 @@ fn crashes(management: &View) -> Evidence {
                 text("/lastState/terminated/message"),
             ];
             let told = told.into_iter().filter(|line| !line.is_empty()).collect();
-            found.push((
+            found.push(Clue::new(
                 CRASHING,
                 finding("operator-crash-loop", message, pod.reference(), told),
             ));
@@ -113,12 +126,7 @@ fn crashes(management: &View) -> Evidence {
 /// The upgrade waits for the operator, which has nothing to do any more: the ClusterAddon is ready and of
 /// the class that the Cluster goes to, without a stage at work, and the condition that the hook looks at
 /// is not there.
-fn stuck_hook(
-    goal: &Goal,
-    management: &View,
-    addon: &Object,
-    now: Timestamp,
-) -> Option<(Duration, Finding)> {
+fn stuck_hook(goal: &Goal, management: &View, addon: &Object, now: Timestamp) -> Option<Clue> {
     let cluster = management.get(&kinds::CLUSTER, &goal.namespace, &goal.cluster)?;
     let topology = cluster.condition("TopologyReconciled")?;
     let blocks = topology.status == "False"
@@ -161,12 +169,12 @@ fn stuck_hook(
         addon.reference(),
         told,
     );
-    Some((HOOK, finding))
+    Some(Clue::new(HOOK, finding))
 }
 
 /// The control plane was told the new version, which the hook before it lets happen, while the
 /// ClusterAddon is still of another class and is not told of a hook: its addons will not come any more.
-fn passed_hook(goal: &Goal, management: &View, addon: &Object) -> Option<(Duration, Finding)> {
+fn passed_hook(goal: &Goal, management: &View, addon: &Object) -> Option<Clue> {
     let planes = management.list(&kinds::KUBEADM_CONTROL_PLANE);
     let plane = planes.iter().find(|plane| {
         plane.label(kinds::CLUSTER_NAME) == Some(&goal.cluster)
@@ -192,7 +200,7 @@ fn passed_hook(goal: &Goal, management: &View, addon: &Object) -> Option<(Durati
         format!("{}: spec.version {}", plane.reference(), goal.version),
         format!("{}: clusterStack {at}, no hook", addon.reference()),
     ];
-    Some((
+    Some(Clue::new(
         SETTLED,
         finding(
             "hook-passed-without-addons",
@@ -204,7 +212,7 @@ fn passed_hook(goal: &Goal, management: &View, addon: &Object) -> Option<(Durati
 }
 
 /// All is done, but the hook is still there: the next one would be taken for this one.
-fn kept_hook(goal: &Goal, addon: &Object) -> Option<(Duration, Finding)> {
+fn kept_hook(goal: &Goal, addon: &Object) -> Option<Clue> {
     let hook = addon.str("/spec/hook");
     let done = addon.str("/spec/clusterStack") == goal.class
         && addon.array("/status/stages").is_empty()
@@ -221,14 +229,14 @@ fn kept_hook(goal: &Goal, addon: &Object) -> Option<(Duration, Finding)> {
         "{}: HelmChartApplied True, stages empty",
         addon.reference()
     )];
-    Some((
+    Some(Clue::new(
         SETTLED,
         finding("hook-kept", message, addon.reference(), told),
     ))
 }
 
 /// A condition of the ClusterAddon says that a stage fails.
-fn failed_stage(addon: &Object) -> Option<(Duration, Finding)> {
+fn failed_stage(addon: &Object) -> Option<Clue> {
     let kinds = [
         "ClusterAddonConfigValidated",
         "HelmChartFound",
@@ -241,8 +249,9 @@ fn failed_stage(addon: &Object) -> Option<(Duration, Finding)> {
         let kind = blocker.condition.strip_suffix(" False");
         kind.is_some_and(|kind| kinds.contains(&kind)) && still_fails(addon, &blocker.reason)
     })?;
-    let stages = addon.array("/status/stages").iter();
-    let mut told: Vec<String> = stages
+    let stages = || addon.array("/status/stages").iter();
+    let at_work = stages().find(|stage| !["Pending", "done"].contains(&text(stage, "phase")));
+    let mut told: Vec<String> = stages()
         .map(|stage| format!("stage {}: {}", stage["name"], stage["phase"]).replace('"', ""))
         .collect();
     told.insert(0, failed.to_string());
@@ -253,15 +262,17 @@ fn failed_stage(addon: &Object) -> Option<(Duration, Finding)> {
         failed.message,
     );
     let waits = failed.condition == "EvaluatedCEL False";
-    Some((
+    let clue = Clue::new(
         if waits { CONDITION } else { STAGE },
         finding("addon-stage-failed", message, addon.reference(), told),
-    ))
+    );
+    let stage = at_work.map_or("", |stage| text(stage, "name"));
+    Some(clue.by_way_of(format!("{} {} {stage}", failed.condition, failed.reason)))
 }
 
 /// All stages are done and the ClusterAddon is not ready: what the release before has beside them is looked for then,
 /// and no condition tells that this fails.
-fn failed_end(addon: &Object) -> Option<(Duration, Finding)> {
+fn failed_end(addon: &Object) -> Option<Clue> {
     let stages = addon.array("/status/stages");
     let done = !stages.is_empty() && stages.iter().all(|stage| stage["phase"] == "done");
     let ready = addon.at("/status/ready").and_then(Value::as_bool) == Some(true);
@@ -282,10 +293,8 @@ fn failed_end(addon: &Object) -> Option<(Duration, Finding)> {
         ),
         format!("the log of the operator, in {OPERATOR_NAMESPACE}, tells why"),
     ];
-    Some((
-        STAGE,
-        finding("addon-stage-failed", message, addon.reference(), told),
-    ))
+    let found = finding("addon-stage-failed", message, addon.reference(), told);
+    Some(Clue::new(STAGE, found).by_way_of("the end"))
 }
 
 /// Whether what a condition tells of is still so: some stay False until all is done.
@@ -316,7 +325,7 @@ fn still_fails(addon: &Object, reason: &str) -> bool {
 }
 
 /// The ClusterAddon says that all is done, and it is not.
-fn differences(goal: &Goal, management: &View, truth: &Truth) -> Option<(Duration, Finding)> {
+fn differences(goal: &Goal, management: &View, truth: &Truth) -> Option<Clue> {
     if !unclaimed(management, &goal.namespace, &goal.cluster, &goal.class).is_empty() {
         return None;
     }
@@ -344,7 +353,7 @@ fn differences(goal: &Goal, management: &View, truth: &Truth) -> Option<(Duratio
         first.blocker.object, goal.class, first.blocker.condition,
     );
     let told = found.iter().take(SHOWN).map(|one| one.blocker.to_string());
-    Some((
+    Some(Clue::new(
         BEHIND,
         finding(cause, message, first.blocker.object.clone(), told.collect()),
     ))
@@ -365,34 +374,67 @@ impl Investigate for Providing<'_> {
         let release = self
             .view
             .get(&kinds::CLUSTER_STACK_RELEASE, self.namespace, &self.tag);
+        found.extend(release.iter().filter_map(|release| unable(release)));
         found.extend(release.iter().filter_map(|release| unprovided(release)));
         let named = held(&self.seen, self.context, found);
         async move { named }.boxed()
     }
 }
 
+/// The False condition of an object that has one of these reasons.
+fn told(object: &Object, kind: &str, reasons: &[&str]) -> Option<Blocker> {
+    unmet(object).into_iter().find(|one| {
+        one.condition == format!("{kind} False") && reasons.contains(&one.reason.as_str())
+    })
+}
+
+/// The operator has not so much as asked for a release: it lacks a variable, or one is wrong.
+fn unable(object: &Object) -> Option<Clue> {
+    let blocker = told(
+        object,
+        "AssetsClientAPIAvailable",
+        &["FailedCreateAssetsClient"],
+    )?;
+    let message = format!(
+        "the operator cannot ask for releases: {}; expected in its variables: {VARIABLES}",
+        blocker.message
+    );
+    let found = finding(
+        UNABLE,
+        message,
+        object.reference(),
+        vec![blocker.to_string()],
+    );
+    Some(Clue::new(CLIENT, found))
+}
+
 /// What the operator says of a release that it does not get ready (upstream `clusterstackrelease_controller.go`): one
 /// that cannot be fetched stays as one that is not there yet, and what cannot be applied is told object by object.
-fn unprovided(release: &Object) -> Option<(Duration, Finding)> {
-    let failed = unmet(release);
-    let of = |kind: &str, reasons: &[&str]| {
-        let mut found = failed.iter();
-        found.find(|one| {
-            one.condition == format!("{kind} False") && reasons.contains(&one.reason.as_str())
-        })
-    };
-    let client = of("AssetsClientAPIAvailable", &["FailedCreateAssetsClient"]);
+fn unprovided(release: &Object) -> Option<Clue> {
+    let name = release.name();
     let reasons = ["IssueWithReleaseAssets", "ReleaseAssetsNotDownloadedYet"];
-    let download = client.or_else(|| of("ClusterStackReleaseDownloaded", &reasons));
-    let (hold, cause, what, blocker) = if let Some(blocker) = download {
-        let what = "cannot read release";
-        (DOWNLOAD, "release-not-downloaded", what, blocker)
-    } else {
-        let reasons = ["FailedToApplyObjects", "ObjectsApplyingOngoing"];
-        let blocker = of("HelmChartApplied", &reasons)?;
-        let what = "cannot apply the class of release";
-        (STAGE, "class-not-applied", what, blocker)
-    };
+    if let Some(blocker) = told(release, "ClusterStackReleaseDownloaded", &reasons) {
+        let mut message = format!(
+            "the operator cannot read release {name}: {}",
+            blocker.message
+        );
+        // It says no more where there is no such release, and where nobody lets it in.
+        if blocker.reason == "ReleaseAssetsNotDownloadedYet" {
+            message.push_str(&format!(
+                "; its log, in {OPERATOR_NAMESPACE}, tells why, and where `releases: remote` is set, it asks by its variables: {VARIABLES}"
+            ));
+        }
+        let lines = vec![blocker.to_string()];
+        let found = finding(
+            "release-not-downloaded",
+            message,
+            release.reference(),
+            lines,
+        );
+        return Some(Clue::new(DOWNLOAD, found));
+    }
+    let reasons = ["FailedToApplyObjects", "ObjectsApplyingOngoing"];
+    let blocker = told(release, "HelmChartApplied", &reasons)?;
     let resources = release.array("/status/resources").iter();
     let refused = resources.filter_map(|one| {
         let error = one["error"].as_str().filter(|error| !error.is_empty())?;
@@ -401,10 +443,11 @@ fn unprovided(release: &Object) -> Option<(Duration, Finding)> {
     });
     let refused: Vec<String> = refused.take(SHOWN).collect();
     let why = refused.first().unwrap_or(&blocker.message);
-    let message = format!("the operator {what} {}: {why}", release.name());
-    let mut told = vec![blocker.to_string()];
-    told.extend(refused);
-    Some((hold, finding(cause, message, release.reference(), told)))
+    let message = format!("the operator cannot apply the class of release {name}: {why}");
+    let mut lines = vec![blocker.to_string()];
+    lines.extend(refused);
+    let found = finding("class-not-applied", message, release.reference(), lines);
+    Some(Clue::new(STAGE, found))
 }
 
 #[cfg(test)]

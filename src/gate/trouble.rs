@@ -1,6 +1,6 @@
 //! Why a phase ended badly: the stack's fault, the surroundings', or somebody's wish.
 
-use super::named;
+use super::{named, operator};
 use crate::cluster::{ApplyError, Interrupted, WaitError};
 use crate::delivery::DeliveryError;
 use crate::engine::{ENGINE, EngineError};
@@ -76,8 +76,10 @@ impl From<WaitError> for Trouble {
     fn from(error: WaitError) -> Self {
         match error {
             WaitError::Interrupted(_) => Self::Interrupted,
-            // The engine's own trouble says nothing about the stack.
-            WaitError::Cause(finding) if finding.object.cluster == ENGINE => {
+            // The engine's own trouble says nothing about the stack, nor does how the operator was set up.
+            WaitError::Cause(finding)
+                if finding.object.cluster == ENGINE || operator::is_of_its_setup(&finding) =>
+            {
                 EngineError::Cause(finding).into()
             }
             WaitError::Cause(finding) => Self::Stack {

@@ -3,6 +3,9 @@
 use serde_json::json;
 
 use super::*;
+use crate::cluster::{Interrupt, WaitError};
+use crate::gate::trouble::Trouble;
+use crate::record::{Clock, Recorder, RunId};
 
 const CLASS: &str = "docker-demo-1-35-v1";
 
@@ -49,7 +52,7 @@ fn named(objects: &[(crate::cluster::Kind, Value)]) -> Vec<String> {
     let view = View::holding("management", objects);
     let now = "2026-01-01T00:01:35Z".parse().unwrap();
     let found = evidence(&goal(), &view, None, now);
-    found.into_iter().map(|(_, one)| one.cause).collect()
+    found.into_iter().map(|one| one.finding.cause).collect()
 }
 
 const BLOCKS: &str = "Following hooks are blocking upgrade: BeforeClusterUpgrade: not applied";
@@ -62,7 +65,7 @@ fn a_hook_blocks_for_nothing_only_where_the_addon_has_nothing_to_do() {
     assert_eq!(named(&stuck), ["hook-blocks-though-addon-ready"]);
     let view = View::holding("management", &stuck);
     let now = "2026-01-01T00:01:35Z".parse().unwrap();
-    let message = &evidence(&goal(), &view, None, now)[0].1.message;
+    let message = &evidence(&goal(), &view, None, now)[0].finding.message;
     assert!(
         message.starts_with("BeforeClusterUpgrade has been blocking for 95 s although"),
         "{message}"
@@ -155,7 +158,7 @@ fn a_condition_may_take_longer_than_a_stage_that_fails_issue_7() {
     let found = evidence(&goal(), &view, None, Timestamp::UNIX_EPOCH);
     let found: Vec<_> = found
         .iter()
-        .map(|(hold, one)| (*hold, &*one.cause))
+        .map(|one| (one.hold, &*one.finding.cause))
         .collect();
     assert_eq!(found, [(CONDITION, "addon-stage-failed")]);
 }
@@ -184,36 +187,116 @@ fn a_release_tells_what_keeps_it_from_being_ready_issue_7() {
         let json = json!({"kind": "ClusterStackRelease", "metadata": {"name": CLASS, "namespace": "n"},
             "status": {"conditions": [condition], "resources": resources}});
         let found = unprovided(&Object::new("management", json));
-        found.map(|(_, one)| (one.cause, one.message))
+        found.map(|one| (one.finding.cause, one.finding.message))
     };
-    let is = |found: Option<(String, String)>, cause: &str, end: &str| {
+    let is = |found: Option<(String, String)>, cause: &str, words: &[&str]| {
         let (named, message) = found.unwrap();
         assert_eq!(named, cause);
-        assert!(message.ends_with(end), "{message}");
+        for words in words {
+            assert!(message.contains(words), "{words}: {message}");
+        }
     };
     let downloaded = "ClusterStackReleaseDownloaded";
-    for (kind, reason) in [
-        (downloaded, "IssueWithReleaseAssets"),
-        // What cannot be fetched is, for the real operator, what is not there yet.
-        (downloaded, "ReleaseAssetsNotDownloadedYet"),
-        ("AssetsClientAPIAvailable", "FailedCreateAssetsClient"),
-    ] {
-        is(
-            told(kind, reason, json!([])),
-            "release-not-downloaded",
-            "why",
-        );
-    }
+    is(
+        told(downloaded, "IssueWithReleaseAssets", json!([])),
+        "release-not-downloaded",
+        &[": why"],
+    );
+    // What cannot be fetched is, for the real operator, what is not there yet: it says no more.
+    is(
+        told(downloaded, "ReleaseAssetsNotDownloadedYet", json!([])),
+        "release-not-downloaded",
+        &[
+            "its log, in cso-system",
+            "OCI_REPOSITORY",
+            "OCI_PASSWORD",
+            "GIT_ACCESS_TOKEN",
+        ],
+    );
     let resources = json!([{"kind": "ConfigMap", "name": "a", "status": "synced"},
         {"kind": "Secret", "name": "b", "status": "not-synced", "error": "forbidden"}]);
     for reason in ["FailedToApplyObjects", "ObjectsApplyingOngoing"] {
         is(
             told("HelmChartApplied", reason, resources.clone()),
             "class-not-applied",
-            "Secret b: forbidden",
+            &["Secret b: forbidden"],
         );
     }
     assert_eq!(told("HelmChartApplied", "Other", json!([])), None);
+}
+
+#[test]
+fn an_operator_that_lacks_a_variable_says_nothing_about_the_stack_issue_7() {
+    let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "False", "reason": reason, "message": message});
+    let conditions = json!([
+        condition(
+            "ClusterStackReleaseDownloaded",
+            "ReleaseAssetsNotDownloadedYet",
+            "assets not downloaded yet"
+        ),
+        condition(
+            "AssetsClientAPIAvailable",
+            "FailedCreateAssetsClient",
+            "environment variable OCI_REGISTRY is not set"
+        ),
+    ]);
+    let metadata = json!({"name": CLASS, "namespace": "n"});
+    let release = json!({"kind": "ClusterStackRelease", "metadata": metadata, "status": {"conditions": conditions}});
+    let release = Object::new("management", release);
+    let clue = unable(&release).unwrap();
+    assert!(
+        clue.finding
+            .message
+            .contains("OCI_REGISTRY is not set; expected in"),
+        "{}",
+        clue.finding.message
+    );
+    // It is named before a download that has not happened either.
+    assert!(clue.hold < unprovided(&release).unwrap().hold);
+    let trouble = Trouble::from(WaitError::Cause(Box::new(clue.finding)));
+    assert!(matches!(trouble, Trouble::Infrastructure(_)), "{trouble}");
+    assert_eq!(trouble.finding().unwrap().cause, "operator-cannot-fetch");
+    assert_eq!(
+        named(&[addon(json!({}), json!({"conditions": conditions}))]),
+        ["operator-cannot-fetch"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_condition_and_each_stage_has_its_own_time_issue_7() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+    let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
+    let context = Context::new(RunId::random(), recorder, Interrupt::default(), 1.0);
+    let seen = Mutex::default();
+    let at = |condition: (&str, &str), stages: Value| {
+        let condition =
+            json!({"type": condition.0, "status": "False", "reason": condition.1, "message": "no"});
+        let status = json!({"stages": stages, "conditions": [condition]});
+        let view = View::holding("management", &[addon(json!({}), status)]);
+        let clues = evidence(&goal(), &view, None, Timestamp::UNIX_EPOCH);
+        assert_eq!(clues.len(), 1);
+        held(&seen, &context, clues).map(|found| found.cause)
+    };
+    let waits = || {
+        let stages = json!([{"name": "a", "phase": "waitingForPreCondition"}]);
+        at(("EvaluatedCEL", "FailedToEvaluatePreCondition"), stages)
+    };
+    let fails = |stages: Value| at(("HelmChartApplied", "FailedToApplyObjects"), stages);
+    let acts = |name: &str| json!({"name": name, "phase": "applyingOrDeleting"});
+    let pass = async |seconds| tokio::time::sleep(Duration::from_secs(seconds)).await;
+    assert_eq!(waits(), None);
+    pass(290).await;
+    assert_eq!(waits(), None);
+    // The first attempt of the stage itself, and the first of the next one.
+    assert_eq!(fails(json!([acts("a"), acts("b")])), None);
+    pass(60).await;
+    let next = || fails(json!([{"name": "a", "phase": "done"}, acts("b")]));
+    assert_eq!(next(), None);
+    pass(60).await;
+    assert_eq!(next(), None);
+    pass(10).await;
+    assert_eq!(next().as_deref(), Some("addon-stage-failed"));
 }
 
 #[test]
