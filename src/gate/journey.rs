@@ -359,6 +359,7 @@ impl Run<'_> {
             applied: Mutex::default(),
             engine: self.engine,
             seen: Mutex::default(),
+            had: Mutex::default(),
         }
     }
 

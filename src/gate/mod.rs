@@ -7,6 +7,7 @@ mod comparison;
 mod disturbance;
 mod facts;
 mod finished;
+mod images;
 mod journey;
 mod judged;
 mod named;
