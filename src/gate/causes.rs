@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::finished::{self, Goal};
 use super::truth::Truth;
-use super::{images, named, operator};
+use super::{hooks, images, named, operator};
 use crate::cluster::{Context, Investigate, Object, View, blind, kinds};
 use crate::engine::Engine;
 use crate::record::{Blocker, Finding, ObjectRef};
@@ -53,6 +53,8 @@ pub struct Causes<'a> {
     pub truth: Option<&'a Truth>,
     /// The workloads of addons that stackgate has applied itself.
     pub applied: Mutex<BTreeSet<ObjectRef>>,
+    /// Whether no hook may be called on the way.
+    pub unasked: bool,
     /// Looks at the machines themselves.
     pub engine: &'a dyn Engine,
     /// Since when each piece of evidence has been there without a pause.
@@ -98,6 +100,9 @@ impl Causes<'_> {
             .flat_map(|(hold, findings)| findings.into_iter().map(move |finding| (hold, finding)))
             .collect();
         evidence.extend(images::refused(&pods, &self.had, self.moves_parts_yet()));
+        if self.unasked {
+            evidence.extend(hooks::called(self.goal, self.management));
+        }
         if self.goal.operator {
             let now = self.context.now();
             evidence.extend(operator::evidence(

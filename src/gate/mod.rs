@@ -7,6 +7,7 @@ mod comparison;
 mod disturbance;
 mod facts;
 mod finished;
+mod hooks;
 mod images;
 mod journey;
 mod judged;
