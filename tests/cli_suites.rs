@@ -166,3 +166,36 @@ fn scenarios_are_listed_and_an_unknown_or_wrong_one_is_told_issue_7() {
         "{wrong}"
     );
 }
+
+#[test]
+fn cli_a_scenario_that_disturbs_is_refused_on_somebodys_cluster_before_it_is_asked_issue_7() {
+    let context = TestContext::new();
+    let stacks = concat!(env!("CARGO_MANIFEST_DIR"), "/stacks-under-test");
+    let run = |words: &str| {
+        context.run(&format!(
+            "run docker-demo --stacks {stacks} --engine existing --kubeconfig none.yaml --scenario {words}"
+        ))
+    };
+    for (words, why) in [
+        (
+            "worker-unready",
+            "upgrade.disturbance workerUnready cannot be done with engine existing: the machines are the provider's",
+        ),
+        (
+            "operator-restarted-at-addons --delivery operator",
+            "the Cluster Stack Operator there is somebody's",
+        ),
+    ] {
+        let told = run(words);
+        assert!(told.starts_with("exit code 2\n"), "{told}");
+        assert!(told.contains(why), "{told}");
+        assert!(told.contains("hint: --engine kind does it"), "{told}");
+    }
+    // A budget is part of the release: it disturbs nobody else, and it is the kubeconfig that is missing.
+    let told = run("budget");
+    assert!(
+        told.contains("none.yaml") && !told.contains("disturbance"),
+        "{told}"
+    );
+    assert!(!context.path().join("reports").exists());
+}

@@ -57,7 +57,7 @@ impl Lab {
         let client = Client::new(world.cluster.service(), "default");
         let kinds = [(kinds::POD, ""), (kinds::NODE, "")];
         let view = View::start("workload", &client, &kinds);
-        let probing = Probing::new(&context, &client, &spec);
+        let probing = Probing::new(&context, &client, &spec, true);
         probing.begin(&view).await;
         Self {
             world,

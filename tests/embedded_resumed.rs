@@ -1,12 +1,15 @@
 //! A run whose process is gone is gone on with: simulated clusters that outlive the first of two runs of the gate.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use kube::Client;
-use stackgate::cluster::{Context, Handshakes, Interrupt, Object};
+use kube::api::{DynamicObject, ListParams};
+use kube::{Api, Client};
+use serde_json::Value;
+use stackgate::cluster::{Context, Handshakes, Interrupt, Object, kinds};
 use stackgate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use stackgate::engine::{Engine, EngineError, Kept, Management, Opened, Problem};
 use stackgate::gate::{self, Keep, Pauses, Plan, Point, Resumption};
@@ -15,8 +18,9 @@ use stackgate::record::{
     What, read,
 };
 use stackgate::report::Summary;
-use stackgate::stack::Stack;
+use stackgate::stack::{Machines, Stack};
 use stackgate::suite::Suite;
+use tokio::runtime::Runtime;
 
 /// Clusters that the end of a run leaves alone, as `kill -9` does.
 struct Outliving {
@@ -105,10 +109,11 @@ impl Engine for Outliving {
     }
 }
 
-/// Where the first run ends as if its process were killed there.
-fn plan(run: &RunId, killed_at: Option<Point>) -> Plan {
+/// Where the first run ends as if its process were killed there, and what must become of the Machines.
+fn plan(run: &RunId, killed_at: Option<Point>, machines: Machines) -> Plan {
     let stacks = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
-    let stack = Stack::load("docker-demo", &stacks).unwrap();
+    let mut stack = Stack::load("docker-demo", &stacks).unwrap();
+    stack.spec.upgrade.machines = machines;
     let suites = Suite::load_all(&stack.spec.suites, &stack.folder.join("suites")).unwrap();
     let pair = stack.open_releases().unwrap();
     let mut plan = Plan::new(stack, pair, suites, Keep::Never, run).unwrap();
@@ -126,12 +131,53 @@ fn events(folder: &Path) -> Vec<Event> {
     read(&stream).unwrap().map(Result::unwrap).collect()
 }
 
-/// A run that is killed at a point and gone on with: what the whole stream tells, and with which phase it went on.
-fn resumed(killed_at: Point) -> (Verdict, String, Phase, Vec<Event>, Summary) {
+/// A run that was killed and gone on with.
+struct Resumed {
+    verdict: Verdict,
+    reason: String,
+    /// With which phase it went on.
+    next: Phase,
+    /// What the whole stream tells.
+    events: Vec<Event>,
+    summary: Summary,
+    /// The Machines when it was killed.
+    at_kill: BTreeSet<String>,
+    /// Those that the first process kept as what the upgrade began with.
+    kept: BTreeSet<String>,
+}
+
+/// What the first process has kept for the second.
+const MEMORY: &str = "memory.json";
+
+fn machines(runtime: &Runtime, engine: &Outliving) -> BTreeSet<String> {
+    let made = engine.management.lock().unwrap().clone();
+    let (client, namespace) = made.unwrap();
+    let kind = kinds::MACHINE.resource();
+    let api: Api<DynamicObject> = Api::namespaced_with(client, &namespace, &kind);
+    let all = runtime.block_on(api.list(&ListParams::default())).unwrap();
+    all.into_iter().filter_map(|one| one.metadata.uid).collect()
+}
+
+fn kept(folder: &Path) -> BTreeSet<String> {
+    let Ok(kept) = std::fs::read(folder.join(MEMORY)) else {
+        return BTreeSet::new();
+    };
+    let kept: Value = serde_json::from_slice(&kept).unwrap();
+    let machines = kept["upgrade"]["machines"].as_array();
+    let uids = machines.into_iter().flatten().map(|uid| uid.as_str());
+    uids.map(|uid| uid.unwrap().to_owned()).collect()
+}
+
+fn resumed(killed_at: Point) -> Resumed {
+    resumed_with(killed_at, Machines::Any, |_| {})
+}
+
+/// A run that is killed at a point and gone on with, after something has become of what was kept for that.
+fn resumed_with(killed_at: Point, wanted: Machines, meanwhile: impl Fn(&Path)) -> Resumed {
     let folder = tempfile::tempdir().unwrap();
     let private = tempfile::tempdir().unwrap();
     let run = RunId::of_seed(7);
-    let first = plan(&run, Some(killed_at));
+    let first = plan(&run, Some(killed_at), wanted);
     let engine = Outliving {
         engine: EmbeddedEngine::new(EmbeddedOptions {
             run: run.clone(),
@@ -174,6 +220,9 @@ fn resumed(killed_at: Point) -> (Verdict, String, Phase, Vec<Event>, Summary) {
     }
     // The tasks of the first run end when they are next at work.
     runtime.block_on(tokio::time::sleep(Duration::from_secs(1)));
+    let at_kill = machines(&runtime, &engine);
+    let kept = kept(private.path());
+    meanwhile(private.path());
     // What a killed process would have told: nothing of the pause, and nothing after it.
     let told = events(folder.path());
     let whole = told
@@ -194,20 +243,20 @@ fn resumed(killed_at: Point) -> (Verdict, String, Phase, Vec<Event>, Summary) {
         phase: resumption.next,
     });
     let ending = runtime.block_on(gate::resume(
-        &plan(&run, None),
+        &plan(&run, None, wanted),
         &context,
         &engine,
         &resumption,
     ));
-    let told = events(folder.path());
-    let summary = Summary::read(&folder.path().join("events.jsonl")).unwrap();
-    (
-        ending.verdict,
-        ending.reason,
-        resumption.next,
-        told,
-        summary,
-    )
+    Resumed {
+        verdict: ending.verdict,
+        reason: ending.reason,
+        next: resumption.next,
+        events: events(folder.path()),
+        summary: Summary::read(&folder.path().join("events.jsonl")).unwrap(),
+        at_kill,
+        kept,
+    }
 }
 
 /// The checks with their outcomes before and after the upgrade.
@@ -242,7 +291,14 @@ fn embedded_run_goes_on_from_the_last_finished_phase_to_the_same_answers() {
         (Point::Within(CheckAfter, second(5)), CheckAfter),
         (Point::Before(Phase::Verdict), Phase::Verdict),
     ] {
-        let (verdict, reason, found, events, summary) = resumed(killed_at);
+        let Resumed {
+            verdict,
+            reason,
+            next: found,
+            events,
+            summary,
+            ..
+        } = resumed(killed_at);
         assert_eq!(
             (verdict, found),
             (Verdict::Open, next),
@@ -262,4 +318,35 @@ fn embedded_run_goes_on_from_the_last_finished_phase_to_the_same_answers() {
     for (killed_at, answers) in &all {
         assert_eq!(answers, expected, "{killed_at}");
     }
+}
+
+/// In the middle of the rollout: the control plane's Machine is new, the worker's is old.
+const ROLLS: Point = Point::Within(Phase::Upgrade, Duration::from_secs(60));
+
+#[test]
+fn embedded_machines_are_judged_by_those_that_the_upgrade_began_with_however_often_its_process_ends()
+ {
+    let replaced = resumed_with(ROLLS, Machines::Replaced, |_| {});
+    assert_eq!(replaced.verdict, Verdict::Open, "{}", replaced.reason);
+    let Resumed { at_kill, kept, .. } = &replaced;
+    let rolls = !at_kill.is_disjoint(kept) && !at_kill.is_subset(kept);
+    assert!(rolls, "{at_kill:?} {kept:?}");
+    // Half of what is to be kept is gone when it is gone on with.
+    let before = resumed_with(Point::Before(Phase::Upgrade), Machines::Kept, |_| {});
+    let within = resumed_with(ROLLS, Machines::Kept, |_| {});
+    let all = "replaced 2 of 2 Machines, and was to keep them";
+    assert!(before.reason.contains(all), "{}", before.reason);
+    assert_eq!(
+        (within.verdict, &within.reason),
+        (Verdict::Closed, &before.reason)
+    );
+}
+
+#[test]
+fn embedded_machines_that_nobody_remembers_leave_no_verdict_of_what_became_of_them() {
+    let forget = |folder: &Path| std::fs::remove_file(folder.join(MEMORY)).unwrap();
+    let ended = resumed_with(ROLLS, Machines::Replaced, forget);
+    assert_eq!(ended.verdict, Verdict::None, "{}", ended.reason);
+    let told = "it is not known any more with which Machines the upgrade began";
+    assert!(ended.reason.contains(told), "{}", ended.reason);
 }

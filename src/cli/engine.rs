@@ -77,14 +77,19 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
             }))
         }
         EngineKind::Existing => {
-            let existing = wanted.existing;
-            let Some(file) = &existing.kubeconfig else {
+            let Some(file) = &wanted.existing.kubeconfig else {
                 let error = anyhow!(
                     "failed to start: engine existing needs to know which cluster is meant"
                 );
                 return Err(Failure::input(error).hint("add --kubeconfig FILE"));
             };
-            let given = Given::read(Some(file), existing.context.as_deref())?;
+            if let Some(disturbance) = stack.spec.upgrade.disturbance {
+                let error = anyhow!("failed to start: {}", existing::refusal(disturbance));
+                return Err(Failure::input(error).hint(
+                    "--engine kind does it to clusters of its own, --engine embedded rehearses it",
+                ));
+            }
+            let given = Given::read(Some(file), wanted.existing.context.as_deref())?;
             Ok(Box::new(ExistingEngine::new(ExistingOptions {
                 run: run.clone(),
                 kubeconfig: given.kubeconfig().clone(),

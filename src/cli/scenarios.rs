@@ -10,9 +10,11 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use super::args::{RunArgs, StacksArgs};
+use super::args::{EngineKind, RunArgs, StacksArgs};
 use super::exit::Failure;
+use super::management::EXISTING;
 use super::{runs, signals, stacks};
+use crate::engine::existing;
 use crate::record::Verdict;
 use crate::report::STREAM;
 use crate::report::overview::Overview;
@@ -159,7 +161,12 @@ pub fn all(args: &RunArgs) -> Result<Verdict, Failure> {
     let mut fitting = Vec::new();
     let origin = Origin::read(&stack, stacks)?;
     for name in scenario::names(&stack) {
-        match origin.make(&load(&name, &stack)?, args.delivery.map(Into::into)) {
+        let scenario = load(&name, &stack)?;
+        if let Some(why) = refusal(args, &scenario) {
+            lines.push((name, None, why));
+            continue;
+        }
+        match origin.make(&scenario, args.delivery.map(Into::into)) {
             Ok(made) => fitting.push((name, made)),
             Err(failure) if is_unfit(&failure) => {
                 lines.push((name, None, failure.error.to_string()))
@@ -204,6 +211,14 @@ pub fn all(args: &RunArgs) -> Result<Verdict, Failure> {
     }
     super::print(&table(&lines, worst)).map_err(Failure::infrastructure)?;
     Ok(worst)
+}
+
+/// Why a scenario cannot be run where it is asked for: it would harm a management cluster that is somebody's.
+fn refusal(args: &RunArgs, scenario: &Scenario) -> Option<String> {
+    let engine = args.engine.engine == Some(EngineKind::Existing);
+    let existing = engine || args.management.first().is_some_and(|mode| mode == EXISTING);
+    let disturbance = scenario.spec.upgrade.disturbance.filter(|_| existing);
+    disturbance.map(existing::refusal)
 }
 
 /// Whether a scenario has nothing to do with a stack, and everything else is in order.
@@ -357,6 +372,32 @@ mod tests {
             let words = one_of_all(given.split(' ').map(OsString::from), "budget");
             assert_eq!(words.join(" ".as_ref()), one);
         }
+    }
+
+    #[test]
+    fn what_somebodys_cluster_would_suffer_from_is_not_run_there() {
+        #[derive(clap::Parser)]
+        struct Words {
+            #[command(flatten)]
+            run: RunArgs,
+        }
+        let refused = |words: &str, name: &str| {
+            let words = ["run", "demo"].into_iter().chain(words.split(' '));
+            let run = <Words as clap::Parser>::try_parse_from(words).unwrap().run;
+            let scenario = Scenario::load(name, Path::new("/nowhere")).unwrap();
+            refusal(&run, &scenario).is_some()
+        };
+        for words in ["--engine existing", "--management existing"] {
+            for name in [
+                "operator-restarted-at-addons",
+                "operator-restarted-at-machines",
+                "worker-unready",
+            ] {
+                assert!(refused(words, name), "{words} {name}");
+            }
+            assert!(!refused(words, "budget"));
+        }
+        assert!(!refused("--engine kind", "worker-unready"));
     }
 
     #[test]

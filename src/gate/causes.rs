@@ -14,16 +14,12 @@ use tokio::time::Instant;
 
 use super::finished::{self, Goal};
 use super::truth::Truth;
-use super::{named, operator};
-use crate::checks::sandbox;
+use super::{hooks, images, named, operator};
 use crate::cluster::{Context, Investigate, Object, View, blind, kinds};
 use crate::engine::Engine;
 use crate::record::{Blocker, Finding, ObjectRef};
 use crate::stack::ADDON_NAMESPACE;
 
-/// For how long an image has to be refused without a pause. Back-off grows to minutes, so a registry
-/// that comes back within this time was asked at least three times.
-const IMAGE_REFUSED: Duration = Duration::from_secs(60);
 /// For how long a drain has to be blocked by a budget that can never allow it.
 const DRAIN_BLOCKED: Duration = Duration::from_secs(20);
 /// From how many restarts on a crash loop is taken for one, and for how long it has to last.
@@ -57,10 +53,14 @@ pub struct Causes<'a> {
     pub truth: Option<&'a Truth>,
     /// The workloads of addons that stackgate has applied itself.
     pub applied: Mutex<BTreeSet<ObjectRef>>,
+    /// Whether no hook may be called on the way.
+    pub unasked: bool,
     /// Looks at the machines themselves.
     pub engine: &'a dyn Engine,
     /// Since when each piece of evidence has been there without a pause.
     pub seen: Mutex<HashMap<String, Instant>>,
+    /// Images that a node has run while another could not have them: it may go, what it showed stays.
+    pub had: Mutex<BTreeSet<String>>,
 }
 
 impl Investigate for Causes<'_> {
@@ -91,7 +91,6 @@ impl Causes<'_> {
         let found = [
             (DRAIN_BLOCKED, drains(&machines, &budgets, &pods)),
             (CRASHING, crash_loops(&pods)),
-            (IMAGE_REFUSED, refused_images(&pods, self.moves_dns_yet())),
             (EXPIRED, Vec::from_iter(expired(workload))),
             (NO_CLOUD, without_cloud(&workload.list(&kinds::NODE))),
             (GONE, self.deleted(workload)),
@@ -103,6 +102,10 @@ impl Causes<'_> {
                 findings.into_iter().map(clue)
             })
             .collect();
+        evidence.extend(images::refused(&pods, &self.had, self.moves_parts_yet()));
+        if self.unasked {
+            evidence.extend(hooks::called(self.goal, self.management));
+        }
         if self.goal.operator {
             let now = self.context.now();
             evidence.extend(operator::evidence(
@@ -141,9 +144,9 @@ impl Causes<'_> {
             .collect()
     }
 
-    /// While the control plane is under way, CoreDNS may sit on a node whose image it does not have:
-    /// KubeadmControlPlane moves it last. Afterwards nobody will.
-    fn moves_dns_yet(&self) -> bool {
+    /// While the control plane is under way, CoreDNS and kube-proxy may sit on a node that does not have their images:
+    /// KubeadmControlPlane moves them last. Afterwards nobody will.
+    fn moves_parts_yet(&self) -> bool {
         let planes = self.management.list(&kinds::KUBEADM_CONTROL_PLANE);
         planes.iter().any(|plane| {
             let updated = plane.int("/status/upToDateReplicas");
@@ -200,69 +203,17 @@ pub(super) fn held(
 }
 
 /// Containers of a pod's status, init containers first.
-fn containers(pod: &Object) -> impl Iterator<Item = &Value> {
+pub(super) fn containers(pod: &Object) -> impl Iterator<Item = &Value> {
     ["/status/initContainerStatuses", "/status/containerStatuses"]
         .into_iter()
         .flat_map(|pointer| pod.array(pointer))
 }
 
-fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
+pub(super) fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value
         .pointer(pointer)
         .and_then(Value::as_str)
         .unwrap_or_default()
-}
-
-fn is_dns(pod: &Object) -> bool {
-    pod.namespace() == "kube-system" && pod.label("k8s-app") == Some("kube-dns")
-}
-
-fn refused_images(pods: &[Arc<Object>], dns_may_move: bool) -> Vec<Finding> {
-    pods.iter()
-        // What stackgate itself brings says nothing about the stack.
-        .filter(|pod| !sandbox::is_name(pod.namespace()))
-        .filter(move |pod| !(pod.is_deleting() || dns_may_move && is_dns(pod)))
-        .flat_map(|pod| containers(pod).map(move |container| (pod, container)))
-        .filter_map(|(pod, container)| {
-            let reason = text(container, "/state/waiting/reason");
-            let refused = [
-                "ErrImagePull",
-                "ImagePullBackOff",
-                "ErrImageNeverPull",
-                "InvalidImageName",
-            ];
-            if !refused.contains(&reason) {
-                return None;
-            }
-            let image = text(container, "/image");
-            let node = pod.str("/spec/nodeName");
-            let mut message = format!(
-                "image {image} cannot be had by node {node}, so {} does not run",
-                pod.reference()
-            );
-            if is_dns(pod) {
-                message.push_str(
-                    ": cluster DNS still names the CoreDNS image of the release before; \
-                     KubeadmControlPlane moves it only when the ClusterClass sets \
-                     clusterConfiguration.dns.imageTag",
-                );
-            }
-            Some(Finding {
-                cause: if is_dns(pod) {
-                    "coredns-image-missing"
-                } else {
-                    "image-not-available"
-                }
-                .to_owned(),
-                message,
-                object: pod.reference(),
-                evidence: vec![format!(
-                    "{reason}: {}",
-                    text(container, "/state/waiting/message")
-                )],
-            })
-        })
-        .collect()
 }
 
 /// Nodes that no cloud controller manager looks at: nothing is scheduled there, and no Machine finds its node.
@@ -473,31 +424,5 @@ mod tests {
             panic!("{found:?}")
         };
         assert_eq!(finding.object, waits.reference());
-    }
-
-    fn refused(label: &str) -> Arc<Object> {
-        object(
-            json!({"kind": "Pod", "metadata": {"name": "p", "namespace": "kube-system", "labels": {"k8s-app": label}},
-            "spec": {"nodeName": "node-1"},
-            "status": {"containerStatuses": [{"image": "x:v1", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}}]}}),
-        )
-    }
-
-    #[test]
-    fn a_refused_image_names_image_node_and_pod() {
-        let finding = refused_images(&[refused("other")], false).remove(0);
-        assert_eq!(
-            finding.message,
-            "image x:v1 cannot be had by node node-1, so Pod kube-system/p does not run"
-        );
-        assert_eq!(finding.evidence, ["ImagePullBackOff: not found"]);
-    }
-
-    #[test]
-    fn core_dns_is_judged_only_after_the_control_plane_had_its_chance_to_move_it() {
-        assert!(refused_images(&[refused("kube-dns")], true).is_empty());
-        let finding = refused_images(&[refused("kube-dns")], false).remove(0);
-        assert_eq!(finding.cause, "coredns-image-missing");
-        assert!(finding.message.contains("dns.imageTag"));
     }
 }

@@ -86,6 +86,7 @@ impl Run<'_> {
             .with_context(|| format!("failed to disturb the upgrade: {told}"))
             .map_err(Trouble::Infrastructure)?;
         self.disturbed.set(true);
+        self.save_memory();
         self.context.note(format!("{told}, on purpose"));
         Ok(())
     }

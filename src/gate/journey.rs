@@ -22,7 +22,7 @@ use crate::cluster::{Applier, Apply, Progress, View, blind, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
 use crate::record::{Blocker, Finding, ObjectRef};
-use crate::stack::{Delivery, Hook, Release, ReleaseError};
+use crate::stack::{Delivery, Hook, Hooks, Release, ReleaseError};
 
 /// How long the workload cluster may take to tell its kinds before an upgrade: who does not answer for
 /// longer is looked at while nodes are waited for.
@@ -51,6 +51,8 @@ struct Seen<'a> {
     view: &'a View,
     workload: &'a View,
     truth: Option<&'a Truth>,
+    /// Whether no hook may be called meanwhile.
+    unasked: bool,
 }
 
 impl<'a> Seen<'a> {
@@ -177,6 +179,7 @@ impl Run<'_> {
             view,
             workload: &workload,
             truth: None,
+            unasked: false,
         };
         self.arrive("API server answers", seen, |blockers| {
             blockers
@@ -207,6 +210,7 @@ impl Run<'_> {
             view,
             workload: &workload.view,
             truth: None,
+            unasked: false,
         };
         if !self.operated() {
             let causes = self.causes(seen);
@@ -242,11 +246,13 @@ impl Run<'_> {
         let held = self.operated() && release.addons.is_staged();
         prepared.goal.from = held.then(|| workload.goal.version.clone());
         let (client, before) = (&workload.client, &workload.addons);
+        let uncalled = self.plan.stack.spec.upgrade.hooks == Hooks::Uncalled;
         let mut seen = Seen {
             goal: &prepared.goal,
             view,
             workload: &workload.view,
             truth: None,
+            unasked: judged.is_some() && uncalled,
         };
         let rendered = &prepared.addons;
         let on_its_way = self.truth(client, release, rendered, before, false).await?;
@@ -356,9 +362,11 @@ impl Run<'_> {
             management: seen.view,
             workload: Some(seen.workload),
             truth: seen.truth,
+            unasked: seen.unasked,
             applied: Mutex::default(),
             engine: self.engine,
             seen: Mutex::default(),
+            had: Mutex::default(),
         }
     }
 
@@ -408,6 +416,7 @@ impl Run<'_> {
             view,
             workload: &workload.view,
             truth: workload.truth.as_ref(),
+            unasked: false,
         };
         loop {
             let violated = stay(self.context, period, &seen.views(), || seen.blockers()).await?;

@@ -7,6 +7,8 @@ mod comparison;
 mod disturbance;
 mod facts;
 mod finished;
+mod hooks;
+mod images;
 mod journey;
 mod judged;
 mod named;

@@ -1,14 +1,14 @@
 //! How a run goes on whose process is gone: what it had is found again in its clusters, its stream, and what was
 //! kept for the checks after the upgrade.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use kube::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,20 +20,32 @@ use super::trouble::Trouble;
 use crate::delivery::{self, AddonObjects};
 use crate::engine::Management;
 use crate::record::{CheckResult, Phase};
-use crate::stack::{Hook, Release};
+use crate::stack::{Hook, Hooks, Machines, Release};
 
 /// How long it may take to find the clusters again: they were there a moment ago.
 const REJOIN: Duration = Duration::from_secs(120);
-/// What checks have to know of the cluster before the upgrade, in the run's private folder.
+/// What has to be known of the cluster before the upgrade, in the run's private folder.
 const MEMORY: &str = "memory.json";
 
-/// What checks saw before the upgrade. It may hold what is secret.
+/// What was seen before the upgrade. It may hold what is secret.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Kept {
     /// Of the run as a whole.
     run: BTreeMap<String, Value>,
     /// Of the suites' rules.
     rules: BTreeMap<String, Value>,
+    /// Of the upgrade, once it has begun.
+    #[serde(default)]
+    upgrade: Option<Begun>,
+}
+
+/// What cannot be seen any more once an upgrade has begun.
+#[derive(Debug, Serialize, Deserialize)]
+struct Begun {
+    /// The UIDs of the Machines that it began with.
+    machines: BTreeSet<String>,
+    /// Whether it was disturbed, as it is to be once.
+    disturbed: bool,
 }
 
 impl Run<'_> {
@@ -146,7 +158,7 @@ impl Run<'_> {
         Some(self.engine.private()?.join(MEMORY))
     }
 
-    /// Keeps what checks saw before the upgrade for a process that may have to go on without this one.
+    /// Keeps what was seen before the upgrade for a process that may have to go on without this one.
     pub(super) fn save_memory(&self) {
         let Some(path) = self.memory_file() else {
             return;
@@ -154,12 +166,19 @@ impl Run<'_> {
         let kept = Kept {
             run: self.context.memory(),
             rules: self.memory.all(),
+            upgrade: self.machines_before.get().map(|machines| Begun {
+                machines: machines.clone(),
+                disturbed: self.disturbed.get(),
+            }),
         };
+        // Whoever is killed here leaves what was there before.
+        let new = path.with_extension("new");
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600);
         let written = serde_json::to_vec(&kept)
             .map_err(std::io::Error::from)
-            .and_then(|json| file.open(&path)?.write_all(&json));
+            .and_then(|json| file.open(&new)?.write_all(&json))
+            .and_then(|()| std::fs::rename(&new, &path));
         if let Err(error) = written {
             // A gate is worth more than its resumption.
             let shown = path.display();
@@ -168,18 +187,62 @@ impl Run<'_> {
         }
     }
 
+    fn kept(&self) -> Option<Kept> {
+        let path = self.memory_file()?;
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    }
+
     fn recover_memory(&self) {
         let events = self.resumption.map_or(0, |it| it.events);
-        let kept: Option<Kept> = self
-            .memory_file()
-            .and_then(|path| serde_json::from_slice(&std::fs::read(path).ok()?).ok());
+        let kept = self.kept();
         if kept.is_none() && !self.is_ahead(Phase::CheckBefore) {
             self.context.note(
                 "what the checks saw before the upgrade is not there any more: those that compare cannot be judged",
             );
         }
-        let Kept { run, rules } = kept.unwrap_or_default();
+        let Kept {
+            run,
+            rules,
+            upgrade,
+        } = kept.unwrap_or_default();
         self.context.goes_on(run, events);
         self.memory.recover(rules);
+        let Some(upgrade) = upgrade else { return };
+        let wanted = self.plan.stack.spec.upgrade.hooks;
+        if wanted == Hooks::Uncalled && self.is_ahead(Phase::Upgrade) {
+            self.context.note(
+                "whether a hook was called while the run had no process is not known: nobody looked",
+            );
+        }
+        self.disturbed.set(upgrade.disturbed);
+        // Nothing is known yet: the phases come later.
+        let _ = self.machines_before.set(upgrade.machines);
+    }
+
+    /// Whether an upgrade that this process has not begun may be under way. Its Machines are written down before anything is
+    /// changed: where all but these is there, it is not.
+    pub(super) fn may_have_begun(&self) -> bool {
+        !self.is_ahead(Phase::CheckBefore)
+            && (self.machines_before.get().is_some() || self.kept().is_none())
+    }
+
+    /// The Machines that the upgrade began with, or begins with now.
+    pub(super) fn machines_before(
+        &self,
+        now: impl FnOnce() -> BTreeSet<String>,
+    ) -> Result<BTreeSet<String>, Trouble> {
+        if let Some(before) = self.machines_before.get() {
+            return Ok(before.clone());
+        }
+        let wanted = &self.plan.stack.spec.upgrade;
+        let asked = wanted.machines != Machines::Any || wanted.disturbance.is_some();
+        if asked && self.may_have_begun() {
+            return Err(Trouble::Infrastructure(anyhow!(
+                "it is not known any more with which Machines the upgrade began, so that nobody can tell what became of them: run it again"
+            )));
+        }
+        let before = self.machines_before.get_or_init(now).clone();
+        self.save_memory();
+        Ok(before)
     }
 }

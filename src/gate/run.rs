@@ -240,9 +240,10 @@ impl Run<'_> {
             (self.found(&management).await?, None)
         };
         let check = timeouts.check.get() + suite::heavy(&self.plan.suites);
-        let probing = self
-            .probing
-            .get_or_init(|| Probing::new(self.context, &workload.client, &self.plan.stack.spec));
+        let probing = self.probing.get_or_init(|| {
+            let (spec, whole) = (&self.plan.stack.spec, !self.may_have_begun());
+            Probing::new(self.context, &workload.client, spec, whole)
+        });
         self.phases.tell_when_standing(probing.stillness());
         let before = if self.is_ahead(Phase::CheckBefore) {
             let before = async || {

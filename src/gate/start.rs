@@ -69,11 +69,7 @@ impl Run<'_> {
         view: &View,
         workload: &mut Workload,
     ) -> Result<Done<Vec<Value>>, Trouble> {
-        // Those of its first attempt, where the phase is begun again.
-        let before = self
-            .machines_before
-            .get_or_init(|| workload.goal.machine_uids(view))
-            .clone();
+        let before = self.machines_before(|| workload.goal.machine_uids(view))?;
         let release = &self.plan.pair.to;
         let judged = Some(&before);
         let upgraded = self

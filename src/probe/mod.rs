@@ -105,9 +105,10 @@ pub struct Shown {
 }
 
 impl Probing {
-    /// Probes that have not begun.
+    /// Probes that have not begun. Where they do not see the `whole` upgrade, a share of lost tries says nothing of it,
+    /// and only gaps are judged.
     #[must_use]
-    pub fn new(context: &Context, client: &Client, spec: &Spec) -> Self {
+    pub fn new(context: &Context, client: &Client, spec: &Spec, whole: bool) -> Self {
         let limits = |probe: &Probe| {
             let probes = &spec.probes;
             match probe.name {
@@ -124,7 +125,9 @@ impl Probing {
                 Some(why) => Stage::Skipped(format!("skipped by stack.yaml: {why}")),
                 None => Stage::Trying,
             };
-            Course::new(probe, budget(probe, limits, &spec.cluster), stage)
+            let mut budget = budget(probe, limits, &spec.cluster);
+            budget.share_lost_percent = budget.share_lost_percent.filter(|_| whole);
+            Course::new(probe, budget, stage)
         });
         Self {
             measured: Measured::new(context.clone(), courses.collect()),

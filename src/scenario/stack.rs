@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::change;
 use super::load::{Scenario, ScenarioError};
 use super::make::{Made, Maker, copy, put};
-use crate::stack::{Delivery, Machines, Pair, ProbeLimits, STACK_FILE, Stack};
+use crate::stack::{Delivery, Hooks, Machines, Pair, ProbeLimits, STACK_FILE, Stack};
 
 impl Scenario {
     /// Writes the scenario's stack below `folder`, as `stacks/<name>` with kind's configuration beside it, and returns
@@ -92,7 +92,11 @@ impl Scenario {
             Machines::Kept => "kept",
             Machines::Replaced => "replaced",
         };
-        spec["upgrade"] = json!({"machines": machines});
+        let hooks = match self.spec.upgrade.hooks {
+            Hooks::Any => "any",
+            Hooks::Uncalled => "uncalled",
+        };
+        spec["upgrade"] = json!({"machines": machines, "hooks": hooks});
         if let Some(disturbance) = self.spec.upgrade.disturbance {
             spec["upgrade"]["disturbance"] = json!(disturbance.name());
         }

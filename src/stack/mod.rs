@@ -31,8 +31,8 @@ pub use schema::is_checked_in;
 pub use schema::stack_schema;
 pub use spec::{
     Accepted, ClusterApiVersion, ClusterSpec, Components, ControlPlane, Delivery, Disturbance,
-    Infrastructure, Machines, Management, ManagementKind, Network, ReleaseSource, Releases, Spec,
-    StackFile, StartRelease, Timeouts, Upgrade, Worker,
+    Hooks, Infrastructure, Machines, Management, ManagementKind, Network, ReleaseSource, Releases,
+    Spec, StackFile, StartRelease, Timeouts, Upgrade, Worker,
 };
 pub use validate::CLUSTER_SUFFIX;
 pub use values::{

@@ -120,6 +120,8 @@ pub struct StartRelease {
 pub struct Upgrade {
     #[serde(default)]
     pub machines: Machines,
+    #[serde(default)]
+    pub hooks: Hooks,
     /// What happens to the clusters in the middle of it, and must not keep it from arriving.
     #[serde(default)]
     pub disturbance: Option<Disturbance>,
@@ -160,6 +162,17 @@ pub enum Machines {
     Kept,
     /// None is there after it.
     Replaced,
+}
+
+/// Whether Cluster API may call its hooks, which it does for another version of Kubernetes alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Hooks {
+    /// Whatever the upgrade needs.
+    #[default]
+    Any,
+    /// None: the upgrade is no reason to.
+    Uncalled,
 }
 
 /// Where releases come from.

@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::common::{TestContext, copy};
 use crate::rehearsal::{Rehearsal, stacks};
+use crate::variant::Variant;
+use crate::variants::rehearse;
 
 const OPERATOR: [&str; 2] = ["--delivery", "operator"];
 
@@ -210,12 +212,36 @@ fn embedded_a_scenario_is_run_again_from_its_runs_folder() {
     assert_eq!(summary["to"]["tag"], "docker-demo-1-35-v2");
 }
 
+fn scenario(name: &str, text: &str) -> String {
+    format!(
+        "apiVersion: stackgate/v1alpha1\nkind: Scenario\nmetadata: {{name: {name}}}\nspec:\n  description: own\n{text}"
+    )
+}
+
 /// Gives the stack a scenario of its own.
 fn own(context: &TestContext, name: &str, text: &str) {
-    let text = format!(
-        "apiVersion: stackgate/v1alpha1\nkind: Scenario\nmetadata: {{name: {name}}}\nspec:\n  description: own\n{text}"
-    );
-    context.write(&format!("stacks/docker-demo/scenarios/{name}.yaml"), &text);
+    let file = format!("stacks/docker-demo/scenarios/{name}.yaml");
+    context.write(&file, &scenario(name, text));
+}
+
+#[test]
+fn embedded_a_hook_that_was_not_to_be_called_closes_the_gate_issue_7() {
+    let patch =
+        "  from: {base: from}\n  to: {base: from, nextPatch: true}\n  upgrade: {hooks: uncalled}\n";
+    let scenario = scenario("patch", patch);
+    for (delivery, told) in [
+        ("direct", "hooks pending: AfterClusterUpgrade"),
+        (
+            "operator",
+            "hooks are blocking upgrade: BeforeClusterUpgrade",
+        ),
+    ] {
+        let given = ["--engine", "embedded", "--seed", "7", "--scenario", "patch"];
+        let given = [&given[..], &["--delivery", delivery]].concat();
+        let files = [("scenarios/patch.yaml", scenario.as_str())];
+        let closed = rehearse(Variant::from("docker-demo"), &files, &given);
+        closed.is_closed_by(&["unexpected-hook", told]);
+    }
 }
 
 #[test]

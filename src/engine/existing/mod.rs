@@ -27,6 +27,7 @@ use super::{Engine, EngineError, Kept, Management, Opened, Problem, access};
 use crate::cluster::kinds::{DEPLOYMENT, NAMESPACE};
 use crate::cluster::{Context, Handshakes, Interrupted, Network, Object};
 use crate::record::{Blocker, Finding, Redactor, RunId};
+use crate::stack::Disturbance;
 
 /// The kubeconfigs in the private folder.
 const KUBECONFIG: &str = "kubeconfig";
@@ -76,6 +77,23 @@ fn folder_of(run: &RunId) -> PrivateFolder {
 #[must_use]
 pub fn kubeconfig_of(run: &RunId) -> PathBuf {
     folder_of(run).file(KUBECONFIG)
+}
+
+/// Why no upgrade is disturbed in this way on this engine.
+#[must_use]
+pub fn refusal(disturbance: Disturbance) -> String {
+    let why = match disturbance {
+        Disturbance::OperatorRestartedAtAddons | Disturbance::OperatorRestartedAtMachines => {
+            "the Cluster Stack Operator there is somebody's, and works for other clusters, too"
+        }
+        Disturbance::WorkerUnready => {
+            "the machines are the provider's, so that no kubelet can be stopped from here"
+        }
+    };
+    format!(
+        "upgrade.disturbance {} cannot be done with engine existing: {why}",
+        disturbance.name()
+    )
 }
 
 /// The run of a private folder on this engine.
@@ -358,6 +376,15 @@ impl Engine for ExistingEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_disturbance_would_take_is_told() {
+        let told = refusal(Disturbance::WorkerUnready);
+        assert!(told.starts_with("upgrade.disturbance workerUnready cannot be done"));
+        assert!(
+            refusal(Disturbance::OperatorRestartedAtAddons).contains("works for other clusters")
+        );
+    }
 
     #[test]
     fn its_folders_are_nobody_elses() {

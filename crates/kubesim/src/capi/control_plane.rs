@@ -284,6 +284,11 @@ impl Parts<'_> {
         if !old.is_empty() || self.machines.len() < wanted {
             return self.add(cx, false);
         }
+        // What is told of them may be of before: another version may just have been asked for.
+        let current = |machine: &Arc<Value>| self.up_to_date(cluster, machine).status == "True";
+        if !self.machines.iter().all(current) {
+            return Ok(());
+        }
         self.system()
     }
 

@@ -127,6 +127,14 @@ async fn an_upgrade_moves_the_control_plane_first_and_then_one_deployment_at_a_t
     let workload = lab.settled(1, &[("a", 1), ("b", 1)]).await;
     let before = names(&lab.list(&kinds::MACHINES));
     let mut observer = lab.management.store().observe();
+    let proxy = || {
+        let proxy = workload
+            .api()
+            .get(&DAEMON_SETS, "kube-system", "kube-proxy")
+            .unwrap();
+        let containers = &proxy["spec"]["template"]["spec"]["containers"];
+        containers[0]["image"].as_str().unwrap().to_owned()
+    };
     let begin = tokio::time::Instant::now();
     lab.patch(to_next()).await.unwrap();
     until("the upgrade has begun", || {
@@ -139,6 +147,15 @@ async fn an_upgrade_moves_the_control_plane_first_and_then_one_deployment_at_a_t
         told.ends_with("pending upgrade to version v1.35.0"),
         "{told}"
     );
+    // What belongs to the cluster as a whole is moved when no control plane of before is left.
+    until("a node is new", || {
+        let nodes = workload.api().list(&NODES, None);
+        nodes
+            .iter()
+            .any(|node| node["status"]["nodeInfo"]["kubeletVersion"] == VERSIONS[1])
+    })
+    .await;
+    assert!(proxy().ends_with(VERSIONS[0]), "{}", proxy());
     lab.arrived(VERSIONS[1]).await;
     let took = begin.elapsed().as_secs();
     assert!((60..400).contains(&took), "took {took} s");
@@ -177,14 +194,7 @@ async fn an_upgrade_moves_the_control_plane_first_and_then_one_deployment_at_a_t
     assert_eq!(gone.len(), 1);
     assert!(gone[0] < asked[1].0, "one deployment at a time");
 
-    let proxy = workload
-        .api()
-        .get(&DAEMON_SETS, "kube-system", "kube-proxy")
-        .unwrap();
-    let image = proxy["spec"]["template"]["spec"]["containers"][0]["image"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let image = proxy();
     assert!(image.ends_with(":v1.35.0"), "{image}");
     assert_eq!(workload.server().version(), VERSIONS[1]);
 }

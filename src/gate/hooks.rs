@@ -1,0 +1,116 @@
+//! An upgrade that is to go on without Cluster API's hooks: whether one was called.
+
+use std::time::Duration;
+
+use super::finished::Goal;
+use crate::cluster::View;
+use crate::cluster::kinds::{self, PENDING_HOOKS};
+use crate::delivery::addon_name;
+use crate::record::{Finding, ObjectRef};
+
+/// What tells of a call, and for how long that has to be there. From the hook before an upgrade to the end of the
+/// rollout there is always one of these, so that a look from time to time misses none: it blocks, or its work is not
+/// done, or the hook after the upgrade is still to be called.
+pub(super) fn called(goal: &Goal, management: &View) -> Option<(Duration, Finding)> {
+    let mut told = Vec::new();
+    if let Some(cluster) = management.get(&kinds::CLUSTER, &goal.namespace, &goal.cluster) {
+        let pending = cluster.annotation(PENDING_HOOKS);
+        let pending = pending.filter(|hooks| !hooks.is_empty());
+        told.extend(
+            pending.map(|hooks| format!("{}: hooks pending: {hooks}", cluster.reference())),
+        );
+        let topology = cluster.condition("TopologyReconciled");
+        let lines = topology.iter().flat_map(|it| it.message.lines());
+        let blocking = lines.filter(|line| line.contains("hooks are blocking"));
+        let why = |line: &str| line.trim_start_matches(['*', ' ']).to_owned();
+        told.extend(blocking.map(|line| format!("{}: {}", cluster.reference(), why(line))));
+    }
+    let addon = addon_name(&goal.cluster);
+    if let Some(addon) = management.get(&kinds::CLUSTER_ADDON, &goal.namespace, &addon) {
+        let hook = addon.str("/spec/hook");
+        if !hook.is_empty() {
+            told.push(format!("{}: hook {hook}", addon.reference()));
+        }
+    }
+    let first = told.first()?;
+    let finding = Finding {
+        cause: "unexpected-hook".to_owned(),
+        message: format!(
+            "Cluster API called a hook for the upgrade to {}, which was to go on without: {first}",
+            goal.class
+        ),
+        object: ObjectRef::new("management", "Cluster", &goal.namespace, &goal.cluster),
+        evidence: told,
+    };
+    Some((Duration::ZERO, finding))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn goal() -> Goal {
+        Goal {
+            namespace: "n".to_owned(),
+            cluster: "c".to_owned(),
+            class: "docker-demo-1-34-v2".to_owned(),
+            version: "v1.34.3".to_owned(),
+            control_plane: 1,
+            workers: 1,
+            workloads: Vec::new(),
+            from: None,
+            operator: true,
+        }
+    }
+
+    /// What is told of a Cluster with this annotation and topology, and a ClusterAddon with this hook.
+    fn told(pending: &str, topology: Value, hook: &str) -> Vec<String> {
+        let metadata =
+            json!({"name": "c", "namespace": "n", "annotations": {PENDING_HOOKS: pending}});
+        let cluster = json!({
+            "apiVersion": "cluster.x-k8s.io/v1beta2",
+            "kind": "Cluster",
+            "metadata": metadata,
+            "status": {"conditions": [topology]},
+        });
+        let addon = json!({
+            "apiVersion": "clusterstack.x-k8s.io/v1alpha1",
+            "kind": "ClusterAddon",
+            "metadata": {"name": "cluster-addon-c", "namespace": "n"},
+            "spec": {"hook": hook},
+        });
+        let objects = [(kinds::CLUSTER, cluster), (kinds::CLUSTER_ADDON, addon)];
+        let called = called(&goal(), &View::holding("management", &objects));
+        called.map_or_else(Vec::new, |(_, finding)| finding.evidence)
+    }
+
+    #[test]
+    fn a_call_is_seen_while_it_blocks_while_addons_are_applied_and_until_the_upgrade_is_done() {
+        let topology = |status: &str, message: &str| json!({"type": "TopologyReconciled", "status": status, "reason": "r", "message": message});
+        let done = || topology("True", "");
+        let moves = || {
+            topology(
+                "False",
+                "Cluster is upgrading: MachineDeployment md-0 rolls out",
+            )
+        };
+        assert_eq!(told("", done(), ""), Vec::<String>::new());
+        // Machines are replaced all the same.
+        assert_eq!(told("", moves(), ""), Vec::<String>::new());
+        let blocks = "Following hooks are blocking upgrade: BeforeClusterUpgrade: x";
+        let lines = format!("Cluster is upgrading to v1.34.4\n  * {blocks}\n  * more");
+        assert_eq!(
+            told("", topology("False", &lines), ""),
+            [format!("Cluster n/c: {blocks}")]
+        );
+        assert_eq!(
+            told("AfterClusterUpgrade", done(), "BeforeClusterUpgrade"),
+            [
+                "Cluster n/c: hooks pending: AfterClusterUpgrade",
+                "ClusterAddon n/cluster-addon-c: hook BeforeClusterUpgrade"
+            ]
+        );
+    }
+}
