@@ -74,7 +74,11 @@ pub(super) fn evidence(
         found.extend(passed_hook(goal, management, addon));
         found.extend(kept_hook(goal, addon));
         found.extend(unable(addon));
-        found.extend(failed_stage(addon));
+        // It reads the release before, too, and has to fetch it again once it was restarted.
+        if !is_crashing(management) {
+            found.extend(unread(addon, addon.str("/spec/clusterStack")));
+        }
+        found.extend(failed_stage(addon, truth));
         found.extend(failed_end(addon));
     }
     found.extend(truth.and_then(|truth| differences(goal, management, truth)));
@@ -123,9 +127,22 @@ fn crashes(management: &View) -> Vec<Clue> {
     found
 }
 
-/// The upgrade waits for the operator, which has nothing to do any more: the ClusterAddon is ready and of
-/// the class that the Cluster goes to, without a stage at work, and the condition that the hook looks at
-/// is not there.
+/// Whether its own container waits to be started again: what it has fetched went with it, which is no cause of its own.
+fn is_crashing(management: &View) -> bool {
+    let pods = management.list(&kinds::POD);
+    let mut own = pods
+        .iter()
+        .filter(|pod| pod.namespace() == OPERATOR_NAMESPACE)
+        .flat_map(|pod| pod.array("/status/containerStatuses"));
+    own.any(|container| {
+        let last = container.pointer("/lastState/terminated/exitCode");
+        last.and_then(Value::as_i64).unwrap_or_default() != 0
+    })
+}
+
+/// The upgrade waits for the operator, which has nothing to do any more: the ClusterAddon is ready, without a
+/// stage at work, and the condition that the hook looks at is not there. It is of the class that the Cluster goes to,
+/// or it was never told of the hook.
 fn stuck_hook(goal: &Goal, management: &View, addon: &Object, now: Timestamp) -> Option<Clue> {
     let cluster = management.get(&kinds::CLUSTER, &goal.namespace, &goal.cluster)?;
     let topology = cluster.condition("TopologyReconciled")?;
@@ -137,7 +154,7 @@ fn stuck_hook(goal: &Goal, management: &View, addon: &Object, now: Timestamp) ->
         && addon
             .condition("Ready")
             .is_some_and(|ready| ready.status == "True")
-        && addon.str("/spec/clusterStack") == goal.class
+        && (addon.str("/spec/clusterStack") == goal.class || addon.str("/spec/hook").is_empty())
         && addon.array("/status/stages").is_empty()
         && applied.is_none();
     if !blocks || !idle {
@@ -150,7 +167,7 @@ fn stuck_hook(goal: &Goal, management: &View, addon: &Object, now: Timestamp) ->
         "BeforeClusterUpgrade has been blocking for {seconds} s although ClusterAddon {} is ready at {}: \
          the operator has forgotten that the hook was answered (cluster-stack-operator#272)",
         addon.name(),
-        goal.class,
+        addon.str("/spec/clusterStack"),
     );
     let told = vec![
         format!("{}: TopologyReconciled False: {}", cluster.reference(), topology.message),
@@ -235,8 +252,8 @@ fn kept_hook(goal: &Goal, addon: &Object) -> Option<Clue> {
     ))
 }
 
-/// A condition of the ClusterAddon says that a stage fails.
-fn failed_stage(addon: &Object) -> Option<Clue> {
+/// A condition of the ClusterAddon says that a stage fails. It names no object; what differs on the cluster does.
+fn failed_stage(addon: &Object, truth: Option<&Truth>) -> Option<Clue> {
     let kinds = [
         "ClusterAddonConfigValidated",
         "HelmChartFound",
@@ -255,6 +272,9 @@ fn failed_stage(addon: &Object) -> Option<Clue> {
         .map(|stage| format!("stage {}: {}", stage["name"], stage["phase"]).replace('"', ""))
         .collect();
     told.insert(0, failed.to_string());
+    let differences = truth.map(Truth::differences).unwrap_or_default();
+    let differences = differences.iter().take(SHOWN);
+    told.extend(differences.map(|one| one.blocker.to_string()));
     let message = format!(
         "the operator fails on the addons of ClusterAddon {}: {}: {}",
         addon.name(),
@@ -408,30 +428,31 @@ fn unable(object: &Object) -> Option<Clue> {
     Some(Clue::new(CLIENT, found))
 }
 
+/// The operator does not get hold of a release, or not back, as it says of an object that needs it.
+fn unread(object: &Object, release: &str) -> Option<Clue> {
+    let reasons = ["IssueWithReleaseAssets", "ReleaseAssetsNotDownloadedYet"];
+    let blocker = told(object, "ClusterStackReleaseDownloaded", &reasons)?;
+    let mut message = format!(
+        "the operator cannot read release {release}: {}",
+        blocker.message
+    );
+    // It says no more where there is no such release, and where nobody lets it in.
+    if blocker.reason == "ReleaseAssetsNotDownloadedYet" {
+        message.push_str(&format!(
+            "; its log, in {OPERATOR_NAMESPACE}, tells why, and where `releases: remote` is set, it asks by its variables: {VARIABLES}"
+        ));
+    }
+    let lines = vec![blocker.to_string()];
+    let found = finding("release-not-downloaded", message, object.reference(), lines);
+    Some(Clue::new(DOWNLOAD, found))
+}
+
 /// What the operator says of a release that it does not get ready (upstream `clusterstackrelease_controller.go`): one
 /// that cannot be fetched stays as one that is not there yet, and what cannot be applied is told object by object.
 fn unprovided(release: &Object) -> Option<Clue> {
     let name = release.name();
-    let reasons = ["IssueWithReleaseAssets", "ReleaseAssetsNotDownloadedYet"];
-    if let Some(blocker) = told(release, "ClusterStackReleaseDownloaded", &reasons) {
-        let mut message = format!(
-            "the operator cannot read release {name}: {}",
-            blocker.message
-        );
-        // It says no more where there is no such release, and where nobody lets it in.
-        if blocker.reason == "ReleaseAssetsNotDownloadedYet" {
-            message.push_str(&format!(
-                "; its log, in {OPERATOR_NAMESPACE}, tells why, and where `releases: remote` is set, it asks by its variables: {VARIABLES}"
-            ));
-        }
-        let lines = vec![blocker.to_string()];
-        let found = finding(
-            "release-not-downloaded",
-            message,
-            release.reference(),
-            lines,
-        );
-        return Some(Clue::new(DOWNLOAD, found));
+    if let Some(clue) = unread(release, name) {
+        return Some(clue);
     }
     let reasons = ["FailedToApplyObjects", "ObjectsApplyingOngoing"];
     let blocker = told(release, "HelmChartApplied", &reasons)?;

@@ -40,9 +40,9 @@ faults! {
     embedded_hook_stuck "hook-stuck" by "operator" closes
         &["hook-blocks-though-addon-ready", "BeforeClusterUpgrade has been blocking for"];
     embedded_operator_restart "operator-restart" by "operator" closes
-        &["hook-blocks-though-addon-ready", "is ready at docker-demo-1-35-v1"];
+        &["release-not-downloaded", "docker-demo-1-34-v1"];
     embedded_operator_locked_up "operator-locked-up" by "operator" closes
-        &["addon-stage-unfinished"];
+        &["release-not-downloaded", "docker-demo-1-34-v1"];
     embedded_hook_kept "hook-kept" by "operator" closes
         &["hook-kept", "keeps hook BeforeClusterUpgrade"];
     embedded_hook_passed "hook-passed" by "operator" closes
@@ -50,7 +50,7 @@ faults! {
     embedded_operator_crash_loop "operator-crash-loop" by "operator" closes
         &["operator-crash-loop", "Pod cso-system/", "nil pointer"];
     embedded_release_not_downloaded "release-not-downloaded" by "operator" closes
-        &["release-not-downloaded", "404 Not Found"];
+        &["release-not-downloaded", "not downloaded yet"];
     embedded_addon_drift "addon-drift" by "operator" closes
         &["addon-deleted", "Deployment kube-system/metrics-server"];
     embedded_worker_never_ready "worker-never-ready" closes

@@ -22,8 +22,8 @@ fn cause(known: &Known, phase: Phase) -> &'static [&'static str] {
         ("webhook-down", Phase::CheckAfter) => &["dns-resolves", "failed calling webhook"],
         ("webhook-down", _) => &["webhook-down", "failed calling webhook"],
         ("certificate-expired", _) => &["certificate-expired"],
-        ("hook-kept", _) => &["hook-kept", "AfterControlPlaneInitialized"],
-        ("release-not-downloaded", _) => &["release-not-downloaded", "404 Not Found"],
+        ("hook-kept", _) => &["hook-kept", "keeps hook"],
+        ("release-not-downloaded", _) => &["release-not-downloaded", "not downloaded yet"],
         (name, phase) => panic!("{name}@{phase} has no cause to look for"),
     }
 }

@@ -114,6 +114,7 @@ pub(super) fn apply(cluster: &Cluster, object: &Value, space: &str) -> Result<()
 /// Those of the API.
 pub(super) fn delete(cluster: &Cluster, object: &Value, space: &str) -> Result<(), ApiError> {
     let resource = served(cluster, object)?;
+    let space = if resource.namespaced { space } else { "" };
     let deletion = Deletion {
         propagation: Some("Background".to_owned()),
         write: Write::by(FIELD_MANAGER),
