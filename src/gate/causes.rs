@@ -102,9 +102,11 @@ impl Causes<'_> {
                 findings.into_iter().map(clue)
             })
             .collect();
-        evidence.extend(images::refused(&pods, &self.had, self.moves_parts_yet()));
+        let clue = |(hold, finding)| Clue::new(hold, finding);
+        let refused = images::refused(&pods, &self.had, self.moves_parts_yet());
+        evidence.extend(refused.into_iter().map(clue));
         if self.unasked {
-            evidence.extend(hooks::called(self.goal, self.management));
+            evidence.extend(hooks::called(self.goal, self.management).map(clue));
         }
         if self.goal.operator {
             let now = self.context.now();

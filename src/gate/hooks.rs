@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::finished::Goal;
 use crate::cluster::View;
 use crate::cluster::kinds::{self, PENDING_HOOKS};
-use crate::delivery::addon_name;
 use crate::record::{Finding, ObjectRef};
 
 /// What tells of a call, and for how long that has to be there. From the hook before an upgrade to the end of the
-/// rollout there is always one of these, so that a look from time to time misses none: it blocks, or its work is not
-/// done, or the hook after the upgrade is still to be called.
+/// rollout there is always one of these, so that a look from time to time misses none: it blocks, or the hook after the
+/// upgrade is still to be called. A ClusterAddon's `spec.hook` proves no call: the operator sets it itself where
+/// Kubernetes stays the same.
 pub(super) fn called(goal: &Goal, management: &View) -> Option<(Duration, Finding)> {
     let mut told = Vec::new();
     if let Some(cluster) = management.get(&kinds::CLUSTER, &goal.namespace, &goal.cluster) {
@@ -24,13 +24,6 @@ pub(super) fn called(goal: &Goal, management: &View) -> Option<(Duration, Findin
         let blocking = lines.filter(|line| line.contains("hooks are blocking"));
         let why = |line: &str| line.trim_start_matches(['*', ' ']).to_owned();
         told.extend(blocking.map(|line| format!("{}: {}", cluster.reference(), why(line))));
-    }
-    let addon = addon_name(&goal.cluster);
-    if let Some(addon) = management.get(&kinds::CLUSTER_ADDON, &goal.namespace, &addon) {
-        let hook = addon.str("/spec/hook");
-        if !hook.is_empty() {
-            told.push(format!("{}: hook {hook}", addon.reference()));
-        }
     }
     let first = told.first()?;
     let finding = Finding {
@@ -87,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_seen_while_it_blocks_while_addons_are_applied_and_until_the_upgrade_is_done() {
+    fn a_call_is_seen_while_it_blocks_and_until_the_upgrade_is_done() {
         let topology = |status: &str, message: &str| json!({"type": "TopologyReconciled", "status": status, "reason": "r", "message": message});
         let done = || topology("True", "");
         let moves = || {
@@ -97,6 +90,11 @@ mod tests {
             )
         };
         assert_eq!(told("", done(), ""), Vec::<String>::new());
+        // The operator sets this itself where it applies the addons of the same Kubernetes.
+        assert_eq!(
+            told("", done(), "BeforeClusterUpgrade"),
+            Vec::<String>::new()
+        );
         // Machines are replaced all the same.
         assert_eq!(told("", moves(), ""), Vec::<String>::new());
         let blocks = "Following hooks are blocking upgrade: BeforeClusterUpgrade: x";
@@ -107,10 +105,7 @@ mod tests {
         );
         assert_eq!(
             told("AfterClusterUpgrade", done(), "BeforeClusterUpgrade"),
-            [
-                "Cluster n/c: hooks pending: AfterClusterUpgrade",
-                "ClusterAddon n/cluster-addon-c: hook BeforeClusterUpgrade"
-            ]
+            ["Cluster n/c: hooks pending: AfterClusterUpgrade"]
         );
     }
 }
