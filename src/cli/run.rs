@@ -23,7 +23,7 @@ use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
 use crate::report::words;
 use crate::simulate::{self, Scenario};
 use crate::source::Obtained;
-use crate::stack::{Delivery, Pair, Release, Stack};
+use crate::stack::{Delivery, Pair, Problems, Release, Stack, StackError};
 use crate::suite::Suite;
 
 /// What is to be run, with nothing left to interpret.
@@ -283,9 +283,6 @@ impl Input {
     }
 }
 
-/// What is missing for a management cluster that kind makes.
-const NO_KIND: &str = "stack.yaml does not tell of what kind makes a management cluster: kindConfig and nodeImage of spec.management";
-
 /// Where clusters come from, and what keeps them from being real ones.
 struct Chosen {
     engine: EngineKind,
@@ -318,8 +315,12 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
             let problems = super::runtime()?.block_on(kind.preflight());
             problems.into_iter().map(|problem| problem.what).collect()
         }
-        Err(_) if stack.made_by_kind().is_err() => vec![NO_KIND.to_owned()],
-        Err(failure) => return Err(failure),
+        Err(failure) => match stack.made_by_kind() {
+            Err(StackError::Invalid(Problems(untold))) => {
+                untold.into_iter().map(|one| one.message).collect()
+            }
+            _ => return Err(failure),
+        },
     };
     if spec.delivery == Delivery::Operator && spec.operator.is_none() {
         missing.push(NO_OPERATOR.to_owned());

@@ -22,6 +22,7 @@ pub use operator::{OPERATOR_NAMESPACE, OperatorInstall, OperatorReleases, Operat
 pub use pair::{Pair, Start};
 pub use probes::{ProbeLimits, Probes};
 pub use problem::{Place, Problem, Problems};
+pub(crate) use release::NODE_IMAGES;
 pub use release::{
     ADDON_NAMESPACE, Action, AddonChart, Addons, Condition, ConditionObject, Hashes, Hook,
     NodeImage, Overwrite, PackError, Release, ReleaseError, Stage, pack,

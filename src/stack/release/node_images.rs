@@ -8,9 +8,12 @@ use crate::stack::values::Version;
 use crate::stack::yaml::Source;
 
 /// Its name in a release.
-const NODE_IMAGES: &str = "node-images.yaml";
+pub(crate) const NODE_IMAGES: &str = "node-images.yaml";
 /// With what its apiVersion ends, after the provider's name.
 const API_GROUP: &str = ".infrastructure.clusterstack.x-k8s.io/v1alpha1";
+
+/// The providers whose lists are known.
+const KNOWN: [&str; 2] = ["docker", "openstack"];
 
 /// A node image that a release declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +48,20 @@ struct CreateOpts {
 }
 
 impl NodeImage {
-    /// The version of Kubernetes in its name, or in the name of what is taken for it.
+    /// The versions in its name, or, where it has none, in the name of what is taken for it: that of Kubernetes, and
+    /// perhaps those of what comes with it.
     #[must_use]
-    pub fn kubernetes(&self) -> Option<Version> {
+    pub fn versions(&self) -> Vec<Version> {
         let url = self.url.as_deref().unwrap_or_default();
-        Version::named_in(&self.name).or_else(|| Version::named_in(url))
+        [self.name.as_str(), url]
+            .map(|text| Version::all_named_in(text).collect())
+            .into_iter()
+            .find(|named: &Vec<_>| !named.is_empty())
+            .unwrap_or_default()
     }
 
-    /// The node images that sources or a release of `provider` declare.
+    /// The node images that sources or a release of `provider` declare; none where it is one that declares them in a
+    /// way of its own.
     ///
     /// # Errors
     /// When the file is none of this provider's, or declares nothing.
@@ -77,7 +86,8 @@ impl NodeImage {
             url: Some(image.url),
         });
         let images: Vec<Self> = named.chain(uploaded).collect();
-        if images.is_empty() {
+        // How others name theirs is not known here.
+        if images.is_empty() && KNOWN.contains(&provider) {
             let what = "it declares no node image";
             return Err(source.problem(&[], what).expected("at least one").into());
         }
@@ -97,7 +107,7 @@ impl Release {
         }
         let source = Source::read(&file)?;
         let images = NodeImage::read(&source, &self.tag.provider)?;
-        let told: Vec<Version> = images.iter().filter_map(NodeImage::kubernetes).collect();
+        let told: Vec<Version> = images.iter().flat_map(NodeImage::versions).collect();
         let wanted = self.kubernetes_version;
         if told.is_empty() || told.contains(&wanted) {
             return Ok(images);
@@ -133,12 +143,12 @@ openStackNodeImages:
     fn both_forms_are_read_and_what_is_wrong_is_named_with_its_line_issue_7() {
         let images = told(UPLOADED, "openstack").unwrap();
         assert_eq!(images[0].name, "ubuntu-capi-image-v1.34.7");
-        assert_eq!(images[0].kubernetes().unwrap().to_string(), "v1.34.7");
+        assert_eq!(images[0].versions()[0].to_string(), "v1.34.7");
         let named = "apiVersion: docker.infrastructure.clusterstack.x-k8s.io/v1alpha1\ndockerImages: [controlplaneamd64]\n";
         let image = &told(named, "docker").unwrap()[0];
         assert_eq!(
-            (image.name.as_str(), image.kubernetes()),
-            ("controlplaneamd64", None)
+            (image.name.as_str(), image.versions()),
+            ("controlplaneamd64", vec![])
         );
         for (text, provider, words) in [
             (
@@ -160,6 +170,27 @@ openStackNodeImages:
             let error = told(&text, provider).unwrap_err();
             assert!(error.contains(words), "{words}: {error}");
         }
+    }
+
+    #[test]
+    fn a_provider_of_another_kind_may_declare_them_its_own_way_issue_7() {
+        let text = "apiVersion: hetzner.infrastructure.clusterstack.x-k8s.io/v1alpha1\nhcloudImages: [{name: x}]\n";
+        assert_eq!(told(text, "hetzner"), Ok(vec![]));
+        let error = told(text, "docker").unwrap_err();
+        assert!(
+            error.contains("declares no node images of docker"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_comes_with_kubernetes_may_be_named_behind_it_issue_7() {
+        let image = NodeImage {
+            name: "ubuntu-v1.34.7-containerd-v2.1.4".to_owned(),
+            url: None,
+        };
+        let versions = image.versions().into_iter().map(|one| one.to_string());
+        assert_eq!(versions.collect::<Vec<_>>(), ["v2.1.4", "v1.34.7"]);
     }
 
     #[test]

@@ -38,16 +38,21 @@ impl FromStr for Version {
 }
 
 impl Version {
-    /// The last version that stands in a text, such as the name of an image.
-    #[must_use]
-    pub fn named_in(text: &str) -> Option<Self> {
+    /// The versions that stand in a text, such as the name of an image, from its end on.
+    pub fn all_named_in(text: &str) -> impl Iterator<Item = Self> {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
-        words.rev().find_map(|word| {
+        words.rev().filter_map(|word| {
             // Behind it may stand how a file ends.
             let mut parts = word.split('.');
             let parts = [parts.next()?, parts.next()?, parts.next()?];
             parts.join(".").parse().ok()
         })
+    }
+
+    /// The last version that stands in a text.
+    #[must_use]
+    pub fn named_in(text: &str) -> Option<Self> {
+        Self::all_named_in(text).next()
     }
 }
 

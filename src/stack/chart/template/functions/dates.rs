@@ -9,28 +9,29 @@ use super::numbers::to_int;
 use super::{Function, Value, drawn, pure, text_arg};
 use crate::stack::chart::template::value::Object;
 
+/// Those that take a time take now for what is none.
 pub(super) static FUNCTIONS: &[Function] = &[
     drawn("now", 0, 0, |_| Ok(time(Zoned::now()))),
-    pure("date", 2, 2, |a| {
+    drawn("date", 2, 2, |a| {
         Ok(Value::text(layout(&instant(&a[1]), text_arg(a, 0)?)))
     }),
-    pure("htmlDate", 1, 1, |a| {
+    drawn("htmlDate", 1, 1, |a| {
         Ok(Value::text(layout(&instant(&a[0]), "2006-01-02")))
     }),
-    pure("dateInZone", 3, 3, date_in_zone),
-    pure("date_in_zone", 3, 3, date_in_zone),
-    pure("htmlDateInZone", 2, 2, |a| {
+    drawn("dateInZone", 3, 3, date_in_zone),
+    drawn("date_in_zone", 3, 3, date_in_zone),
+    drawn("htmlDateInZone", 2, 2, |a| {
         date_in_zone(&[Value::text("2006-01-02"), a[0].clone(), a[1].clone()])
     }),
-    pure("unixEpoch", 1, 1, |a| {
+    drawn("unixEpoch", 1, 1, |a| {
         Ok(Value::text(
             instant(&a[0]).timestamp().as_second().to_string(),
         ))
     }),
-    pure("dateModify", 2, 2, modify),
-    pure("date_modify", 2, 2, modify),
-    pure("mustDateModify", 2, 2, modify),
-    pure("must_date_modify", 2, 2, modify),
+    drawn("dateModify", 2, 2, modify),
+    drawn("date_modify", 2, 2, modify),
+    drawn("mustDateModify", 2, 2, modify),
+    drawn("must_date_modify", 2, 2, modify),
     pure("duration", 1, 1, |a| {
         Ok(Value::text(duration_text(to_int(&a[0]))))
     }),
