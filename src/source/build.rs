@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::ReleaseFiles;
 use crate::stack::archive::{self, ArchiveError, Files};
 use crate::stack::{
-    Hashes, NodeImage, PackError, Problem, Problems, ReleaseTag, Source, Version, pack,
+    Hashes, NODE_IMAGES, NodeImage, PackError, Problem, Problems, ReleaseTag, Source, Version, pack,
 };
 
 /// What csctl reads; both layouts have it.
@@ -21,7 +21,7 @@ const METADATA: &str = "metadata.yaml";
 const ADDON_CONFIG: &str = "clusteraddon.yaml";
 const ADDON_VALUES: &str = "cluster-addon-values.yaml";
 /// Where sources declare node images: ready for the release, or for the plugin of csctl that copies it there.
-const NODE_IMAGES: [&str; 2] = ["node-images.yaml", "node-images/config.yaml"];
+const DECLARED: [&str; 2] = [NODE_IMAGES, "node-images/config.yaml"];
 
 /// Why sources make no release.
 #[derive(Debug, thiserror::Error)]
@@ -74,13 +74,13 @@ pub fn build(sources: &Path, tag: &ReleaseTag) -> Result<ReleaseFiles, BuildErro
         let files = released(&folder, tag)?;
         (folder, files)
     };
-    let declared = NODE_IMAGES.map(|name| folder.join(name));
+    let declared = DECLARED.map(|name| folder.join(name));
     if let Some(file) = declared.iter().find(|file| file.is_file()) {
         let source = Source::read(file)?;
         NodeImage::read(&source, &tag.provider)?;
         let content = source.text().as_bytes().to_vec();
         let content = marked(content, &tag.version.dotted());
-        files.insert(NODE_IMAGES[0].to_owned(), content);
+        files.insert(NODE_IMAGES.to_owned(), content);
     }
     let (name, content) = Hashes::of_sources(&archive::read_dir(&folder)?).file();
     files.insert(name, content);

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 pub use addon_config::{Action, Condition, ConditionObject, Hook, Stage};
 
 pub use hashes::Hashes;
+pub(crate) use node_images::NODE_IMAGES;
 pub use node_images::NodeImage;
 pub use pack::{PackError, pack};
 pub use render::ADDON_NAMESPACE;

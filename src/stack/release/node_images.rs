@@ -1,6 +1,7 @@
 //! `node-images.yaml`: the node images that a release declares, for whoever provides them on its infrastructure.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Release;
 use crate::stack::problem::Problems;
@@ -8,7 +9,7 @@ use crate::stack::values::Version;
 use crate::stack::yaml::Source;
 
 /// Its name in a release.
-const NODE_IMAGES: &str = "node-images.yaml";
+pub(crate) const NODE_IMAGES: &str = "node-images.yaml";
 /// With what its apiVersion ends, after the provider's name.
 const API_GROUP: &str = ".infrastructure.clusterstack.x-k8s.io/v1alpha1";
 
@@ -19,6 +20,9 @@ pub struct NodeImage {
     /// From where it is taken, where that is told.
     pub url: Option<String>,
 }
+
+/// The providers whose lists are known.
+const KNOWN: [&str; 2] = ["docker", "openstack"];
 
 /// The file: a list under another name for each provider. Unknown fields are tolerated: the format is not ours.
 #[derive(Debug, Deserialize)]
@@ -45,21 +49,38 @@ struct CreateOpts {
 }
 
 impl NodeImage {
-    /// The version of Kubernetes in its name, or in the name of what is taken for it.
+    /// The versions in its name, or in the name of what is taken for it: that of Kubernetes, if any, and others.
     #[must_use]
-    pub fn kubernetes(&self) -> Option<Version> {
+    pub fn versions(&self) -> Vec<Version> {
         let url = self.url.as_deref().unwrap_or_default();
-        Version::named_in(&self.name).or_else(|| Version::named_in(url))
+        let named: Vec<Version> = Version::all_in(&self.name).collect();
+        if named.is_empty() {
+            Version::all_in(url).collect()
+        } else {
+            named
+        }
+    }
+
+    /// An entry of a list whose form is not known: a name, or what has one.
+    fn guessed(entry: &Value) -> Option<Self> {
+        let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str);
+        let url = text("/url").map(str::to_owned);
+        let name = text("").or_else(|| text("/name"));
+        let name = name.or_else(|| text("/createOpts/name")).or(url.as_deref());
+        let name = name?.to_owned();
+        Some(Self { name, url })
     }
 
     /// The node images that sources or a release of `provider` declare.
     ///
     /// # Errors
-    /// When the file is none of this provider's, or declares nothing.
+    /// When the file is none of this provider's, or declares nothing in a form that is known.
     pub(crate) fn read(source: &Source, provider: &str) -> Result<Vec<Self>, Problems> {
         let file: File = source.parse()?;
+        let is_known = KNOWN.contains(&provider);
         let expected = format!("{provider}{API_GROUP}");
-        if file.api_version != expected {
+        // Who is not known may have a group of its own, but not that of another provider.
+        if file.api_version != expected && (is_known || file.api_version.ends_with(API_GROUP)) {
             let what = format!(
                 "`{}` declares no node images of {provider}",
                 file.api_version
@@ -76,8 +97,13 @@ impl NodeImage {
             name: image.create_opts.name,
             url: Some(image.url),
         });
-        let images: Vec<Self> = named.chain(uploaded).collect();
-        if images.is_empty() {
+        let mut images: Vec<Self> = named.chain(uploaded).collect();
+        if !is_known {
+            let whole: Value = source.parse()?;
+            let fields = whole.as_object().into_iter().flatten();
+            let lists = fields.filter_map(|(_, value)| value.as_array());
+            images.extend(lists.flatten().filter_map(Self::guessed));
+        } else if images.is_empty() {
             let what = "it declares no node image";
             return Err(source.problem(&[], what).expected("at least one").into());
         }
@@ -97,7 +123,7 @@ impl Release {
         }
         let source = Source::read(&file)?;
         let images = NodeImage::read(&source, &self.tag.provider)?;
-        let told: Vec<Version> = images.iter().filter_map(NodeImage::kubernetes).collect();
+        let told: Vec<Version> = images.iter().flat_map(NodeImage::versions).collect();
         let wanted = self.kubernetes_version;
         if told.is_empty() || told.contains(&wanted) {
             return Ok(images);
@@ -133,12 +159,12 @@ openStackNodeImages:
     fn both_forms_are_read_and_what_is_wrong_is_named_with_its_line_issue_7() {
         let images = told(UPLOADED, "openstack").unwrap();
         assert_eq!(images[0].name, "ubuntu-capi-image-v1.34.7");
-        assert_eq!(images[0].kubernetes().unwrap().to_string(), "v1.34.7");
+        assert_eq!(images[0].versions(), ["v1.34.7".parse().unwrap()]);
         let named = "apiVersion: docker.infrastructure.clusterstack.x-k8s.io/v1alpha1\ndockerImages: [controlplaneamd64]\n";
         let image = &told(named, "docker").unwrap()[0];
         assert_eq!(
-            (image.name.as_str(), image.kubernetes()),
-            ("controlplaneamd64", None)
+            (image.name.as_str(), image.versions()),
+            ("controlplaneamd64", vec![])
         );
         for (text, provider, words) in [
             (
@@ -163,16 +189,49 @@ openStackNodeImages:
     }
 
     #[test]
-    fn the_last_version_in_a_name_is_that_of_kubernetes() {
-        let version = |text| Version::named_in(text).map(|version| version.to_string());
+    fn a_provider_that_is_not_known_has_a_list_of_its_own_issue_7() {
+        let text = "apiVersion: hetzner.infrastructure.clusterstack.x-k8s.io/v1alpha1\nhetznerImages: [a-v1.34.7, {name: b}, {url: 'https://c/v1.34.8.raw'}, 5]\n";
+        let names = |text: &str, provider: &str| {
+            told(text, provider)
+                .map(|images| images.into_iter().map(|one| one.name).collect::<Vec<_>>())
+        };
+        let found = ["a-v1.34.7", "b", "https://c/v1.34.8.raw"];
+        assert_eq!(names(text, "hetzner").unwrap(), found);
+        let own = text.replace(
+            "hetzner.infrastructure.clusterstack.x-k8s.io",
+            "images.hetzner",
+        );
+        assert_eq!(names(&own, "hetzner").unwrap(), found);
         assert_eq!(
-            version("a/v1/ubuntu-2204-kube-v1.32/x-v1.32.5.qcow2").unwrap(),
-            "v1.32.5"
+            names("apiVersion: x/v1\nkind: Other\n", "hetzner").unwrap(),
+            Vec::<String>::new()
+        );
+        let error = names(UPLOADED, "hetzner").unwrap_err();
+        assert!(
+            error.contains("declares no node images of hetzner"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_image_may_name_other_versions_beside_that_of_kubernetes_issue_7() {
+        let versions = |text: &str| {
+            let image = NodeImage {
+                name: text.to_owned(),
+                url: None,
+            };
+            let all = image.versions();
+            all.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            versions("ubuntu-2404-kube-v1.34.7-containerd-v2.1.4"),
+            ["v1.34.7", "v2.1.4"]
         );
         assert_eq!(
-            version("kindest/node:v1.34.3@sha256:00").unwrap(),
-            "v1.34.3"
+            versions("a/v1/ubuntu-2204-kube-v1.32/x-v1.32.5.qcow2"),
+            ["v1.32.5"]
         );
-        assert_eq!(version("rev1.2.3 v1.2"), None);
+        assert_eq!(versions("kindest/node:v1.34.3@sha256:00"), ["v1.34.3"]);
+        assert!(versions("rev1.2.3 v1.2").is_empty());
     }
 }
