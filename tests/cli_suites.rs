@@ -166,3 +166,49 @@ fn scenarios_are_listed_and_an_unknown_or_wrong_one_is_told_issue_7() {
         "{wrong}"
     );
 }
+
+#[test]
+fn a_stack_that_the_environment_names_is_looked_at_issue_7() {
+    let context = TestContext::new();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let stacks = root.join("stacks-under-test");
+    let demo = std::fs::read_to_string(stacks.join("docker-demo/stack.yaml")).unwrap();
+    let config = std::fs::read_to_string(root.join("kind-configs/management.yaml")).unwrap();
+    context.write("kind-configs/management.yaml", &config);
+    let of = |scenario: &str| {
+        let named = format!("metadata:\n  scenario: {scenario}\n");
+        demo.replacen("metadata:\n", &named, 1)
+    };
+    let refused = |made: &str| {
+        let output = context
+            .command()
+            .args(["run", "docker-demo", "--scenario", "class-only", "--stacks"])
+            .arg(&stacks)
+            .env("STACKGATE_SCENARIO_MADE", made)
+            .output()
+            .unwrap();
+        let told = context.show(&output);
+        assert!(told.starts_with("exit code 2\n"), "{told}");
+        told
+    };
+    let write = |name: &str, text: &str| {
+        context.write(&format!("made/{name}/stack.yaml"), text);
+        let releases = format!("made/{name}/releases/cluster-stacks");
+        std::fs::create_dir_all(context.path().join(releases)).unwrap();
+    };
+    write("same-again", &of("same-again"));
+    let other = of("class-only").replace("name: docker-demo", "name: other");
+    write("other", &other);
+    for made in ["made/same-again", "made/other", "made/nothing"] {
+        let told = refused(made);
+        assert!(
+            told.contains(&format!("STACKGATE_SCENARIO_MADE names {made}, expected what was made of docker-demo for scenario class-only")),
+            "{told}"
+        );
+    }
+    // The right one is taken: what is wrong now are the releases that are not there.
+    write("right", &of("class-only"));
+    let told = refused("made/right");
+    assert!(told.contains("there is no such folder"), "{told}");
+    assert!(!context.path().join("reports").exists());
+}

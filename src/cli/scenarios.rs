@@ -47,7 +47,7 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
     let nowhere = Path::new("/dev/null");
     let place = folder.as_deref().unwrap_or(nowhere);
     let origin = match &folder {
-        Some(folder) => Some(Origin::read(folder, stacks)?),
+        Some(folder) => known(folder, stacks)?,
         None => None,
     };
     let names = scenario::names(place);
@@ -63,6 +63,21 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
         }
     }
     super::print(&text).map_err(Failure::infrastructure)
+}
+
+/// The stack and its releases, where these can be had; the scenarios themselves are there without.
+fn known(folder: &Path, stacks: Option<&Path>) -> Result<Option<Origin>, Failure> {
+    let mut stack = stacks::read(folder, stacks)?;
+    match stacks::obtain(&mut stack) {
+        Ok(obtained) => Origin::new(stack, obtained).map(Some),
+        Err(failure) => {
+            super::note(&format!(
+                "which of them can be made of {} is not known: {:#}",
+                stack.name, failure.error
+            ));
+            Ok(None)
+        }
+    }
 }
 
 /// Names the folder of a stack that was made for the scenario of this run, by a process that runs through several.
@@ -86,13 +101,30 @@ pub fn make(
     delivery: Option<Delivery>,
 ) -> Result<Made, Failure> {
     if let Some(made) = std::env::var_os(MADE) {
-        return Ok(Made {
-            stack: made.into(),
-            folder: None,
-        });
+        return named(made.into(), name, &stacks::read(stack, stacks)?);
     }
     let scenario = load(name, stack)?;
     Origin::read(stack, stacks)?.make(&scenario, delivery)
+}
+
+/// The stack that [`MADE`] names, where it is the one that is asked for: the variable may be somebody else's.
+fn named(made: PathBuf, scenario: &str, stack: &Stack) -> Result<Made, Failure> {
+    let found = Stack::load(&made.to_string_lossy(), made.parent().unwrap_or(&made));
+    let is_asked_for = found
+        .is_ok_and(|found| found.scenario.as_deref() == Some(scenario) && found.name == stack.name);
+    if is_asked_for {
+        return Ok(Made {
+            stack: made,
+            folder: None,
+        });
+    }
+    let error = anyhow!(
+        "failed to start: {MADE} names {}, expected what was made of {} for scenario {scenario}",
+        made.display(),
+        stack.name
+    );
+    Err(Failure::input(error)
+        .hint("unset it: only --scenario all sets it, for the runs that it starts"))
 }
 
 fn load(name: &str, stack: &Path) -> Result<Scenario, Failure> {
@@ -113,6 +145,10 @@ impl Origin {
     fn read(folder: &Path, stacks: Option<&Path>) -> Result<Self, Failure> {
         let mut stack = stacks::read(folder, stacks)?;
         let obtained = stacks::obtain(&mut stack)?;
+        Self::new(stack, obtained)
+    }
+
+    fn new(stack: Stack, obtained: Option<Obtained>) -> Result<Self, Failure> {
         let pair = stack.open_releases().map_err(Failure::input)?;
         Ok(Self {
             stack,
