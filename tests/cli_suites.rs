@@ -183,34 +183,47 @@ fn scenarios_are_listed_and_an_unknown_or_wrong_one_is_told_issue_7() {
 }
 
 #[test]
-fn cli_a_scenario_that_disturbs_is_refused_on_somebodys_cluster_before_it_is_asked_issue_7() {
+fn a_stack_that_the_environment_names_is_looked_at_issue_7() {
     let context = TestContext::new();
-    let stacks = concat!(env!("CARGO_MANIFEST_DIR"), "/stacks-under-test");
-    let run = |words: &str| {
-        context.run(&format!(
-            "run docker-demo --stacks {stacks} --engine existing --kubeconfig none.yaml --scenario {words}"
-        ))
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let stacks = root.join("stacks-under-test");
+    let demo = std::fs::read_to_string(stacks.join("docker-demo/stack.yaml")).unwrap();
+    let config = std::fs::read_to_string(root.join("kind-configs/management.yaml")).unwrap();
+    context.write("kind-configs/management.yaml", &config);
+    let of = |scenario: &str| {
+        let named = format!("metadata:\n  scenario: {scenario}\n");
+        demo.replacen("metadata:\n", &named, 1)
     };
-    for (words, why) in [
-        (
-            "worker-unready",
-            "upgrade.disturbance workerUnready cannot be done with engine existing: the machines are the provider's",
-        ),
-        (
-            "operator-restarted-at-addons --delivery operator",
-            "the Cluster Stack Operator there is somebody's",
-        ),
-    ] {
-        let told = run(words);
+    let refused = |made: &str| {
+        let output = context
+            .command()
+            .args(["run", "docker-demo", "--scenario", "class-only", "--stacks"])
+            .arg(&stacks)
+            .env("STACKGATE_SCENARIO_MADE", made)
+            .output()
+            .unwrap();
+        let told = context.show(&output);
         assert!(told.starts_with("exit code 2\n"), "{told}");
-        assert!(told.contains(why), "{told}");
-        assert!(told.contains("hint: --engine kind does it"), "{told}");
+        told
+    };
+    let write = |name: &str, text: &str| {
+        context.write(&format!("made/{name}/stack.yaml"), text);
+        let releases = format!("made/{name}/releases/cluster-stacks");
+        std::fs::create_dir_all(context.path().join(releases)).unwrap();
+    };
+    write("same-again", &of("same-again"));
+    let other = of("class-only").replace("name: docker-demo", "name: other");
+    write("other", &other);
+    for made in ["made/same-again", "made/other", "made/nothing"] {
+        let told = refused(made);
+        assert!(
+            told.contains(&format!("STACKGATE_SCENARIO_MADE names {made}, expected what was made of docker-demo for scenario class-only")),
+            "{told}"
+        );
     }
-    // A budget is part of the release: it disturbs nobody else, and it is the kubeconfig that is missing.
-    let told = run("budget");
-    assert!(
-        told.contains("none.yaml") && !told.contains("disturbance"),
-        "{told}"
-    );
+    // The right one is taken: what is wrong now are the releases that are not there.
+    write("right", &of("class-only"));
+    let told = refused("made/right");
+    assert!(told.contains("there is no such folder"), "{told}");
     assert!(!context.path().join("reports").exists());
 }

@@ -749,6 +749,92 @@ fn hashes_and_node_images_are_made_and_told_apart_issue_7() {
 }
 
 #[test]
+fn marks_in_any_file_are_a_doubt_and_no_refusal_issue_7() {
+    let context = TestContext::new();
+    // As docker/ferrol of SovereignCloudStack/cluster-stacks: one chart, its values for the Cluster beside it, and node
+    // images whose names tell no version.
+    let ferrol = context.path().join("ferrol");
+    sources(&ferrol, false);
+    let addons = ferrol.join("cluster-addon");
+    copy(&addons.join("storage"), &context.path().join("storage"));
+    std::fs::remove_dir_all(&addons).unwrap();
+    std::fs::rename(context.path().join("storage"), &addons).unwrap();
+    std::fs::remove_file(ferrol.join("clusteraddon.yaml")).unwrap();
+    let chart = std::fs::read_to_string(addons.join("Chart.yaml")).unwrap();
+    let chart = chart.replace("version: v1", "version: << .ClusterAddonVersion >>");
+    let chart = chart.replace("name: storage", "name: docker-demo-1-35-cluster-addon");
+    context.write("ferrol/cluster-addon/Chart.yaml", &chart);
+    let values = "values: |\n  labels:\n    domain: '{{ .Cluster.spec.controlPlaneEndpoint.host }}'\n    clusterAddonVersion: << .ClusterAddonVersion >>\n";
+    context.write("ferrol/cluster-addon-values.yaml", values);
+    context.write("ferrol/node-images.yaml", "apiVersion: docker.infrastructure.clusterstack.x-k8s.io/v1alpha1\ndockerImages: [controlplaneamd64, workeramd64]\n");
+    // With stages, and a mark in the values of a chart.
+    let staged = context.path().join("staged");
+    sources(&staged, false);
+    context.write(
+        "staged/cluster-addon/cni/values.yaml",
+        "addons: << .ClusterAddonVersion >>\n",
+    );
+
+    let tag = "docker-demo-1-35-v2";
+    let release = |sources: &str| context.path().join(format!("out-{sources}/{tag}"));
+    for (sources, doubt) in [
+        ("ferrol", "cluster-addon-values.yaml is another one"),
+        ("staged", "holds other addons"),
+    ] {
+        let build = format!("release build {sources} --tag {tag} --output out-{sources}");
+        let built = context.run(&build);
+        assert!(built.starts_with("exit code 0\n"), "{built}");
+        // They were computed a moment before.
+        assert!(!built.contains("warning"), "{built}");
+        let told = context.run(&format!("release verify out-{sources}/{tag}"));
+        let (stdout, stderr) = told.split_once("--- stderr\n").unwrap();
+        assert!(stdout.starts_with("exit code 0\n"), "{told}");
+        assert!(
+            stderr.starts_with("warning: ")
+                && stderr.contains(doubt)
+                && stderr.contains("csctl's marks"),
+            "{told}"
+        );
+    }
+    // No version stands there, so that no mark did.
+    std::fs::write(
+        release("ferrol").join("cluster-addon-values.yaml"),
+        "values: ''\n",
+    )
+    .unwrap();
+    let told = context.run(&format!("release verify out-ferrol/{tag}"));
+    assert!(
+        told.starts_with("exit code 2\n")
+            && told.contains("cluster-addon-values.yaml is another one"),
+        "{told}"
+    );
+}
+
+#[test]
+fn scenarios_are_listed_where_the_registry_is_away_issue_7() {
+    let context = TestContext::new();
+    stack_in_a_registry(&context);
+    let file = context.path().join("stacks/docker-demo/stack.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let at = text.find("127.0.0.1:").unwrap();
+    let end = at + text[at..].find('/').unwrap();
+    // Nobody listens there.
+    std::fs::write(&file, format!("{}127.0.0.1:1{}", &text[..at], &text[end..])).unwrap();
+    let told = context.run("scenarios list docker-demo --stacks stacks");
+    assert!(
+        told.starts_with("exit code 0\n--- stdout\nclass-only "),
+        "{told}"
+    );
+    let (listed, why) = told.split_once("--- stderr\n").unwrap();
+    let names = scenario::names(file.parent().unwrap());
+    assert!(names.iter().all(|name| listed.contains(name)), "{told}");
+    assert!(
+        why.contains("which of them can be made of docker-demo is not known: failed to get a release: the connection to 127.0.0.1:1 failed"),
+        "{told}"
+    );
+}
+
+#[test]
 fn sources_that_contradict_the_tag_are_named_with_their_line() {
     let folder = tempfile::tempdir().unwrap();
     sources(folder.path(), false);

@@ -21,7 +21,7 @@ use crate::engine::embedded::{EmbeddedEngine, EmbeddedOptions};
 use crate::engine::existing::{self, ExistingEngine, ExistingOptions};
 use crate::engine::kind::{self, KindEngine, KindOptions, ManagementMode};
 use crate::record::RunId;
-use crate::stack::{Delivery, Infrastructure, Release, Stack};
+use crate::stack::{Delivery, Infrastructure, Release, Stack, StackError};
 
 /// What an engine is made for.
 pub struct Wanted<'a> {
@@ -113,7 +113,9 @@ pub fn make(engine: EngineKind, wanted: &Wanted<'_>) -> Result<Box<dyn Engine>, 
             let infrastructure = spec.management.components.infrastructure;
             let (kind_config, node_image) = match (stack.made_by_kind(), infrastructure) {
                 (Ok((config, image)), _) => (config.to_owned(), image.to_string()),
-                (Err(error), Infrastructure::Docker) => return Err(Failure::input(error)),
+                (Err(problems), Infrastructure::Docker) => {
+                    return Err(Failure::input(StackError::from(problems)));
+                }
                 // Its preflight refuses a stack of another provider, whatever is told or not.
                 (Err(_), Infrastructure::OpenStack) => (PathBuf::new(), String::new()),
             };

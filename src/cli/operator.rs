@@ -7,7 +7,7 @@ use super::engine::Wanted;
 use super::exit::Failure;
 use crate::engine::embedded::faults::Injected;
 use crate::engine::kind::OperatorOptions;
-use crate::stack::{Delivery, OperatorReleases, ReleaseSource, Spec};
+use crate::stack::{Delivery, OperatorReleases, ReleaseSource, ReleaseTag, Spec, Version};
 
 /// What is missing for the operator on real clusters that stackgate makes.
 pub const NO_OPERATOR: &str = "delivery `operator` on real clusters needs to know the Cluster Stack Operator: stack.yaml has no spec.operator";
@@ -48,9 +48,9 @@ pub fn operator(wanted: &Wanted<'_>, node_image: &str) -> Result<Option<Operator
     else {
         return Ok(None);
     };
-    let version = node_image.rsplit(':').next().unwrap_or_default();
+    let version = kubernetes(node_image, &spec.releases.from);
     let objects = operator
-        .objects(&wanted.stack.folder, version)
+        .objects(&wanted.stack.folder, &version)
         .map_err(Failure::input)?;
     let repository = match &spec.releases.source {
         Some(ReleaseSource::Oci { repository, .. }) => Some(repository.clone()),
@@ -63,4 +63,34 @@ pub fn operator(wanted: &Wanted<'_>, node_image: &str) -> Result<Option<Operator
         releases: (operator.releases == OperatorReleases::Local).then(|| folders().collect()),
         repository,
     }))
+}
+
+/// The Kubernetes that the operator's chart is told of: that of the node image; where that names none, one that the stack
+/// has, since Helm renders nothing without.
+fn kubernetes(node_image: &str, stack: &ReleaseTag) -> String {
+    let (name, _) = node_image.split_once('@').unwrap_or((node_image, ""));
+    let named = Version::all_in(name).next_back();
+    named.map_or_else(
+        || format!("v{}.{}.0", stack.major, stack.minor),
+        |version| version.to_string(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_operators_chart_is_told_a_version_whatever_the_node_image_is_issue_7() {
+        let stack = "docker-demo-1-34-v1".parse().unwrap();
+        for (image, version) in [
+            ("kindest/node:v1.33.4", "v1.33.4"),
+            ("localhost:5000/node:v1.33.4@sha256:00", "v1.33.4"),
+            ("kindest/node@sha256:00", "v1.34.0"),
+            ("localhost:5000/node:latest", "v1.34.0"),
+            ("", "v1.34.0"),
+        ] {
+            assert_eq!(kubernetes(image, &stack), version, "{image}");
+        }
+    }
 }

@@ -94,7 +94,7 @@ fn pull(args: &PullArgs) -> Result<(), Failure> {
     let pulled = super::runtime()?
         .block_on(source::pull(&registry, &tag, args.digest.as_deref()))
         .map_err(failure)?;
-    kept(&args.output, &tag, &pulled.files)?;
+    kept(&args.output, &tag, &pulled.files, Origin::Elsewhere)?;
     let text = format!("{}@{}\n", args.reference, pulled.digest);
     super::print(&text).map_err(Failure::infrastructure)
 }
@@ -103,13 +103,26 @@ fn build(args: &BuildArgs) -> Result<(), Failure> {
     let files = source::build(&args.sources, &args.tag)
         .map_err(SourceError::from)
         .map_err(failure)?;
-    kept(&args.output, &args.tag, &files)
+    kept(&args.output, &args.tag, &files, Origin::Sources)
+}
+
+/// Where a release comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// It was built a moment ago, and its hashes are those of its sources.
+    Sources,
+    Elsewhere,
 }
 
 /// Writes a release and looks at it; one that is wrong does not stay.
-fn kept(output: &Path, tag: &ReleaseTag, files: &ReleaseFiles) -> Result<(), Failure> {
+fn kept(
+    output: &Path,
+    tag: &ReleaseTag,
+    files: &ReleaseFiles,
+    origin: Origin,
+) -> Result<(), Failure> {
     let folder = source::write(output, tag, files).map_err(failure)?;
-    let text = verified(&folder, tag).inspect_err(|_| {
+    let text = verified(&folder, tag, origin).inspect_err(|_| {
         // Whoever made it a moment ago may remove it; if not, it is told why it is wrong all the same.
         let _ = std::fs::remove_dir_all(&folder);
     })?;
@@ -134,18 +147,18 @@ fn verify(args: &VerifyArgs) -> Result<(), Failure> {
             .hint("the folder of a release is named by its tag in dash form")
         })?;
     if packed.is_none() {
-        return tell(&verified(&folder, &tag)?, &folder);
+        return tell(&verified(&folder, &tag, Origin::Elsewhere)?, &folder);
     }
     let files = source::unpack(&folder, &tag).map_err(failure)?;
     let scratch = tempfile::tempdir()
         .map_err(SourceError::Local)
         .map_err(failure)?;
     let unpacked = source::write(scratch.path(), &tag, &files).map_err(failure)?;
-    tell(&verified(&unpacked, &tag)?, &folder)
+    tell(&verified(&unpacked, &tag, Origin::Elsewhere)?, &folder)
 }
 
 /// Opens a release as a run would, and says what it is made of.
-fn verified(folder: &Path, tag: &ReleaseTag) -> Result<String, Failure> {
+fn verified(folder: &Path, tag: &ReleaseTag, origin: Origin) -> Result<String, Failure> {
     let above = folder.parent().unwrap_or(Path::new("."));
     let release = Release::open(above, tag).map_err(Failure::input)?;
     release.render_class("default").map_err(Failure::input)?;
@@ -154,6 +167,12 @@ fn verified(folder: &Path, tag: &ReleaseTag) -> Result<String, Failure> {
         problems,
     };
     let hashes = release.hashes().map_err(refused).map_err(Failure::input)?;
+    if let Some(hashes) = hashes.as_ref().filter(|_| origin != Origin::Sources) {
+        let doubts = release.compare(hashes).map_err(refused);
+        for doubt in doubts.map_err(Failure::input)?.0 {
+            super::note(&format!("warning: {doubt}"));
+        }
+    }
     let images = release.node_images().map_err(refused);
     let images = images.map_err(Failure::input)?;
     let charts: Vec<&str> = release.addons.charts().map(|(name, _)| name).collect();

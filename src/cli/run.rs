@@ -23,7 +23,7 @@ use crate::record::{Rehearsal, ReleaseRef, RunId, Verdict, random_seed};
 use crate::report::words;
 use crate::simulate::{self, Scenario};
 use crate::source::Obtained;
-use crate::stack::{Delivery, Pair, Problems, Release, Stack, StackError};
+use crate::stack::{Delivery, Pair, Release, STACK_FILE, Stack};
 use crate::suite::Suite;
 
 /// What is to be run, with nothing left to interpret.
@@ -315,12 +315,14 @@ fn choose(run: &Run, stack: &Stack) -> Result<Chosen, Failure> {
             let problems = super::runtime()?.block_on(kind.preflight());
             problems.into_iter().map(|problem| problem.what).collect()
         }
-        Err(failure) => match stack.made_by_kind() {
-            Err(StackError::Invalid(Problems(untold))) => {
-                untold.into_iter().map(|one| one.message).collect()
-            }
-            _ => return Err(failure),
-        },
+        Err(failure) => {
+            let Err(problems) = stack.made_by_kind() else {
+                return Err(failure);
+            };
+            let told = problems.0.into_iter();
+            told.map(|one| format!("{STACK_FILE}: {}", one.message))
+                .collect()
+        }
     };
     if spec.delivery == Delivery::Operator && spec.operator.is_none() {
         missing.push(NO_OPERATOR.to_owned());
@@ -585,5 +587,42 @@ mod tests {
             let shown = format!("{} {}", failure.error, failure.hints.join(" "));
             assert!(shown.contains(hint), "{line}: {shown}");
         }
+    }
+
+    #[test]
+    fn what_keeps_a_stack_from_real_clusters_is_what_it_lacks_issue_7() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(root.join("stacks-under-test/docker-demo/stack.yaml"));
+        let text = text.unwrap();
+        let missing = |fields: &[&str]| {
+            let folder = tempfile::tempdir().unwrap();
+            let place = folder.path().join("stacks/demo");
+            let configs = folder.path().join("kind-configs");
+            std::fs::create_dir_all(place.join("releases/cluster-stacks")).unwrap();
+            std::fs::create_dir_all(&configs).unwrap();
+            let config = "management.yaml";
+            std::fs::copy(root.join("kind-configs").join(config), configs.join(config)).unwrap();
+            let is_left_out = |line: &&str| {
+                let line = line.trim();
+                !fields.iter().any(|field| line.starts_with(field))
+            };
+            let text: Vec<&str> = text.lines().filter(is_left_out).collect();
+            std::fs::write(place.join("stack.yaml"), text.join("\n")).unwrap();
+            let stack = Stack::load(&place.to_string_lossy(), &folder.path().join("stacks"));
+            let chosen = choose(&resolve("demo").unwrap(), &stack.unwrap()).unwrap();
+            assert_eq!(chosen.engine, EngineKind::Embedded);
+            chosen.missing
+        };
+        let said = |field: &str| {
+            format!(
+                "stack.yaml: there is no `{field}`, of which engine kind makes the management cluster"
+            )
+        };
+        assert_eq!(missing(&["nodeImage:"]), [said("nodeImage")]);
+        assert_eq!(missing(&["kindConfig:"]), [said("kindConfig")]);
+        assert_eq!(
+            missing(&["kindConfig:", "nodeImage:"]),
+            [said("kindConfig"), said("nodeImage")]
+        );
     }
 }

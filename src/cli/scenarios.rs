@@ -50,7 +50,10 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
     // Without a stack there is no place where scenarios of its own could be.
     let nowhere = Path::new("/dev/null");
     let place = folder.as_deref().unwrap_or(nowhere);
-    let origin = folder.as_ref().map(|folder| Origin::read(folder, stacks));
+    let origin = match &folder {
+        Some(folder) => known(folder, stacks)?,
+        None => None,
+    };
     let names = scenario::names(place);
     let width = names.iter().map(String::len).max().unwrap_or_default();
     let mut text = String::new();
@@ -71,8 +74,22 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
     }
 }
 
-/// Says, from a process that runs through several scenarios to the one that it has begun, where the stack of its
-/// scenario is: as [`told_by`].
+/// The stack and its releases, where these can be had; the scenarios themselves are there without.
+fn known(folder: &Path, stacks: Option<&Path>) -> Result<Option<Origin>, Failure> {
+    let mut stack = stacks::read(folder, stacks)?;
+    match stacks::obtain(&mut stack) {
+        Ok(obtained) => Origin::new(stack, obtained).map(Some),
+        Err(failure) => {
+            super::note(&format!(
+                "which of them can be made of {} is not known: {:#}",
+                stack.name, failure.error
+            ));
+            Ok(None)
+        }
+    }
+}
+
+/// Names the folder of a stack that was made for the scenario of this run, by a process that runs through several.
 const MADE: &str = "STACKGATE_SCENARIO_MADE";
 
 /// What a process says of the stack that it has made for a scenario. With its own id, and the scenario's name: whatever
@@ -108,14 +125,31 @@ pub fn make(
     stacks: Option<&Path>,
     delivery: Option<Delivery>,
 ) -> Result<Made, Failure> {
-    if let Some(stack) = made_above(name) {
-        return Ok(Made {
-            stack,
-            folder: None,
-        });
+    if let Some(made) = std::env::var_os(MADE) {
+        return named(made.into(), name, &stacks::read(stack, stacks)?);
     }
     let scenario = load(name, stack)?;
     Origin::read(stack, stacks)?.make(&scenario, delivery)
+}
+
+/// The stack that [`MADE`] names, where it is the one that is asked for: the variable may be somebody else's.
+fn named(made: PathBuf, scenario: &str, stack: &Stack) -> Result<Made, Failure> {
+    let found = Stack::load(&made.to_string_lossy(), made.parent().unwrap_or(&made));
+    let is_asked_for = found
+        .is_ok_and(|found| found.scenario.as_deref() == Some(scenario) && found.name == stack.name);
+    if is_asked_for {
+        return Ok(Made {
+            stack: made,
+            folder: None,
+        });
+    }
+    let error = anyhow!(
+        "failed to start: {MADE} names {}, expected what was made of {} for scenario {scenario}",
+        made.display(),
+        stack.name
+    );
+    Err(Failure::input(error)
+        .hint("unset it: only --scenario all sets it, for the runs that it starts"))
 }
 
 fn load(name: &str, stack: &Path) -> Result<Scenario, Failure> {
@@ -136,6 +170,10 @@ impl Origin {
     fn read(folder: &Path, stacks: Option<&Path>) -> Result<Self, Failure> {
         let mut stack = stacks::read(folder, stacks)?;
         let obtained = stacks::obtain(&mut stack)?;
+        Self::new(stack, obtained)
+    }
+
+    fn new(stack: Stack, obtained: Option<Obtained>) -> Result<Self, Failure> {
         let pair = stack.open_releases().map_err(Failure::input)?;
         Ok(Self {
             stack,

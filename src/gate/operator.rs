@@ -31,7 +31,7 @@ const STAGE: Duration = Duration::from_secs(70);
 /// A condition that a stage waits for may take what its Pods take to start: images, a network, a lease. One that
 /// cannot come true is waited for as long.
 const CONDITION: Duration = Duration::from_secs(300);
-/// A release whose files are wrong is looked at again after 60 s; one that cannot be fetched sooner, with growing pauses.
+/// A release that cannot be fetched or read is tried again with growing pauses, at first of milliseconds.
 const DOWNLOAD: Duration = Duration::from_secs(90);
 /// The operator knows at once that it lacks a variable, and looks again every 5 s.
 const CLIENT: Duration = Duration::from_secs(30);

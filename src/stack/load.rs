@@ -102,7 +102,7 @@ impl Stack {
     ///
     /// # Errors
     /// When this file does not tell both; only an engine that uses kind needs them.
-    pub fn made_by_kind(&self) -> Result<(&Path, &ImageReference), StackError> {
+    pub fn made_by_kind(&self) -> Result<(&Path, &ImageReference), Problems> {
         let management = &self.spec.management;
         if let (Some(config), Some(image)) = (&self.kind_config, &management.node_image) {
             return Ok((config, image));
@@ -130,7 +130,7 @@ impl Stack {
                     .push(problem.help("--engine embedded and --engine existing go without it"));
             }
         }
-        Err(problems.into())
+        Err(problems)
     }
 
     /// Refuses suites that are not among `known`.

@@ -41,6 +41,7 @@ pub use values::{
     ValueError, Version, VersionRange,
 };
 
+pub(crate) use release::NODE_IMAGES;
 pub(crate) use yaml::Source;
 
 #[cfg(test)]

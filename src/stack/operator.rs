@@ -55,8 +55,8 @@ pub enum OperatorReleases {
     #[default]
     Local,
     /// From where its own flags and variables say. Those that its Deployment takes from a Secret, such as
-    /// OCI_USERNAME, are filled from stackgate's environment where it has them, and OCI_REGISTRY and OCI_REPOSITORY
-    /// from `releases.source` of this file.
+    /// OCI_USERNAME, are filled from stackgate's environment where it has them; where nobody says anything of
+    /// OCI_REGISTRY and OCI_REPOSITORY, they are those of `releases.source` of this file.
     Remote,
 }
 

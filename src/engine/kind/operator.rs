@@ -83,11 +83,8 @@ impl OperatorOptions {
             extend(&mut manager["args"], arguments);
         }
         let manager = manager.clone();
-        let given = |name: &str| {
-            let value = environment(name).filter(|value| !value.is_empty());
-            value.or_else(|| self.of_source(name))
-        };
-        variables::fill(&manager, &mut objects, given);
+        let given = |name: &str| environment(name).filter(|value| !value.is_empty());
+        variables::fill(&manager, &mut objects, given, |name| self.of_source(name));
         let namespaces: BTreeSet<String> = objects
             .iter()
             .filter_map(|object| object["metadata"]["namespace"].as_str())
@@ -109,6 +106,7 @@ impl OperatorOptions {
         Ok(Prepared {
             objects,
             extensions,
+            manager,
             files: self.files()?,
         })
     }
@@ -117,29 +115,54 @@ impl OperatorOptions {
     fn of_source(&self, variable: &str) -> Option<String> {
         let repository = self.repository.as_ref()?;
         match variable {
-            "OCI_REPOSITORY" => Some(repository.clone()),
+            variables::REPOSITORY => Some(repository.clone()),
             // It gives its credentials to no other host.
-            "OCI_REGISTRY" => repository.split('/').next().map(str::to_owned),
+            variables::REGISTRY => repository.split('/').next().map(str::to_owned),
             _ => None,
         }
     }
 
-    /// What keeps an operator from fetching releases that is to fetch them itself.
+    /// What keeps it from being installed, or from fetching the releases that it is to fetch itself.
     pub(super) fn problem(&self, environment: impl Fn(&str) -> Option<String>) -> Option<Problem> {
+        let prepared = match self.prepare(environment) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                return Some(Problem {
+                    what: format!("{error:#}"),
+                    remedy: "name its chart or manifests in spec.operator of stack.yaml".to_owned(),
+                });
+            }
+        };
         if self.releases.is_some() {
             return None;
         }
-        // Why its manifests cannot be used is told when it is installed.
-        let mut objects = self.prepare(environment).ok()?.objects;
-        let deployment = objects.iter_mut().find(|one| one["kind"] == "Deployment")?;
-        let manager = manager(deployment).ok()?.clone();
-        let (source, missing) = variables::missing(&manager, &objects);
-        (!missing.is_empty()).then(|| Problem {
-            what: format!(
-                "the Cluster Stack Operator is to fetch releases itself (`releases: remote`) from {source}, and has no {}",
-                missing.join(", ")
-            ),
-            remedy: "set them in stackgate's environment, or name them in the values of the operator's chart"
+        let (manager, objects) = (&prepared.manager, &prepared.objects);
+        let to_fetch =
+            "the Cluster Stack Operator is to fetch releases itself (`releases: remote`)";
+        if variables::is_local(manager) {
+            return Some(Problem {
+                what: format!("{to_fetch}, and its flag --local keeps it from that"),
+                remedy:
+                    "leave out the flag, or set `releases: local` in spec.operator of stack.yaml"
+                        .to_owned(),
+            });
+        }
+        let (source, missing) = variables::missing(manager, objects);
+        if !missing.is_empty() {
+            return Some(Problem {
+                what: format!("{to_fetch} from {source}, and has no {}", missing.join(", ")),
+                remedy: "set them in stackgate's environment, or name them in the values of the operator's chart"
+                    .to_owned(),
+            });
+        }
+        let mut own = self.objects.clone();
+        variables::fill(manager, &mut own, |_| None, |_| None);
+        let repository = self.repository.as_deref();
+        let stranger = variables::strangers(manager, &own, objects, repository);
+        let stranger = stranger.filter(|_| source == "oci")?;
+        Some(Problem {
+            what: format!("{to_fetch}: {stranger}"),
+            remedy: "name one registry, and what is for it, in the operator's values or in stackgate's environment"
                 .to_owned(),
         })
     }
@@ -177,6 +200,8 @@ pub(super) struct Prepared {
     pub(super) objects: Vec<Value>,
     /// Its ExtensionConfigs.
     pub(super) extensions: Vec<Value>,
+    /// The container of its manager.
+    manager: Value,
     /// What its manager finds in [`RELEASES`].
     pub(super) files: Vec<Entry>,
 }
@@ -483,19 +508,49 @@ mod tests {
             let secret = prepared.objects.iter().find(|one| one["kind"] == "Secret");
             secret.unwrap()["data"]["oci-registry"].clone()
         };
-        // The environment wins, where it says anything.
-        assert_eq!(variables(&options, ""), STANDARD.encode("host:5000"));
+        // The environment wins, where it says anything; a registry of its own may have credentials of its own.
         assert_eq!(variables(&options, "other"), STANDARD.encode("other"));
-        options.repository = None;
         assert_eq!(variables(&options, ""), STANDARD.encode("default"));
-        let problem = options.problem(|_| None).unwrap();
+        options.objects[1]["data"]["oci-registry"] = json!("");
+        assert_eq!(variables(&options, ""), STANDARD.encode("host:5000"));
+        options.repository = None;
+        assert_eq!(variables(&options, ""), "");
+        let told = |options: &OperatorOptions| options.problem(|_| None).unwrap().what;
+        let missed = told(&options);
         assert!(
-            problem
-                .what
-                .contains("from github, and has no GIT_PROVIDER"),
-            "{problem:?}"
+            missed.contains("from github, and has no GIT_PROVIDER"),
+            "{missed}"
         );
+        let container = "/spec/template/spec/containers/0/args";
+        *options.objects[0].pointer_mut(container).unwrap() = json!(["--local", "--source=oci"]);
+        assert!(told(&options).contains("its flag --local keeps it from that"));
         options.releases = Some(Vec::new());
+        assert_eq!(options.problem(|_| None), None);
+        // Nothing can be made of these, wherever the releases are.
+        options.objects.remove(0);
+        assert!(told(&options).contains("expected one Deployment"));
+    }
+
+    #[test]
+    fn a_registry_that_the_stack_does_not_know_is_told_issue_7() {
+        let mut options = OperatorOptions {
+            objects: objects(),
+            image: None,
+            releases: None,
+            repository: Some("host:5000/kaas/cluster-stacks".to_owned()),
+        };
+        let container = "/spec/template/spec/containers/0";
+        let manager = options.objects[0].pointer_mut(container).unwrap();
+        manager["args"] = json!(["--source=oci"]);
+        let repository = json!({"name": "OCI_REPOSITORY", "value": "other/stacks"});
+        manager["env"].as_array_mut().unwrap().push(repository);
+        let told = options.problem(|_| None).unwrap().what;
+        assert!(
+            told.contains("from other, and stack.yaml has them from host:5000"),
+            "{told}"
+        );
+        let manager = options.objects[0].pointer_mut(container).unwrap();
+        manager["env"][3]["value"] = json!("host:5000/kaas/cluster-stacks");
         assert_eq!(options.problem(|_| None), None);
     }
 

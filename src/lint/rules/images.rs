@@ -148,7 +148,8 @@ fn downloads(subject: &Subject<'_>, found: &mut Found) {
                 let problem = side.problem(item, &keys, message).expected("its hash");
                 found.add(&IMAGE_UNPINNED, tag, object(), problem);
             }
-            if let Some(other) = Version::named_in(url).filter(|version| *version != wanted) {
+            let is_wanted = Version::all_in(url).any(|version| version == wanted);
+            if let Some(other) = Version::all_in(url).next_back().filter(|_| !is_wanted) {
                 let message = format!("{url} is a node image of Kubernetes {other}");
                 let problem = side.problem(item, &keys, message);
                 let problem = problem.expected(format!("one of {wanted}"));

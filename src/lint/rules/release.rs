@@ -170,10 +170,15 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Found) {
             let problem = Problem::new(&values, "nobody reads this file");
             found.add(&VALUES_UNUSED, &side.release.tag, None, problem);
         }
-        let hashes = side.release.hashes().map(drop);
-        let images = side.release.node_images().map(drop);
-        for (rule, read) in [(&HASHES_DIFFER, hashes), (&NODE_IMAGE_DECLARED, images)] {
-            for problem in read.err().into_iter().flat_map(|problems| problems.0) {
+        let hashes = side.release.hashes();
+        let hashes = hashes.and_then(|told| match told {
+            Some(told) => side.release.compare(&told),
+            None => Ok(Problems::default()),
+        });
+        let hashes = hashes.unwrap_or_else(|wrong| wrong);
+        let images = side.release.node_images().err().unwrap_or_default();
+        for (rule, problems) in [(&HASHES_DIFFER, hashes), (&NODE_IMAGE_DECLARED, images)] {
+            for problem in problems.0 {
                 found.add(rule, &side.release.tag, None, problem);
             }
         }

@@ -12,6 +12,7 @@ use super::Release;
 use super::open::ADDON_VALUES;
 use crate::stack::archive::{self, Files};
 use crate::stack::problem::{Problem, Problems};
+use crate::stack::values::ReleaseVersion;
 use crate::stack::yaml::Source;
 
 /// Its name in a release.
@@ -106,10 +107,10 @@ fn short(sum: &[u8]) -> String {
 }
 
 impl Release {
-    /// Its `hashes.json`, where it has one, compared with what the release holds.
+    /// Its `hashes.json`, where it has one.
     ///
     /// # Errors
-    /// When the file cannot be read, or is not that of this release.
+    /// When the file cannot be read, or the release is named by another hash.
     pub fn hashes(&self) -> Result<Option<Hashes>, Problems> {
         let file = self.folder.join(HASHES);
         if !file.is_file() {
@@ -134,26 +135,45 @@ impl Release {
             }
         }
         found.into_result()?;
-        self.compare(&source, &hashes)?.into_result()?;
-        Ok(Some(hashes))
-    }
-
-    fn compare(&self, source: &Source, hashes: &Hashes) -> Result<Problems, Problems> {
-        let mut found = Problems::default();
-        let mut differs = |field: &str, what: String, expected: String, help: &str| {
-            let problem = source.problem(&[field], what).expected(expected);
-            found.push(if help.is_empty() {
-                problem
-            } else {
-                problem.help(help)
-            });
-        };
         if let Some(named) = self.tag.version.hash()
             && !hashes.cluster_stack.starts_with(named)
         {
             let what = format!("the release `{}` is named by another hash", self.tag);
-            differs("clusterStack", what, format!("`{named}…`"), "");
+            let problem = source.problem(&["clusterStack"], what);
+            return Err(problem.expected(format!("`{named}…`")).into());
         }
+        Ok(Some(hashes))
+    }
+
+    /// Compares its hashes with what the release holds, and tells what csctl's marks may be the reason of: csctl puts
+    /// versions into every file, after it has taken the hashes.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the release holds something else.
+    pub fn compare(&self, hashes: &Hashes) -> Result<Problems, Problems> {
+        let source = Source::read(&self.folder.join(HASHES))?;
+        let versions = [
+            &self.addon_version,
+            &self.cluster_stack_version,
+            &self.node_image_version,
+        ];
+        let versions = versions.map(ReleaseVersion::dotted);
+        let may_be_marked = |content: &[u8]| {
+            let text = String::from_utf8_lossy(content);
+            versions
+                .iter()
+                .any(|version| text.contains(version.as_str()))
+        };
+        let (mut doubts, mut found) = (Problems::default(), Problems::default());
+        let mut differs = |field: &str, what: String, is: &str, marked: bool| {
+            let problem = source.problem(&[field], what).expected(format!("`{is}`"));
+            if marked {
+                let help = "nothing is wrong if csctl's marks stand in its sources where a version does here";
+                doubts.push(problem.help(help));
+            } else {
+                found.push(problem);
+            }
+        };
         let unread = |file: &Path, error: &dyn std::fmt::Display| {
             Problems::from(Problem::new(file, error.to_string()))
         };
@@ -164,29 +184,26 @@ impl Release {
         ];
         if parts.iter().all(|part| part.is_empty()) {
             // Nothing is told of them.
-            return Ok(found);
+            return Ok(doubts);
         }
         if self.addons.staged {
             let archive = self.addon_file();
             let files = archive::read(&archive).map_err(|error| unread(&archive, &error))?;
             let as_it_is = of_folder(&files);
-            let version = self.addon_version.dotted();
-            if ![&as_it_is, &of_folder(&marked(files, &version))]
-                .contains(&&hashes.cluster_addon_dir)
-            {
+            let sources = marked(files, &versions[0]);
+            if ![&as_it_is, &of_folder(&sources)].contains(&&hashes.cluster_addon_dir) {
                 let what = format!("{} holds other addons", name(&archive));
-                let help = "csctl's marks in other files than Chart.yaml give another hash, too";
-                differs("clusterAddonDir", what, format!("`{as_it_is}`"), help);
+                let marked = sources.values().any(|content| may_be_marked(content));
+                differs("clusterAddonDir", what, &as_it_is, marked);
             }
         } else if !hashes.cluster_addon_values.is_empty() {
             // Helm packs the one chart in its own way: nothing tells what it was made of.
             let file = self.folder.join(ADDON_VALUES);
             let content = std::fs::read(&file).map_err(|error| unread(&file, &error))?;
-            let is = short(&Sha256::digest(content));
+            let is = short(&Sha256::digest(&content));
             if is != hashes.cluster_addon_values {
                 let what = format!("{ADDON_VALUES} is another one");
-                let help = "csctl's marks in it give another hash, too";
-                differs("clusterAddonValues", what, format!("`{is}`"), help);
+                differs("clusterAddonValues", what, &is, may_be_marked(&content));
             }
         }
         let nodes = self.node_image_archive();
@@ -195,10 +212,12 @@ impl Release {
             let is = of_folder(&files);
             if is != hashes.node_image_dir {
                 let what = format!("{} holds other node images", name(&nodes));
-                differs("nodeImageDir", what, format!("`{is}`"), "");
+                // The plugin that packs them has the sources as they are.
+                differs("nodeImageDir", what, &is, false);
             }
         }
-        Ok(found)
+        found.into_result()?;
+        Ok(doubts)
     }
 }
 

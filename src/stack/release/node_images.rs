@@ -1,6 +1,7 @@
 //! `node-images.yaml`: the node images that a release declares, for whoever provides them on its infrastructure.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::Release;
 use crate::stack::problem::Problems;
@@ -22,6 +23,9 @@ pub struct NodeImage {
     /// From where it is taken, where that is told.
     pub url: Option<String>,
 }
+
+/// The providers whose lists are known.
+const KNOWN: [&str; 2] = ["docker", "openstack"];
 
 /// The file: a list under another name for each provider. Unknown fields are tolerated: the format is not ours.
 #[derive(Debug, Deserialize)]
@@ -48,27 +52,39 @@ struct CreateOpts {
 }
 
 impl NodeImage {
-    /// The versions in its name, or, where it has none, in the name of what is taken for it: that of Kubernetes, and
-    /// perhaps those of what comes with it.
+    /// The versions in its name, or in the name of what is taken for it: that of Kubernetes, if any, and others.
     #[must_use]
     pub fn versions(&self) -> Vec<Version> {
         let url = self.url.as_deref().unwrap_or_default();
-        [self.name.as_str(), url]
-            .map(|text| Version::all_named_in(text).collect())
-            .into_iter()
-            .find(|named: &Vec<_>| !named.is_empty())
-            .unwrap_or_default()
+        let named: Vec<Version> = Version::all_in(&self.name).collect();
+        if named.is_empty() {
+            Version::all_in(url).collect()
+        } else {
+            named
+        }
+    }
+
+    /// An entry of a list whose form is not known: a name, or what has one.
+    fn guessed(entry: &Value) -> Option<Self> {
+        let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str);
+        let url = text("/url").map(str::to_owned);
+        let name = text("").or_else(|| text("/name"));
+        let name = name.or_else(|| text("/createOpts/name")).or(url.as_deref());
+        let name = name?.to_owned();
+        Some(Self { name, url })
     }
 
     /// The node images that sources or a release of `provider` declare; none where it is one that declares them in a
     /// way of its own.
     ///
     /// # Errors
-    /// When the file is none of this provider's, or declares nothing.
+    /// When the file is none of this provider's, or declares nothing in a form that is known.
     pub(crate) fn read(source: &Source, provider: &str) -> Result<Vec<Self>, Problems> {
         let file: File = source.parse()?;
+        let is_known = KNOWN.contains(&provider);
         let expected = format!("{provider}{API_GROUP}");
-        if file.api_version != expected {
+        // Who is not known may have a group of its own, but not that of another provider.
+        if file.api_version != expected && (is_known || file.api_version.ends_with(API_GROUP)) {
             let what = format!(
                 "`{}` declares no node images of {provider}",
                 file.api_version
@@ -85,9 +101,13 @@ impl NodeImage {
             name: image.create_opts.name,
             url: Some(image.url),
         });
-        let images: Vec<Self> = named.chain(uploaded).collect();
-        // How others name theirs is not known here.
-        if images.is_empty() && KNOWN.contains(&provider) {
+        let mut images: Vec<Self> = named.chain(uploaded).collect();
+        if !is_known {
+            let whole: Value = source.parse()?;
+            let fields = whole.as_object().into_iter().flatten();
+            let lists = fields.filter_map(|(_, value)| value.as_array());
+            images.extend(lists.flatten().filter_map(Self::guessed));
+        } else if images.is_empty() {
             let what = "it declares no node image";
             return Err(source.problem(&[], what).expected("at least one").into());
         }
@@ -143,7 +163,7 @@ openStackNodeImages:
     fn both_forms_are_read_and_what_is_wrong_is_named_with_its_line_issue_7() {
         let images = told(UPLOADED, "openstack").unwrap();
         assert_eq!(images[0].name, "ubuntu-capi-image-v1.34.7");
-        assert_eq!(images[0].versions()[0].to_string(), "v1.34.7");
+        assert_eq!(images[0].versions(), ["v1.34.7".parse().unwrap()]);
         let named = "apiVersion: docker.infrastructure.clusterstack.x-k8s.io/v1alpha1\ndockerImages: [controlplaneamd64]\n";
         let image = &told(named, "docker").unwrap()[0];
         assert_eq!(
@@ -173,37 +193,49 @@ openStackNodeImages:
     }
 
     #[test]
-    fn a_provider_of_another_kind_may_declare_them_its_own_way_issue_7() {
-        let text = "apiVersion: hetzner.infrastructure.clusterstack.x-k8s.io/v1alpha1\nhcloudImages: [{name: x}]\n";
-        assert_eq!(told(text, "hetzner"), Ok(vec![]));
-        let error = told(text, "docker").unwrap_err();
+    fn a_provider_that_is_not_known_has_a_list_of_its_own_issue_7() {
+        let text = "apiVersion: hetzner.infrastructure.clusterstack.x-k8s.io/v1alpha1\nhetznerImages: [a-v1.34.7, {name: b}, {url: 'https://c/v1.34.8.raw'}, 5]\n";
+        let names = |text: &str, provider: &str| {
+            told(text, provider)
+                .map(|images| images.into_iter().map(|one| one.name).collect::<Vec<_>>())
+        };
+        let found = ["a-v1.34.7", "b", "https://c/v1.34.8.raw"];
+        assert_eq!(names(text, "hetzner").unwrap(), found);
+        let own = text.replace(
+            "hetzner.infrastructure.clusterstack.x-k8s.io",
+            "images.hetzner",
+        );
+        assert_eq!(names(&own, "hetzner").unwrap(), found);
+        assert_eq!(
+            names("apiVersion: x/v1\nkind: Other\n", "hetzner").unwrap(),
+            Vec::<String>::new()
+        );
+        let error = names(UPLOADED, "hetzner").unwrap_err();
         assert!(
-            error.contains("declares no node images of docker"),
+            error.contains("declares no node images of hetzner"),
             "{error}"
         );
     }
 
     #[test]
-    fn what_comes_with_kubernetes_may_be_named_behind_it_issue_7() {
-        let image = NodeImage {
-            name: "ubuntu-v1.34.7-containerd-v2.1.4".to_owned(),
-            url: None,
+    fn an_image_may_name_other_versions_beside_that_of_kubernetes_issue_7() {
+        let versions = |text: &str| {
+            let image = NodeImage {
+                name: text.to_owned(),
+                url: None,
+            };
+            let all = image.versions();
+            all.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let versions = image.versions().into_iter().map(|one| one.to_string());
-        assert_eq!(versions.collect::<Vec<_>>(), ["v2.1.4", "v1.34.7"]);
-    }
-
-    #[test]
-    fn the_last_version_in_a_name_is_that_of_kubernetes() {
-        let version = |text| Version::named_in(text).map(|version| version.to_string());
         assert_eq!(
-            version("a/v1/ubuntu-2204-kube-v1.32/x-v1.32.5.qcow2").unwrap(),
-            "v1.32.5"
+            versions("ubuntu-2404-kube-v1.34.7-containerd-v2.1.4"),
+            ["v1.34.7", "v2.1.4"]
         );
         assert_eq!(
-            version("kindest/node:v1.34.3@sha256:00").unwrap(),
-            "v1.34.3"
+            versions("a/v1/ubuntu-2204-kube-v1.32/x-v1.32.5.qcow2"),
+            ["v1.32.5"]
         );
-        assert_eq!(version("rev1.2.3 v1.2"), None);
+        assert_eq!(versions("kindest/node:v1.34.3@sha256:00"), ["v1.34.3"]);
+        assert!(versions("rev1.2.3 v1.2").is_empty());
     }
 }

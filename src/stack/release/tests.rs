@@ -380,11 +380,16 @@ fn a_chart_is_rendered_once_for_the_same_values_unless_chance_is_in_it_issue_7()
     for (path, content) in crate::stack::archive::read_dir(&demo).unwrap() {
         put(&path, &content);
     }
-    let drawn = "apiVersion: v1\nkind: Secret\nmetadata: {name: drawn}\nstringData: {x: {{ randAlphaNum 20 }}}\n";
-    put(
-        Path::new("cluster-addon/storage/templates/drawn.yaml"),
-        drawn.as_bytes(),
-    );
+    let drawn =
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: drawn}\nstringData: {x: '{{ DRAWN }}'}\n";
+    for (chart, call) in [
+        ("storage", "randAlphaNum 20"),
+        // What is no time stands for now.
+        ("metrics-server", "date \".000000000\" \"\""),
+    ] {
+        let file = format!("cluster-addon/{chart}/templates/drawn.yaml");
+        put(Path::new(&file), drawn.replace("DRAWN", call).as_bytes());
+    }
     let release = Fixture::packed(sources.path()).open().unwrap();
     let context = |name: &str, network: &str| {
         serde_json::json!({
@@ -408,7 +413,9 @@ fn a_chart_is_rendered_once_for_the_same_values_unless_chance_is_in_it_issue_7()
         render("cni", &context("a", &format!("10.{network}.0.0/16")));
     }
     assert_eq!(release.results.count("cni"), 4);
-    let storage = || render("storage", &context("a", "10.0.0.0/16"));
-    assert_ne!(storage(), storage());
-    assert_eq!(release.results.count("storage"), 0);
+    for chart in ["storage", "metrics-server"] {
+        let drawn = || render(chart, &context("a", "10.0.0.0/16"));
+        assert_ne!(drawn(), drawn());
+        assert_eq!(release.results.count(chart), 0);
+    }
 }

@@ -38,10 +38,10 @@ impl FromStr for Version {
 }
 
 impl Version {
-    /// The versions that stand in a text, such as the name of an image, from its end on.
-    pub fn all_named_in(text: &str) -> impl Iterator<Item = Self> {
+    /// The versions that stand in a text, such as the name of an image: it may name those of several things.
+    pub fn all_in(text: &str) -> impl DoubleEndedIterator<Item = Self> {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '.');
-        words.rev().filter_map(|word| {
+        words.filter_map(|word| {
             // Behind it may stand how a file ends.
             let mut parts = word.split('.');
             let parts = [parts.next()?, parts.next()?, parts.next()?];

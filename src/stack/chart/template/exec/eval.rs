@@ -178,14 +178,16 @@ impl Execution {
         }
         let args = self.arguments(words, dot, piped)?;
         function.check_arity(args.len())?;
-        self.drawn |= matches!(function.run, Run::Drawn(_));
+        self.drawn |= function.run.is_drawn(&args);
         let value = match function.run {
-            Run::Pure(run) | Run::Drawn(run) => run(&args).map_err(|message| {
-                self.locate(
-                    at,
-                    Fault::Plain(format!("error calling {}: {message}", function.name)),
-                )
-            })?,
+            Run::Pure(run) | Run::Drawn(run) | Run::DrawnWith(run, _) => {
+                run(&args).map_err(|message| {
+                    self.locate(
+                        at,
+                        Fault::Plain(format!("error calling {}: {message}", function.name)),
+                    )
+                })?
+            }
             Run::Engine(run) => run(self, &args).map_err(|fault| {
                 let shown = args.first().map(|a| match a {
                     Value::Text(text) if text.len() < 80 && !text.contains('\n') => {

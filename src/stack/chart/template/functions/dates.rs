@@ -6,32 +6,45 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, Zoned};
 
 use super::numbers::to_int;
-use super::{Function, Value, drawn, pure, text_arg};
+use super::{Function, Run, Value, drawn, pure, text_arg};
 use crate::stack::chart::template::value::Object;
 
-/// Those that take a time take now for what is none.
+/// What is no time stands for now: such a call is one of [`Run::DrawnWith`].
+const fn dated<const AT: usize>(
+    name: &'static str,
+    count: usize,
+    run: fn(&[Value]) -> Result<Value, String>,
+) -> Function {
+    Function {
+        name,
+        min: count,
+        max: count,
+        run: Run::DrawnWith(run, |args| told(&args[AT]).is_none()),
+    }
+}
+
 pub(super) static FUNCTIONS: &[Function] = &[
     drawn("now", 0, 0, |_| Ok(time(Zoned::now()))),
-    drawn("date", 2, 2, |a| {
+    dated::<1>("date", 2, |a| {
         Ok(Value::text(layout(&instant(&a[1]), text_arg(a, 0)?)))
     }),
-    drawn("htmlDate", 1, 1, |a| {
+    dated::<0>("htmlDate", 1, |a| {
         Ok(Value::text(layout(&instant(&a[0]), "2006-01-02")))
     }),
-    drawn("dateInZone", 3, 3, date_in_zone),
-    drawn("date_in_zone", 3, 3, date_in_zone),
-    drawn("htmlDateInZone", 2, 2, |a| {
+    dated::<1>("dateInZone", 3, date_in_zone),
+    dated::<1>("date_in_zone", 3, date_in_zone),
+    dated::<0>("htmlDateInZone", 2, |a| {
         date_in_zone(&[Value::text("2006-01-02"), a[0].clone(), a[1].clone()])
     }),
-    drawn("unixEpoch", 1, 1, |a| {
+    dated::<0>("unixEpoch", 1, |a| {
         Ok(Value::text(
             instant(&a[0]).timestamp().as_second().to_string(),
         ))
     }),
-    drawn("dateModify", 2, 2, modify),
-    drawn("date_modify", 2, 2, modify),
-    drawn("mustDateModify", 2, 2, modify),
-    drawn("must_date_modify", 2, 2, modify),
+    dated::<1>("dateModify", 2, modify),
+    dated::<1>("date_modify", 2, modify),
+    dated::<1>("mustDateModify", 2, modify),
+    dated::<1>("must_date_modify", 2, modify),
     pure("duration", 1, 1, |a| {
         Ok(Value::text(duration_text(to_int(&a[0]))))
     }),
@@ -71,20 +84,21 @@ fn time(zoned: Zoned) -> Value {
     Value::Object(Rc::new(Time(zoned)))
 }
 
-/// A time as given, or as seconds since 1970, or now.
-fn instant(value: &Value) -> Zoned {
-    match value {
+/// A time as given, or as seconds since 1970.
+fn told(value: &Value) -> Option<Zoned> {
+    let timestamp = match value {
         Value::Object(object) if object.type_name() == "time.Time" => {
-            match object.method("UnixNano", &[]) {
-                Some(Ok(nanos)) => Timestamp::from_nanosecond(i128::from(to_int(&nanos)))
-                    .map_or_else(|_| Zoned::now(), |t| t.to_zoned(TimeZone::system())),
-                _ => Zoned::now(),
-            }
+            let nanos = object.method("UnixNano", &[])?.ok()?;
+            Timestamp::from_nanosecond(i128::from(to_int(&nanos)))
         }
-        Value::Int(seconds) => Timestamp::from_second(*seconds)
-            .map_or_else(|_| Zoned::now(), |t| t.to_zoned(TimeZone::system())),
-        _ => Zoned::now(),
-    }
+        Value::Int(seconds) => Timestamp::from_second(*seconds),
+        _ => return None,
+    };
+    Some(timestamp.ok()?.to_zoned(TimeZone::system()))
+}
+
+fn instant(value: &Value) -> Zoned {
+    told(value).unwrap_or_else(Zoned::now)
 }
 
 fn date_in_zone(args: &[Value]) -> Result<Value, String> {
@@ -228,6 +242,39 @@ mod tests {
             "Tue Nov 14 10:13PM 23"
         );
         assert_eq!(layout(&time, "15:04:05.000"), "22:13:20.000");
+    }
+
+    #[test]
+    fn what_is_no_time_stands_for_now_and_is_drawn_issue_7() {
+        let is_drawn = |name: &str, args: &[Value]| {
+            let function = FUNCTIONS.iter().find(|one| one.name == name).unwrap();
+            function.check_arity(args.len()).unwrap();
+            function.run.is_drawn(args)
+        };
+        let (format, zone) = (Value::text("2006"), Value::text("UTC"));
+        for (then, expected) in [
+            (Value::Int(1_700_000_000), false),
+            (time(Zoned::now()), false),
+            (Value::Nil, true),
+            (Value::text("2023-11-14"), true),
+            (Value::Int(i64::MAX), true),
+        ] {
+            for (name, args) in [
+                ("date", vec![format.clone(), then.clone()]),
+                ("htmlDate", vec![then.clone()]),
+                (
+                    "dateInZone",
+                    vec![format.clone(), then.clone(), zone.clone()],
+                ),
+                ("htmlDateInZone", vec![then.clone(), zone.clone()]),
+                ("unixEpoch", vec![then.clone()]),
+                ("dateModify", vec![Value::text("1h"), then.clone()]),
+            ] {
+                assert_eq!(is_drawn(name, &args), expected, "{name}");
+            }
+        }
+        assert!(!is_drawn("duration", &[Value::text("x")]));
+        assert!(is_drawn("now", &[]));
     }
 
     #[test]

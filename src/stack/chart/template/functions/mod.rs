@@ -37,6 +37,8 @@ pub(in crate::stack::chart) enum Run {
     Pure(Pure),
     /// From chance or the time of day, too: no two runs give the same.
     Drawn(Pure),
+    /// As that, but only with arguments of which the second says so.
+    DrawnWith(Pure, fn(&[Value]) -> bool),
     /// With the execution at hand.
     Engine(fn(&mut Execution, &[Value]) -> Result<Value, Fault>),
     /// The two that do not evaluate all of their arguments.
@@ -64,6 +66,17 @@ const fn drawn(name: &'static str, min: usize, max: usize, run: Pure) -> Functio
         min,
         max,
         run: Run::Drawn(run),
+    }
+}
+
+impl Run {
+    /// Whether another run with these arguments would give something else.
+    pub fn is_drawn(&self, args: &[Value]) -> bool {
+        match self {
+            Run::Drawn(_) => true,
+            Run::DrawnWith(_, is_drawn) => is_drawn(args),
+            Run::Pure(_) | Run::Engine(_) | Run::And | Run::Or => false,
+        }
     }
 }
 
