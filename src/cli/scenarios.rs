@@ -1,7 +1,6 @@
 //! `stackgate scenarios`, and `run --scenario`: releases made of a stack's own for each.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -38,8 +37,7 @@ pub enum ScenariosCommand {
 /// Prints what was asked for.
 ///
 /// # Errors
-/// When there is no such stack, a scenario's file is wrong, or the stack's releases cannot be had; then the scenarios
-/// are listed all the same.
+/// When there is no such stack, or a scenario's file is wrong.
 pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
     let ScenariosCommand::List { stack, stacks } = command;
     let stacks = stacks.stacks.as_deref();
@@ -60,18 +58,13 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
     for name in &names {
         let scenario = Scenario::load(name, place).map_err(Failure::input)?;
         text.push_str(&format!("{name:<width$}  {}\n", scenario.spec.description));
-        if let Some(Ok(origin)) = &origin
+        if let Some(origin) = &origin
             && let Err(failure) = origin.make(&scenario, None)
         {
             text.push_str(&format!("{:<width$}  {}\n", "", failure.error));
         }
     }
-    super::print(&text).map_err(Failure::infrastructure)?;
-    match origin {
-        Some(Err(failure)) => Err(failure
-            .hint("which of the scenarios can be made of the stack is known with its releases")),
-        _ => Ok(()),
-    }
+    super::print(&text).map_err(Failure::infrastructure)
 }
 
 /// The stack and its releases, where these can be had; the scenarios themselves are there without.
@@ -91,22 +84,6 @@ fn known(folder: &Path, stacks: Option<&Path>) -> Result<Option<Origin>, Failure
 
 /// Names the folder of a stack that was made for the scenario of this run, by a process that runs through several.
 const MADE: &str = "STACKGATE_SCENARIO_MADE";
-
-/// What a process says of the stack that it has made for a scenario. With its own id, and the scenario's name: whatever
-/// else inherits it has not been told.
-fn told_by(process: Pid, name: &str, made: &Path) -> OsString {
-    let mut told = OsString::from(format!("{process} {name} "));
-    told.push(made);
-    told
-}
-
-/// The stack that the process that has begun this one made for the scenario.
-fn made_above(name: &str) -> Option<PathBuf> {
-    let told = std::env::var_os(MADE)?;
-    let nothing = told_by(Pid::parent(), name, Path::new(""));
-    let path = told.as_bytes().strip_prefix(nothing.as_bytes())?;
-    Some(OsStr::from_bytes(path).into())
-}
 
 /// The stack of a scenario: its folder, and the one that it lies in, which may go when the run has ended.
 pub struct Made {
@@ -302,7 +279,7 @@ async fn as_process(name: &str, made: &Path) -> Result<Ended, Failure> {
     let mut handlers = signals::handlers().map_err(Failure::infrastructure)?;
     let mut run = tokio::process::Command::new(program)
         .args(words)
-        .env(MADE, told_by(Pid::this(), name, made))
+        .env(MADE, made)
         // Keys are for whoever looks at one run.
         .stdin(Stdio::null())
         // A terminal's Ctrl-C reaches this process alone, and each signal that one once.

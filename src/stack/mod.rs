@@ -41,7 +41,6 @@ pub use values::{
     ValueError, Version, VersionRange,
 };
 
-pub(crate) use release::NODE_IMAGES;
 pub(crate) use yaml::Source;
 
 #[cfg(test)]

@@ -53,7 +53,10 @@ fn embedded_scenario_addons_only_keeps_all_machines_issue_7() {
     run("addons-only", &[]).is_open();
     // Without a change of Kubernetes, what comes after a pause prunes nothing, as on real clusters.
     let closed = run("addons-only", &OPERATOR);
-    closed.is_closed_by(&["addon-not-pruned", "ConfigMap kube-system/metrics-server-nanny"]);
+    closed.is_closed_by(&[
+        "addon-not-pruned",
+        "ConfigMap kube-system/metrics-server-nanny",
+    ]);
     let closed = run("addons-only", &["--fault", "addon-left-behind"]);
     closed.is_closed_by(&["addons-live", "DaemonSet kube-system/kindnet"]);
 }

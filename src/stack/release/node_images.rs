@@ -13,9 +13,6 @@ pub(crate) const NODE_IMAGES: &str = "node-images.yaml";
 /// With what its apiVersion ends, after the provider's name.
 const API_GROUP: &str = ".infrastructure.clusterstack.x-k8s.io/v1alpha1";
 
-/// The providers whose lists are known.
-const KNOWN: [&str; 2] = ["docker", "openstack"];
-
 /// A node image that a release declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeImage {
@@ -74,8 +71,7 @@ impl NodeImage {
         Some(Self { name, url })
     }
 
-    /// The node images that sources or a release of `provider` declare; none where it is one that declares them in a
-    /// way of its own.
+    /// The node images that sources or a release of `provider` declare.
     ///
     /// # Errors
     /// When the file is none of this provider's, or declares nothing in a form that is known.

@@ -48,12 +48,6 @@ impl Version {
             parts.join(".").parse().ok()
         })
     }
-
-    /// The last version that stands in a text.
-    #[must_use]
-    pub fn named_in(text: &str) -> Option<Self> {
-        Self::all_named_in(text).next()
-    }
 }
 
 impl fmt::Display for Version {
