@@ -73,11 +73,10 @@ pub(super) fn evidence(
         found.extend(stuck_hook(goal, management, addon, now));
         found.extend(passed_hook(goal, management, addon));
         found.extend(kept_hook(goal, addon));
-        found.extend(unable(addon));
         // It reads the release before, too, and has to fetch it again once it was restarted.
-        if !is_crashing(management) {
-            found.extend(unread(addon, addon.str("/spec/clusterStack")));
-        }
+        let lost = || unread(addon, addon.str("/spec/clusterStack"));
+        let lost = || lost().filter(|_| !is_crashing(management));
+        found.extend(unable(addon).or_else(lost));
         found.extend(failed_stage(addon, truth));
         found.extend(failed_end(addon));
     }
