@@ -285,10 +285,31 @@ fn put(releases: &Path, name: &str, text: &str) {
     std::fs::write(release_file(releases, name), text).unwrap();
 }
 
-/// The hashes of release N+1's sources, as csctl would tell them.
-fn hashes(releases: &Path) -> Hashes {
-    let sources = releases.join("../../sources").join(N1);
+/// The hashes of a release's sources, as csctl would tell them.
+fn hashes_of(releases: &Path, tag: &str) -> Hashes {
+    let sources = releases.join("../../sources").join(tag);
     Hashes::of_sources(&archive::read_dir(&sources).unwrap())
+}
+
+/// The next version for the same Kubernetes, with another class; both tell the hashes of their sources.
+fn next_with_class(variant: Variant) -> Made {
+    let variant = variant.edit(N2, "cluster-class/values.yaml", |text| {
+        text.replace(
+            "kubeletExtraArgs:\n",
+            "kubeletExtraArgs:\n  max-pods: \"100\"\n",
+        )
+    });
+    let after = |releases: &Path| {
+        for tag in [N, N2] {
+            let (name, content) = hashes_of(releases, tag).file();
+            std::fs::write(releases.join(tag).join(name), content).unwrap();
+        }
+    };
+    Made {
+        variant,
+        after,
+        to: None,
+    }
 }
 
 /// Node images that a release declares.
@@ -487,7 +508,7 @@ rules! {
         breaks packed(|releases| {
             let wrong = Hashes {
                 cluster_addon_dir: "abc1234".to_owned(),
-                ..hashes(releases)
+                ..hashes_of(releases, N1)
             };
             let (name, content) = wrong.file();
             put(releases, &name, &String::from_utf8(content).unwrap());
@@ -497,6 +518,9 @@ rules! {
             let sources = "0123456789abcdef0123456789abcdef01234567";
             put(releases, "hashes.json", &format!("{{\"clusterStack\": \"{sources}\"}}"));
         });
+    change_unnoticed "change-unnoticed"
+        breaks next_with_class(next(N2)),
+        keeps next_with_class(next_with_addons());
     node_image_declared "node-image-declared"
         breaks packed(|releases| put(releases, "node-images.yaml", &node_images("v1.34.3"))),
         keeps packed(|releases| put(releases, "node-images.yaml", &node_images("v1.35.0")));
@@ -535,6 +559,15 @@ fn every_rule_has_a_test() {
     let known: Vec<&str> = lint::all().map(|rule| rule.id).collect();
     assert_eq!(known.len(), tested.len(), "a rule is there twice");
     assert_eq!(tested, known.into_iter().collect());
+}
+
+#[test]
+fn what_csctl_did_not_make_is_no_unnoticed_change_cs_264() {
+    let without_hashes = Made {
+        after: |_| {},
+        ..next_with_class(next(N2))
+    };
+    assert!(!broken(&lint(without_hashes)).contains("change-unnoticed"));
 }
 
 #[test]

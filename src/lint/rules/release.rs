@@ -6,7 +6,7 @@ use super::super::finding::Found;
 use super::super::rule::{OPERATOR, Rule, rules};
 use super::super::subject::{Side, Subject};
 use crate::stack::chart::ChartError;
-use crate::stack::{Pair, Place, Problem, Problems, Release, ReleaseError, ReleaseTag};
+use crate::stack::{Hashes, Pair, Place, Problem, Problems, Release, ReleaseError, ReleaseTag};
 
 rules! {
     RELEASE_FILES = "release-files", Must, Anyone, OPERATOR, [],
@@ -53,6 +53,10 @@ rules! {
         "hashes.json, where there is one, is that of the release",
         "csctl compares it with the sources to say whether there is anything to release: of a wrong one a change is refused, or released as something else",
         "build the release anew from its sources";
+    CHANGE_UNNOTICED = "change-unnoticed", Should, Anyone, "CS#264, CS#265", ["CS#264", "CS#265"],
+        "what changes from one version to the next changes an addon or a node image, too",
+        "csctl compares nothing else with the release before: in its stable mode it refuses a change of the class, of Kubernetes' patch or of the stages alone as no change, and nothing is released",
+        "give csctl the versions in its custom mode, or build the release with `stackgate release build`";
     NODE_IMAGE_DECLARED = "node-image-declared", Should, Anyone, "https://github.com/SovereignCloudStack/cluster-stack-provider-openstack", [],
         "a release that declares node images declares one of its Kubernetes",
         "the provider's operator makes available what is declared, and nothing else: the image that new Machines need may not be there",
@@ -163,6 +167,7 @@ pub(in crate::lint) fn unfit(pair: &Pair, problems: Problems, found: &mut Found)
 }
 
 pub(super) fn check(subject: &Subject<'_>, found: &mut Found) {
+    let mut told = Vec::new();
     for side in [subject.from, subject.to] {
         ambiguous(side, found);
         let values = side.release.folder.join("cluster-addon-values.yaml");
@@ -171,9 +176,13 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Found) {
             found.add(&VALUES_UNUSED, &side.release.tag, None, problem);
         }
         let hashes = side.release.hashes();
-        let hashes = hashes.and_then(|told| match told {
-            Some(told) => side.release.compare(&told),
-            None => Ok(Problems::default()),
+        let hashes = hashes.and_then(|own| {
+            let Some(own) = own else {
+                return Ok(Problems::default());
+            };
+            let doubts = side.release.compare(&own)?;
+            told.push(own);
+            Ok(doubts)
         });
         let hashes = hashes.unwrap_or_else(|wrong| wrong);
         let images = side.release.node_images().err().unwrap_or_default();
@@ -182,6 +191,21 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Found) {
                 found.add(rule, &side.release.tag, None, problem);
             }
         }
+    }
+    if let [before, after] = &told[..] {
+        unnoticed(subject, before, after, found);
+    }
+}
+
+/// A change that csctl does not see when it makes N+1 after N.
+fn unnoticed(subject: &Subject<'_>, before: &Hashes, after: &Hashes, found: &mut Found) {
+    let (from, to) = (&subject.from.release.tag, &subject.to.release.tag);
+    let has_changed = before.cluster_stack != after.cluster_stack;
+    if to.follows(from) && has_changed && !after.is_noticed_after(before) {
+        let message = format!("to csctl these sources are those of {from}, and they are not");
+        let problem = Problem::new(&subject.to.release.folder.join("hashes.json"), message);
+        let expected = format!("other addons or node images than those of {from}");
+        found.add(&CHANGE_UNNOTICED, to, None, problem.expected(expected));
     }
 }
 

@@ -65,6 +65,22 @@ impl Hashes {
         }
     }
 
+    /// Whether csctl sees that these are other sources than `latest`: it compares the parts, and not the whole. Of a
+    /// release that tells no parts nothing can be said: what made it does not compare them.
+    #[must_use]
+    pub fn is_noticed_after(&self, latest: &Self) -> bool {
+        let told = self.parts();
+        told != latest.parts() || told.iter().all(|part| part.is_empty())
+    }
+
+    const fn parts(&self) -> [&String; 3] {
+        [
+            &self.cluster_addon_dir,
+            &self.cluster_addon_values,
+            &self.node_image_dir,
+        ]
+    }
+
     /// The file's name and content.
     #[must_use]
     pub fn file(&self) -> (String, Vec<u8>) {
@@ -177,12 +193,7 @@ impl Release {
         let unread = |file: &Path, error: &dyn std::fmt::Display| {
             Problems::from(Problem::new(file, error.to_string()))
         };
-        let parts = [
-            &hashes.cluster_addon_dir,
-            &hashes.cluster_addon_values,
-            &hashes.node_image_dir,
-        ];
-        if parts.iter().all(|part| part.is_empty()) {
+        if hashes.parts().iter().all(|part| part.is_empty()) {
             // Nothing is told of them.
             return Ok(doubts);
         }
@@ -286,6 +297,26 @@ mod tests {
         let text = String::from_utf8(content).unwrap();
         assert_eq!(name, "hashes.json");
         assert!(text.contains("\"clusterStack\": \"sma6cttd") && !text.contains("nodeImageDir"));
+    }
+
+    #[test]
+    fn only_addons_and_node_images_are_noticed_cs_264() {
+        let of = |class: &str, addon: &str, node: &str| {
+            Hashes::of_sources(&files(&[
+                ("cluster-class/values.yaml", class),
+                ("cluster-addon/cni/values.yaml", addon),
+                ("node-image/config.yaml", node),
+            ]))
+        };
+        let before = of("a", "a", "a");
+        assert!(!of("b", "a", "a").is_noticed_after(&before));
+        assert!(of("a", "b", "a").is_noticed_after(&before));
+        assert!(of("a", "a", "b").is_noticed_after(&before));
+        let whole = |text: &str| Hashes {
+            cluster_stack: text.to_owned(),
+            ..Hashes::default()
+        };
+        assert!(whole("b").is_noticed_after(&whole("a")));
     }
 
     #[test]

@@ -37,6 +37,13 @@ impl ReleaseTag {
     pub fn class_name(&self) -> String {
         format!("{}-{}", self.stem(), self.version.dotted())
     }
+
+    /// Whether csctl, in its stable mode, makes this one after `other`: the next number for the same minor version.
+    pub fn follows(&self, other: &Self) -> bool {
+        let next = other.version.number().checked_add(1);
+        let are_stable = self.version.is_stable() && other.version.is_stable();
+        self.stem() == other.stem() && are_stable && next == Some(self.version.number())
+    }
 }
 
 impl FromStr for ReleaseTag {
@@ -109,6 +116,25 @@ mod tests {
             dot.as_ref().map(ReleaseTag::stem),
             Ok("docker-scs-1-30".into())
         );
+    }
+
+    #[test]
+    fn the_next_stable_number_of_a_minor_version_follows() {
+        let follows = |tag: &str, other: &str| {
+            let parsed = |text: &str| text.parse::<ReleaseTag>().unwrap();
+            parsed(tag).follows(&parsed(other))
+        };
+        let first = "docker-demo-1-34-v1";
+        assert!(follows("docker-demo-1-34-v2", first));
+        for other in [
+            first,
+            "docker-demo-1-34-v3",
+            "docker-demo-1-35-v2",
+            "docker-other-1-34-v2",
+            "docker-demo-1-34-v2-sha-abc1234",
+        ] {
+            assert!(!follows(other, first), "{other}");
+        }
     }
 
     #[test]
