@@ -811,6 +811,36 @@ fn marks_in_any_file_are_a_doubt_and_no_refusal_issue_7() {
 }
 
 #[test]
+fn the_version_of_an_api_is_no_mark_issue_7() {
+    let context = TestContext::new();
+    let folder = context.path().join("sources");
+    sources(&folder, false);
+    // Charts are of API v2, and objects of API v1: a release may be called the same.
+    for version in ["v1", "v2"] {
+        let tag = format!("docker-demo-1-35-{version}");
+        let built = context.run(&format!("release build sources --tag {tag} --output out"));
+        assert!(built.starts_with("exit code 0\n"), "{built}");
+        let verify = || context.run(&format!("release verify out/{tag}"));
+        let told = verify();
+        assert!(
+            told.starts_with("exit code 0\n") && !told.contains("warning"),
+            "{told}"
+        );
+        let addons = format!("out/{tag}/docker-demo-1-35-cluster-addon-{version}.tgz");
+        let addons = context.path().join(addons);
+        let mut changed = archive::read(&addons).unwrap();
+        changed.insert("cni/values.yaml".into(), b"changed: true\n".to_vec());
+        let changed = archive::pack_files("addons", &changed).unwrap();
+        std::fs::write(&addons, changed).unwrap();
+        let told = verify();
+        assert!(
+            told.starts_with("exit code 2\n") && told.contains("holds other addons"),
+            "{told}"
+        );
+    }
+}
+
+#[test]
 fn scenarios_are_listed_where_the_registry_is_away_issue_7() {
     let context = TestContext::new();
     stack_in_a_registry(&context);

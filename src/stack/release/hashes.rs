@@ -176,9 +176,7 @@ impl Release {
         let versions = versions.map(ReleaseVersion::dotted);
         let may_be_marked = |content: &[u8]| {
             let text = String::from_utf8_lossy(content);
-            versions
-                .iter()
-                .any(|version| text.contains(version.as_str()))
+            versions.iter().any(|version| stands_in(&text, version))
         };
         let (mut doubts, mut found) = (Problems::default(), Problems::default());
         let mut differs = |field: &str, what: String, is: &str, marked: bool| {
@@ -232,6 +230,24 @@ impl Release {
     }
 }
 
+/// Whether a version stands in a text where a mark may have been: as a word, and not as the version of an API, which
+/// looks the same (`v1`) and is in nearly every file.
+fn stands_in(text: &str, version: &str) -> bool {
+    let mut lines = text
+        .lines()
+        .filter(|line| !line.to_ascii_lowercase().contains("apiversion"));
+    lines.any(|line| {
+        line.match_indices(version).any(|(at, _)| {
+            let mut behind = line[at + version.len()..].chars();
+            let goes_on = match behind.next() {
+                Some('.') => behind.next().is_some_and(|c| c.is_ascii_digit()),
+                next => next.is_some_and(char::is_alphanumeric),
+            };
+            !goes_on && !line[..at].ends_with(char::is_alphanumeric)
+        })
+    })
+}
+
 /// The files of an addon archive with csctl's mark in each `Chart.yaml`, where the version stands in a release.
 fn marked(files: Files, version: &str) -> Files {
     let renewed = files.into_iter().map(|(path, content)| {
@@ -268,6 +284,29 @@ mod tests {
         named
             .map(|(path, text)| (path.into(), text.as_bytes().to_vec()))
             .collect()
+    }
+
+    #[test]
+    fn a_mark_may_have_been_where_a_version_stands_as_a_word_issue_7() {
+        for text in [
+            "addons: v1",
+            "'v1'",
+            "image: a/b:v1\n",
+            "addon-v1.tgz",
+            "apiVersion: v1\nversion: v1",
+        ] {
+            assert!(stands_in(text, "v1"), "{text}");
+        }
+        for text in [
+            "",
+            "apiVersion: apps/v1",
+            "{{ if .Capabilities.APIVersions.Has \"policy/v1\" }}",
+            "tag: v1.35.0",
+            "v12 rev1 v1beta1",
+        ] {
+            assert!(!stands_in(text, "v1"), "{text}");
+        }
+        assert!(stands_in("of: v0-sha.abc1234", "v0-sha.abc1234"));
     }
 
     #[test]
