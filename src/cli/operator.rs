@@ -69,7 +69,7 @@ pub fn operator(wanted: &Wanted<'_>, node_image: &str) -> Result<Option<Operator
 /// has, since Helm renders nothing without.
 fn kubernetes(node_image: &str, stack: &ReleaseTag) -> String {
     let (name, _) = node_image.split_once('@').unwrap_or((node_image, ""));
-    let named = Version::all_in(name).next_back();
+    let named = Version::all_in(name).next();
     named.map_or_else(
         || format!("v{}.{}.0", stack.major, stack.minor),
         |version| version.to_string(),

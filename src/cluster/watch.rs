@@ -1,7 +1,7 @@
 //! A live copy of the objects of one kind, fed by a list and a watch.
 //!
-//! It is listed anew from time to time, since a watch can silently lose events (linkerd2#14773); less often where
-//! lists have shown that nothing was lost. What it holds counts once the watch stands, too: who may list and not watch would be told what was once.
+//! It is listed anew from time to time, since a watch can silently lose events (linkerd2#14773). What it
+//! holds counts once the watch stands, too: who may list and not watch would be told what was once.
 
 mod page;
 pub(super) mod seen;
@@ -27,8 +27,6 @@ use super::{Kind, Object};
 
 /// How often a kind is listed anew beside its watch, while somebody looks at it.
 pub(super) const RELIST: Duration = Duration::from_secs(10);
-/// How many times as long as that it may take after as many lists that said nothing new.
-const TRUST: u32 = 3;
 /// How often at least, however many pages that takes.
 const SELDOM: Duration = Duration::from_secs(60);
 /// How long a list may take, with all its pages; until the next one works the kind is unsettled then.
@@ -50,8 +48,6 @@ pub(super) struct Store {
     /// By namespace and name.
     pub(super) objects: Objects,
     listed: bool,
-    /// How many lists in a row have said nothing that was not known.
-    confirmed: u32,
     /// Why the last list or watch failed, until the next ones work.
     error: Option<String>,
     /// Since when the API server says that it is not allowed.
@@ -66,11 +62,6 @@ impl Store {
             None if self.listed => None,
             None => Some("not listed yet".to_owned()),
         }
-    }
-
-    /// Whether a list tells it anything.
-    fn is_told_by(&self, listed: &Objects) -> bool {
-        !self.listed || self.error.is_some() || self.objects != *listed
     }
 
     /// What is not allowed, once it has been so for a while.
@@ -195,15 +186,10 @@ async fn follow(shared: Arc<Shared>, api: Api<Seen>) {
     }
 }
 
-/// How long until so many objects are listed anew: what costs an API server more is asked for less often, and
-/// where a watch has lost nothing for so many lists.
-fn relist(objects: usize, confirmed: u32) -> Duration {
+/// How long until so many objects are listed anew: what costs an API server more is asked for less often.
+fn relist(objects: usize) -> Duration {
     let pages = u32::try_from(objects / PAGE as usize).unwrap_or(u32::MAX);
-    let trust = confirmed.saturating_add(1).min(TRUST);
-    RELIST
-        .saturating_mul(pages.saturating_add(1))
-        .saturating_mul(trust)
-        .min(SELDOM)
+    RELIST.saturating_mul(pages.saturating_add(1)).min(SELDOM)
 }
 
 /// Lists and watches until something comes in between.
@@ -222,7 +208,7 @@ async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallib
         },
         end => end,
     })?;
-    let relist = relist(objects.len(), shared.confirm(&objects));
+    let relist = relist(objects.len());
     let mut fresh = Some(objects);
     let mut due = Instant::now() + relist;
     loop {
@@ -329,25 +315,14 @@ impl Shared {
         listeners.iter().any(|listener| listener.strong_count() > 0)
     }
 
-    /// How many lists in a row have said nothing new, with this one.
-    fn confirm(&self, listed: &Objects) -> u32 {
-        let mut store = lock(&self.store);
-        store.confirmed = match store.is_told_by(listed) {
-            true => 0,
-            false => store.confirmed.saturating_add(1),
-        };
-        store.confirmed
-    }
-
     /// Takes a whole list, once. Waits are woken only when it says something new.
     fn replace(&self, fresh: &mut Option<Objects>) {
         let Some(listed) = fresh.take() else { return };
         let mut store = lock(&self.store);
-        let news = store.is_told_by(&listed);
+        let news = !store.listed || store.error.is_some() || store.objects != listed;
         *store = Store {
             objects: listed,
             listed: true,
-            confirmed: store.confirmed,
             error: None,
             refused: None,
         };
@@ -416,14 +391,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_more_there_is_and_the_longer_nothing_is_lost_the_less_often_it_is_listed_anew() {
-        let seconds = |confirmed| {
-            [0, 499, 500, 1999, 20_000].map(|objects| relist(objects, confirmed).as_secs())
-        };
-        assert_eq!(seconds(0), [10, 10, 20, 40, 60]);
-        assert_eq!(seconds(1), [20, 20, 40, 60, 60]);
-        for confirmed in [2, 3, u32::MAX] {
-            assert_eq!(seconds(confirmed), [30, 30, 60, 60, 60]);
-        }
+    fn the_more_there_is_the_less_often_it_is_listed_anew() {
+        let seconds = [0, 499, 500, 1999, 20_000].map(|objects| relist(objects).as_secs());
+        assert_eq!(seconds, [10, 10, 20, 40, 60]);
     }
 }

@@ -59,8 +59,8 @@ pub struct Causes<'a> {
     pub engine: &'a dyn Engine,
     /// Since when each piece of evidence has been there without a pause.
     pub seen: Mutex<HashMap<String, Instant>>,
-    /// Images that a node has run while another could not have them: it may go, what it showed stays.
-    pub had: Mutex<BTreeSet<String>>,
+    /// The images that nodes are known to have run, from all of the run's waits.
+    pub(super) had: &'a images::Had,
 }
 
 impl Investigate for Causes<'_> {
@@ -88,25 +88,23 @@ impl Causes<'_> {
         let pods = workload.list(&kinds::POD);
         let machines = self.goal.machines(self.management);
         let budgets = workload.list(&kinds::POD_DISRUPTION_BUDGET);
-        let found = [
+        let simple = [
             (DRAIN_BLOCKED, drains(&machines, &budgets, &pods)),
             (CRASHING, crash_loops(&pods)),
             (EXPIRED, Vec::from_iter(expired(workload))),
             (NO_CLOUD, without_cloud(&workload.list(&kinds::NODE))),
             (GONE, self.deleted(workload)),
         ];
-        let mut evidence: Vec<Clue> = found
+        let mut evidence: Vec<Clue> = simple
             .into_iter()
             .flat_map(|(hold, findings)| {
                 let clue = move |finding| Clue::new(hold, finding);
                 findings.into_iter().map(clue)
             })
             .collect();
-        let clue = |(hold, finding)| Clue::new(hold, finding);
-        let refused = images::refused(&pods, &self.had, self.moves_parts_yet());
-        evidence.extend(refused.into_iter().map(clue));
+        evidence.extend(images::refused(&pods, self.had, self.moves_dns_yet()));
         if self.unasked {
-            evidence.extend(hooks::called(self.goal, self.management).map(clue));
+            evidence.extend(hooks::called(self.goal, self.management));
         }
         if self.goal.operator {
             let now = self.context.now();
@@ -148,7 +146,7 @@ impl Causes<'_> {
 
     /// While the control plane is under way, CoreDNS and kube-proxy may sit on a node that does not have their images:
     /// KubeadmControlPlane moves them last. Afterwards nobody will.
-    fn moves_parts_yet(&self) -> bool {
+    fn moves_dns_yet(&self) -> bool {
         let planes = self.management.list(&kinds::KUBEADM_CONTROL_PLANE);
         planes.iter().any(|plane| {
             let updated = plane.int("/status/upToDateReplicas");
@@ -179,7 +177,7 @@ impl Clue {
         Self { way, ..self }
     }
 
-    fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         format!(
             "{} {} {}",
             self.finding.cause, self.finding.object, self.way

@@ -155,6 +155,7 @@ mod tests {
             workloads: Vec::new(),
             from: None,
             operator: true,
+            fetches: false,
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Goal {
     pub from: Option<String>,
     /// Whether the Cluster Stack Operator brings the addons, and has to say that it has.
     pub operator: bool,
+    /// Whether it fetches releases itself.
+    pub fetches: bool,
 }
 
 impl Goal {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::causes::Clue;
 use super::finished::Goal;
 use crate::cluster::View;
 use crate::cluster::kinds::{self, PENDING_HOOKS};
@@ -11,7 +12,7 @@ use crate::record::{Finding, ObjectRef};
 /// rollout there is always one of these, so that a look from time to time misses none: it blocks, or the hook after the
 /// upgrade is still to be called. A ClusterAddon's `spec.hook` proves no call: the operator sets it itself where
 /// Kubernetes stays the same.
-pub(super) fn called(goal: &Goal, management: &View) -> Option<(Duration, Finding)> {
+pub(super) fn called(goal: &Goal, management: &View) -> Option<Clue> {
     let mut told = Vec::new();
     if let Some(cluster) = management.get(&kinds::CLUSTER, &goal.namespace, &goal.cluster) {
         let pending = cluster.annotation(PENDING_HOOKS);
@@ -35,7 +36,7 @@ pub(super) fn called(goal: &Goal, management: &View) -> Option<(Duration, Findin
         object: ObjectRef::new("management", "Cluster", &goal.namespace, &goal.cluster),
         evidence: told,
     };
-    Some((Duration::ZERO, finding))
+    Some(Clue::new(Duration::ZERO, finding))
 }
 
 #[cfg(test)]
@@ -55,6 +56,7 @@ mod tests {
             workloads: Vec::new(),
             from: None,
             operator: true,
+            fetches: false,
         }
     }
 
@@ -76,7 +78,7 @@ mod tests {
         });
         let objects = [(kinds::CLUSTER, cluster), (kinds::CLUSTER_ADDON, addon)];
         let called = called(&goal(), &View::holding("management", &objects));
-        called.map_or_else(Vec::new, |(_, finding)| finding.evidence)
+        called.map_or_else(Vec::new, |clue| clue.finding.evidence)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::causes::{containers, text};
+use super::causes::{Clue, containers, text};
 use crate::checks::sandbox;
 use crate::cluster::Object;
 use crate::record::Finding;
@@ -18,6 +18,13 @@ const REFUSED: Duration = Duration::from_secs(60);
 /// registry, or a Pod of N on a node of N+1, which goes when its workload is moved. By then five attempts have failed.
 const REFUSED_TO_ONE: Duration = Duration::from_secs(300);
 
+/// The same of kube-proxy: its DaemonSet is moved for all nodes at once, so that either its image of N is missing on a
+/// node of N+1 or that of N+1 on one of N, until the last Machine is replaced.
+const REFUSED_TO_SOME: Duration = Duration::from_mins(15);
+
+/// The images that nodes are known to have run, each with the node: it may go, what it showed stays.
+pub(super) type Had = Mutex<BTreeSet<(String, String)>>;
+
 /// What a node says of an image that it does not get.
 const REASONS: [&str; 4] = [
     "ErrImagePull",
@@ -26,15 +33,15 @@ const REASONS: [&str; 4] = [
     "InvalidImageName",
 ];
 
-/// Containers that do not start for want of their images, and for how long that has to last. `had` are the images that
-/// were known before to run on another node; it learns of more. While `parts_may_move`, nobody has moved
-/// CoreDNS and kube-proxy yet.
-pub(super) fn refused(
-    pods: &[Arc<Object>],
-    had: &Mutex<BTreeSet<String>>,
-    parts_may_move: bool,
-) -> Vec<(Duration, Finding)> {
+/// Containers that do not start for want of their images, each of which has its own time. `had` learns of the images
+/// that run. While `dns_may_move`, nobody has moved CoreDNS yet.
+pub(super) fn refused(pods: &[Arc<Object>], had: &Had, dns_may_move: bool) -> Vec<Clue> {
     let mut had = had.lock().unwrap_or_else(PoisonError::into_inner);
+    for pod in pods {
+        let node = pod.str("/spec/nodeName");
+        let started = containers(pod).filter(|one| is_started(one));
+        had.extend(started.map(|one| (image_of(pod, one).to_owned(), node.to_owned())));
+    }
     let mut found = Vec::new();
     for pod in pods {
         // What stackgate itself brings says nothing about the stack.
@@ -42,7 +49,7 @@ pub(super) fn refused(
             continue;
         }
         let (is_dns, is_proxy) = (is_part(pod, "kube-dns"), is_part(pod, "kube-proxy"));
-        if parts_may_move && is_dns {
+        if dns_may_move && is_dns {
             continue;
         }
         for container in containers(pod) {
@@ -52,13 +59,7 @@ pub(super) fn refused(
             }
             let (image, node) = (image_of(pod, container), pod.str("/spec/nodeName"));
             let runs = elsewhere(pods, image, node);
-            if runs.is_some() {
-                had.insert(image.to_owned());
-            }
-            let exists = had.contains(image);
-            if parts_may_move && is_proxy && exists {
-                continue;
-            }
+            let exists = had.iter().any(|(had, on)| had == image && on != node);
             let mut message = format!(
                 "image {image} cannot be had by node {node}, so {} does not run",
                 pod.reference()
@@ -85,10 +86,10 @@ pub(super) fn refused(
             } else {
                 "image-not-available"
             };
-            let hold = if exists && !is_dns {
-                REFUSED_TO_ONE
-            } else {
-                REFUSED
+            let hold = match exists && !is_dns {
+                true if is_proxy => REFUSED_TO_SOME,
+                true => REFUSED_TO_ONE,
+                false => REFUSED,
             };
             let finding = Finding {
                 cause: cause.to_owned(),
@@ -96,21 +97,22 @@ pub(super) fn refused(
                 object: pod.reference(),
                 evidence,
             };
-            found.push((hold, finding));
+            found.push(Clue::new(hold, finding).by_way_of(format!("{image} {exists}")));
         }
     }
     found
 }
 
+fn is_started(container: &Value) -> bool {
+    let state = &container["state"];
+    state.get("running").is_some() || state.get("terminated").is_some()
+}
+
 /// A Pod on another node in which the image was started.
 fn elsewhere<'p>(pods: &'p [Arc<Object>], image: &str, node: &str) -> Option<&'p Arc<Object>> {
-    let started = |container: &Value| {
-        let state = &container["state"];
-        state.get("running").is_some() || state.get("terminated").is_some()
-    };
     pods.iter().find(|pod| {
         pod.str("/spec/nodeName") != node
-            && containers(pod).any(|one| started(one) && image_of(pod, one) == image)
+            && containers(pod).any(|one| is_started(one) && image_of(pod, one) == image)
     })
 }
 
@@ -156,8 +158,13 @@ mod tests {
         pod("other", node, image, json!({"running": {}}))
     }
 
-    fn told(pods: &[Arc<Object>], parts_may_move: bool) -> Vec<(Duration, Finding)> {
-        refused(pods, &Mutex::default(), parts_may_move)
+    fn told(pods: &[Arc<Object>], dns_may_move: bool) -> Vec<(Duration, Finding)> {
+        told_to(&Mutex::default(), pods, dns_may_move)
+    }
+
+    fn told_to(had: &Had, pods: &[Arc<Object>], dns_may_move: bool) -> Vec<(Duration, Finding)> {
+        let clues = refused(pods, had, dns_may_move).into_iter();
+        clues.map(|clue| (clue.hold, clue.finding)).collect()
     }
 
     #[test]
@@ -191,8 +198,9 @@ mod tests {
     #[test]
     fn an_image_that_a_node_has_run_is_known_when_that_node_is_gone() {
         let had = Mutex::default();
-        refused(&[runs("old", "x:v1"), waits("other")], &had, false);
-        let (hold, finding) = refused(&[waits("other")], &had, false).remove(0);
+        // Nobody waits for it then.
+        assert!(told_to(&had, &[runs("old", "x:v1")], false).is_empty());
+        let (hold, finding) = told_to(&had, &[waits("other")], false).remove(0);
         assert_eq!((hold, finding.evidence.len()), (REFUSED_TO_ONE, 1));
     }
 
@@ -214,10 +222,19 @@ mod tests {
     }
 
     #[test]
-    fn kube_proxy_is_judged_at_once_only_where_no_node_has_its_image() {
+    fn kube_proxy_is_waited_for_until_all_machines_are_replaced_where_a_node_has_its_image() {
         let moved = [runs("old", "x:v1"), waits("kube-proxy")];
-        assert!(told(&moved, true).is_empty());
-        assert_eq!(told(&moved, false)[0].0, REFUSED_TO_ONE);
+        assert_eq!(told(&moved, true)[0].0, REFUSED_TO_SOME);
+        assert_eq!(told(&moved, false)[0].0, REFUSED_TO_SOME);
         assert_eq!(told(&[waits("kube-proxy")], true)[0].0, REFUSED);
+    }
+
+    #[test]
+    fn each_image_of_a_pod_has_its_own_time_issue_7() {
+        let (had, pods) = (Mutex::default(), [waits("other")]);
+        let key = |clues: Vec<Clue>| clues[0].key();
+        let unknown = key(refused(&pods, &had, false));
+        let known = key(refused(&[runs("old", "x:v1"), waits("other")], &had, false));
+        assert_ne!(unknown, known);
     }
 }

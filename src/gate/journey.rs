@@ -22,7 +22,7 @@ use crate::cluster::{Applier, Apply, Progress, View, blind, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
 use crate::record::{Blocker, Finding, ObjectRef};
-use crate::stack::{Delivery, Hook, Hooks, Release, ReleaseError};
+use crate::stack::{Delivery, Hook, Hooks, OperatorReleases, Release, ReleaseError};
 
 /// How long the workload cluster may take to tell its kinds before an upgrade: who does not answer for
 /// longer is looked at while nodes are waited for.
@@ -94,6 +94,7 @@ impl Run<'_> {
                 view: &view,
                 namespace,
                 tag: release.tag.to_string(),
+                fetches: self.fetches(),
                 seen: Mutex::default(),
             };
             let operator = delivery::Operator::new(self.context, deadline);
@@ -104,6 +105,12 @@ impl Run<'_> {
         let class = delivery::class(release, namespace).map_err(rendering)?;
         let direct = Direct::new(self.context, deadline, None);
         Ok(direct.provide(client, namespace, &class).await?)
+    }
+
+    /// Whether the operator fetches releases itself.
+    fn fetches(&self) -> bool {
+        let operator = self.plan.stack.spec.operator.as_ref();
+        operator.is_some_and(|operator| operator.releases == OperatorReleases::Remote)
     }
 
     fn goal(
@@ -123,6 +130,7 @@ impl Run<'_> {
             workloads: finished::workloads(&objects),
             from: None,
             operator: self.operated(),
+            fetches: self.fetches(),
         }
     }
 
@@ -366,7 +374,7 @@ impl Run<'_> {
             applied: Mutex::default(),
             engine: self.engine,
             seen: Mutex::default(),
-            had: Mutex::default(),
+            had: &self.had,
         }
     }
 

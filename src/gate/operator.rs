@@ -74,7 +74,7 @@ pub(super) fn evidence(
         found.extend(passed_hook(goal, management, addon));
         found.extend(kept_hook(goal, addon));
         // It reads the release before, too, and has to fetch it again once it was restarted.
-        let lost = || unread(addon, addon.str("/spec/clusterStack"));
+        let lost = || unread(addon, &goal.class, goal.fetches);
         let lost = || lost().filter(|_| !is_crashing(management));
         found.extend(unable(addon).or_else(lost));
         found.extend(failed_stage(addon, truth));
@@ -133,10 +133,7 @@ fn is_crashing(management: &View) -> bool {
         .iter()
         .filter(|pod| pod.namespace() == OPERATOR_NAMESPACE)
         .flat_map(|pod| pod.array("/status/containerStatuses"));
-    own.any(|container| {
-        let last = container.pointer("/lastState/terminated/exitCode");
-        last.and_then(Value::as_i64).unwrap_or_default() != 0
-    })
+    own.any(|container| container.pointer("/state/waiting").is_some())
 }
 
 /// The upgrade waits for the operator, which has nothing to do any more: the ClusterAddon is ready, without a
@@ -162,22 +159,36 @@ fn stuck_hook(goal: &Goal, management: &View, addon: &Object, now: Timestamp) ->
     let seconds = topology
         .since
         .map_or(0, |since| now.duration_since(since).as_secs());
+    let (why, way_out) = if addon.str("/spec/clusterStack") == goal.class {
+        (
+            "the operator has forgotten that the hook was answered",
+            "a way out: set the ClusterAddon's spec.clusterStack and spec.version back to the release before",
+        )
+    } else {
+        (
+            "the operator was called and has not told its ClusterAddon",
+            "a way out: restart the operator, which then takes note of the next call",
+        )
+    };
     let message = format!(
-        "BeforeClusterUpgrade has been blocking for {seconds} s although ClusterAddon {} is ready at {}: \
-         the operator has forgotten that the hook was answered (cluster-stack-operator#272)",
+        "BeforeClusterUpgrade has been blocking for {seconds} s although ClusterAddon {} is ready at {}: {why} \
+         (cluster-stack-operator#272)",
         addon.name(),
         addon.str("/spec/clusterStack"),
     );
     let told = vec![
-        format!("{}: TopologyReconciled False: {}", cluster.reference(), topology.message),
+        format!(
+            "{}: TopologyReconciled False: {}",
+            cluster.reference(),
+            topology.message
+        ),
         format!(
             "{}: Ready True, clusterStack {}, hook {}, HelmChartApplied not reported",
             addon.reference(),
             addon.str("/spec/clusterStack"),
             addon.str("/spec/hook"),
         ),
-        "a way out: set the ClusterAddon's spec.clusterStack and spec.version back to the release before"
-            .to_owned(),
+        way_out.to_owned(),
     ];
     let finding = finding(
         "hook-blocks-though-addon-ready",
@@ -328,8 +339,8 @@ fn still_fails(addon: &Object, reason: &str) -> bool {
     };
     match reason {
         "ObjectsApplyingOngoing" => false,
-        // Objects are noted where there is one chart; with stages nothing is but the stage.
-        "FailedToApplyObjects" if addon.array("/status/resources").is_empty() => {
+        // Objects are noted where there is one chart, and those of a release before stay; with stages it is the stage.
+        "FailedToApplyObjects" if !addon.array("/status/stages").is_empty() => {
             any("/status/stages", "phase", &["applyingOrDeleting"])
         }
         "FailedToApplyObjects" => any("/status/resources", "status", &["not-synced"]),
@@ -384,6 +395,8 @@ pub(super) struct Providing<'a> {
     pub(super) view: &'a View,
     pub(super) namespace: &'a str,
     pub(super) tag: String,
+    /// Whether the operator fetches releases itself.
+    pub(super) fetches: bool,
     pub(super) seen: Mutex<HashMap<String, Instant>>,
 }
 
@@ -394,7 +407,8 @@ impl Investigate for Providing<'_> {
             .view
             .get(&kinds::CLUSTER_STACK_RELEASE, self.namespace, &self.tag);
         found.extend(release.iter().filter_map(|release| unable(release)));
-        found.extend(release.iter().filter_map(|release| unprovided(release)));
+        let unprovided = |release| unprovided(release, self.fetches);
+        found.extend(release.as_deref().and_then(unprovided));
         let named = held(&self.seen, self.context, found);
         async move { named }.boxed()
     }
@@ -427,10 +441,15 @@ fn unable(object: &Object) -> Option<Clue> {
     Some(Clue::new(CLIENT, found))
 }
 
-/// The operator does not get hold of a release, or not back, as it says of an object that needs it.
-fn unread(object: &Object, release: &str) -> Option<Clue> {
+/// The operator does not get hold of a release, or not back, as it says of an object that needs it: of `release`, or of
+/// the one before, which a ClusterAddon names. Where it fetches releases itself, that it cannot says nothing about the
+/// stack: stackgate has read them.
+fn unread(object: &Object, release: &str, fetches: bool) -> Option<Clue> {
     let reasons = ["IssueWithReleaseAssets", "ReleaseAssetsNotDownloadedYet"];
     let blocker = told(object, "ClusterStackReleaseDownloaded", &reasons)?;
+    let before = object.str("/spec/clusterStack");
+    let own = blocker.message.starts_with("release assets") || before.is_empty();
+    let release = if own { release } else { before };
     let mut message = format!(
         "the operator cannot read release {release}: {}",
         blocker.message
@@ -442,15 +461,20 @@ fn unread(object: &Object, release: &str) -> Option<Clue> {
         ));
     }
     let lines = vec![blocker.to_string()];
-    let found = finding("release-not-downloaded", message, object.reference(), lines);
+    let cause = if fetches && blocker.reason == "ReleaseAssetsNotDownloadedYet" {
+        UNABLE
+    } else {
+        "release-not-downloaded"
+    };
+    let found = finding(cause, message, object.reference(), lines);
     Some(Clue::new(DOWNLOAD, found))
 }
 
 /// What the operator says of a release that it does not get ready (upstream `clusterstackrelease_controller.go`): one
 /// that cannot be fetched stays as one that is not there yet, and what cannot be applied is told object by object.
-fn unprovided(release: &Object) -> Option<Clue> {
+fn unprovided(release: &Object, fetches: bool) -> Option<Clue> {
     let name = release.name();
-    if let Some(clue) = unread(release, name) {
+    if let Some(clue) = unread(release, name, fetches) {
         return Some(clue);
     }
     let reasons = ["FailedToApplyObjects", "ObjectsApplyingOngoing"];

@@ -181,6 +181,8 @@ impl Run<'_> {
             .and_then(|()| std::fs::rename(&new, &path));
         if let Err(error) = written {
             // A gate is worth more than its resumption.
+            // One that tells of less than has happened would be believed.
+            let _ = std::fs::remove_file(&path);
             let shown = path.display();
             self.context
                 .note(format!("failed to write {shown}: {error}"));

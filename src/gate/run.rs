@@ -86,6 +86,7 @@ async fn begin(
         memory: Memory::default(),
         machines_before: OnceCell::new(),
         disturbed: Cell::new(false),
+        had: super::images::Had::default(),
         probing: OnceCell::new(),
         recorded: context.recording.as_ref().map(Recorded::new),
         followed: RefCell::default(),
@@ -165,6 +166,7 @@ pub(super) struct Run<'a> {
     pub(super) machines_before: OnceCell<BTreeSet<String>>,
     /// Whether the upgrade was disturbed, as it is to be once.
     pub(super) disturbed: Cell<bool>,
+    pub(super) had: super::images::Had,
     /// What is measured, once there is a workload cluster.
     pub(super) probing: OnceCell<Probing>,
     /// The clusters that are being recorded.

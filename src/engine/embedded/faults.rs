@@ -167,7 +167,7 @@ static OPERATOR: [Known; 8] = [
     ),
     operator(
         "operator-locked-up",
-        "the same, for a minute: the download that fails locks up the controller of the addons",
+        "the operator restarts between two addons, its registry lacks the release before for a minute, and its controller locks up",
         AT_UPGRADE,
         OperatorFault::Own(cso::Fault::LocksUp),
     ),

@@ -16,8 +16,8 @@ use crate::record::{Finding, ObjectRef};
 const REFUSING: Duration = Duration::from_secs(60);
 /// How Docker's client begins what its daemon has answered; CAPD passes it on.
 const DAEMON: &str = "Error response from daemon: ";
-/// What the daemon answers when it was never given an image.
-const NO_SUCH_IMAGE: &str = "no such image";
+/// What the daemon answers when there is no such image, or its name is none.
+const ODD_IMAGE: [&str; 2] = ["no such image", "invalid reference format"];
 /// CAPD's side of a Cluster, in the version that all its releases so far serve.
 const DOCKER_CLUSTER: Kind = Kind::new(
     "infrastructure.cluster.x-k8s.io",
@@ -45,7 +45,7 @@ fn refusal(cluster: &Object, now: Timestamp) -> Option<(String, Duration)> {
     let condition = cluster.condition("LoadBalancerAvailable")?;
     let (_, answer) = condition.message.split_once(DAEMON)?;
     let told = answer.to_lowercase();
-    let image = NO_IMAGE.iter().chain([&NO_SUCH_IMAGE]);
+    let image = NO_IMAGE.iter().chain(&ODD_IMAGE);
     if condition.status != "False" || image.into_iter().any(|word| told.contains(word)) {
         return None;
     }

@@ -238,9 +238,13 @@ pub(super) fn strangers(
     })
 }
 
-/// The host of a repository; Docker's own goes by several names.
+/// The host of a repository, without what may stand before it, a password among that; Docker's own goes by several
+/// names.
 fn host(repository: &str) -> &str {
-    match repository.split('/').next().unwrap_or_default() {
+    let bare = repository.split_once("://");
+    let bare = bare.map_or(repository, |(_, bare)| bare);
+    let authority = bare.split('/').next().unwrap_or_default();
+    match authority.rsplit('@').next().unwrap_or_default() {
         "index.docker.io" | "registry-1.docker.io" => "docker.io",
         host => host,
     }

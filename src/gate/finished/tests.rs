@@ -125,6 +125,7 @@ fn goal() -> Goal {
         )],
         from: None,
         operator: false,
+        fetches: false,
     }
 }
 

@@ -20,6 +20,7 @@ fn goal() -> Goal {
         workloads: vec![],
         from: Some("v1.34.3".to_owned()),
         operator: true,
+        fetches: false,
     }
 }
 
@@ -186,7 +187,7 @@ fn a_release_tells_what_keeps_it_from_being_ready_issue_7() {
             json!({"type": kind, "status": "False", "reason": reason, "message": "why"});
         let json = json!({"kind": "ClusterStackRelease", "metadata": {"name": CLASS, "namespace": "n"},
             "status": {"conditions": [condition], "resources": resources}});
-        let found = unprovided(&Object::new("management", json));
+        let found = unprovided(&Object::new("management", json), false);
         found.map(|one| (one.finding.cause, one.finding.message))
     };
     let is = |found: Option<(String, String)>, cause: &str, words: &[&str]| {
@@ -252,13 +253,40 @@ fn an_operator_that_lacks_a_variable_says_nothing_about_the_stack_issue_7() {
         clue.finding.message
     );
     // It is named before a download that has not happened either.
-    assert!(clue.hold < unprovided(&release).unwrap().hold);
+    assert!(clue.hold < unprovided(&release, false).unwrap().hold);
     let trouble = Trouble::from(WaitError::Cause(Box::new(clue.finding)));
     assert!(matches!(trouble, Trouble::Infrastructure(_)), "{trouble}");
     assert_eq!(trouble.finding().unwrap().cause, "operator-cannot-fetch");
     assert_eq!(
         named(&[addon(json!({}), json!({"conditions": conditions}))]),
         ["operator-cannot-fetch"]
+    );
+}
+
+#[test]
+fn a_release_that_the_operator_cannot_fetch_is_the_stacks_only_where_it_was_given_issue_7() {
+    let of = |message: &str, fetches: bool| {
+        let condition = json!({"type": "ClusterStackReleaseDownloaded", "status": "False",
+            "reason": "ReleaseAssetsNotDownloadedYet", "message": message});
+        let addon = json!({"kind": "ClusterAddon", "metadata": {"name": "a", "namespace": "n"},
+            "spec": {"clusterStack": "docker-demo-1-34-v1"}, "status": {"conditions": [condition]}});
+        unread(&Object::new("management", addon), CLASS, fetches)
+            .unwrap()
+            .finding
+    };
+    let before = of("assets not downloaded yet", false);
+    assert_eq!(before.cause, "release-not-downloaded");
+    assert!(
+        before.message.contains("release docker-demo-1-34-v1: "),
+        "{}",
+        before.message
+    );
+    let own = of("release assets not downloaded yet", true);
+    assert!(is_of_its_setup(&own));
+    assert!(
+        own.message.contains(&format!("release {CLASS}: ")),
+        "{}",
+        own.message
     );
 }
 

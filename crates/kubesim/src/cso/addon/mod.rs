@@ -174,7 +174,7 @@ impl Visit<'_> {
                 Ok(workload)
             }
             _ => {
-                let message = "control plane is not ready yet";
+                let message = "control plane not ready yet";
                 fails(
                     &mut self.addon,
                     "ClusterReady",
@@ -191,7 +191,7 @@ impl Visit<'_> {
     fn release(&mut self, tag: &str) -> Result<Metadata, Stop> {
         let kind = "ClusterStackReleaseDownloaded";
         if !self.operator.is_downloaded(tag) {
-            let message = format!("release assets of {tag} are not downloaded yet");
+            let message = "release assets not downloaded yet".to_owned();
             fails(
                 &mut self.addon,
                 kind,
