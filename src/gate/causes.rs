@@ -144,8 +144,8 @@ impl Causes<'_> {
             .collect()
     }
 
-    /// While the control plane is under way, CoreDNS and kube-proxy may sit on a node that does not have their images:
-    /// KubeadmControlPlane moves them last. Afterwards nobody will.
+    /// While the control plane is under way, CoreDNS may sit on a node whose image it does not have:
+    /// KubeadmControlPlane moves it last. Afterwards nobody will.
     fn moves_dns_yet(&self) -> bool {
         let planes = self.management.list(&kinds::KUBEADM_CONTROL_PLANE);
         planes.iter().any(|plane| {

@@ -145,18 +145,7 @@ mod tests {
     use super::*;
 
     fn goal() -> Goal {
-        Goal {
-            namespace: "n".to_owned(),
-            cluster: "c".to_owned(),
-            class: "docker-demo-1-35-v1".to_owned(),
-            version: "v1.35.0".to_owned(),
-            control_plane: 1,
-            workers: 1,
-            workloads: Vec::new(),
-            from: None,
-            operator: true,
-            fetches: false,
-        }
+        Goal::of_the_operator("docker-demo-1-35-v1", "v1.35.0")
     }
 
     fn machine(name: &str, control_plane: bool) -> Value {

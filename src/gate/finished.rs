@@ -39,6 +39,23 @@ pub struct Goal {
 }
 
 impl Goal {
+    /// Where the operator brings cluster `c` in namespace `n`, for tests: one control-plane node and one worker.
+    #[cfg(test)]
+    pub(super) fn of_the_operator(class: &str, version: &str) -> Self {
+        Self {
+            namespace: "n".to_owned(),
+            cluster: "c".to_owned(),
+            class: class.to_owned(),
+            version: version.to_owned(),
+            control_plane: 1,
+            workers: 1,
+            workloads: Vec::new(),
+            from: None,
+            operator: true,
+            fetches: false,
+        }
+    }
+
     fn mine(&self, object: &Object) -> bool {
         object.namespace() == self.namespace && object.label(CLUSTER_NAME) == Some(&self.cluster)
     }

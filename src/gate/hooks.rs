@@ -46,18 +46,7 @@ mod tests {
     use super::*;
 
     fn goal() -> Goal {
-        Goal {
-            namespace: "n".to_owned(),
-            cluster: "c".to_owned(),
-            class: "docker-demo-1-34-v2".to_owned(),
-            version: "v1.34.3".to_owned(),
-            control_plane: 1,
-            workers: 1,
-            workloads: Vec::new(),
-            from: None,
-            operator: true,
-            fetches: false,
-        }
+        Goal::of_the_operator("docker-demo-1-34-v2", "v1.34.3")
     }
 
     /// What is told of a Cluster with this annotation and topology, and a ClusterAddon with this hook.

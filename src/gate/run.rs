@@ -166,6 +166,7 @@ pub(super) struct Run<'a> {
     pub(super) machines_before: OnceCell<BTreeSet<String>>,
     /// Whether the upgrade was disturbed, as it is to be once.
     pub(super) disturbed: Cell<bool>,
+    /// The images that nodes are known to have run, for all waits.
     pub(super) had: super::images::Had,
     /// What is measured, once there is a workload cluster.
     pub(super) probing: OnceCell<Probing>,

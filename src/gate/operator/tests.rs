@@ -11,16 +11,8 @@ const CLASS: &str = "docker-demo-1-35-v1";
 
 fn goal() -> Goal {
     Goal {
-        namespace: "n".to_owned(),
-        cluster: "c".to_owned(),
-        class: CLASS.to_owned(),
-        version: "v1.35.0".to_owned(),
-        control_plane: 1,
-        workers: 1,
-        workloads: vec![],
         from: Some("v1.34.3".to_owned()),
-        operator: true,
-        fetches: false,
+        ..Goal::of_the_operator(CLASS, "v1.35.0")
     }
 }
 
