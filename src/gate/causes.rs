@@ -111,6 +111,7 @@ impl Causes<'_> {
             evidence.extend(operator::evidence(
                 self.goal,
                 self.management,
+                workload,
                 self.truth,
                 now,
             ));

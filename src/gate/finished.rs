@@ -28,8 +28,8 @@ pub struct Goal {
     pub control_plane: i64,
     /// How many worker Machines.
     pub workers: i64,
-    /// The addon workloads of the release that have to be rolled out.
-    pub workloads: Vec<ObjectRef>,
+    /// The addon workloads of the release that have to be rolled out, each with its stage's name.
+    pub workloads: Vec<(String, ObjectRef)>,
     /// The Kubernetes version that it comes from, in an upgrade that a hook holds until its addons are there.
     pub from: Option<String>,
     /// Whether the Cluster Stack Operator brings the addons, and has to say that it has.
@@ -303,12 +303,15 @@ fn system(goal: &Goal, workload: &View) -> Vec<Blocker> {
     found
 }
 
-/// The addon workloads of the release, each with what is live of it.
+/// The addon workloads of the release, or of one stage of it, each with what is live of it.
 fn live<'a>(
     goal: &'a Goal,
     workload: &'a View,
+    stage: Option<&'a str>,
 ) -> impl Iterator<Item = (&'a ObjectRef, Option<Arc<Object>>)> {
-    goal.workloads.iter().filter_map(|place| {
+    let all = goal.workloads.iter();
+    let all = all.filter(move |(own, _)| stage.is_none_or(|stage| stage == own));
+    all.filter_map(|(_, place)| {
         let kind = match place.kind.as_str() {
             "Deployment" => kinds::DEPLOYMENT,
             "DaemonSet" => kinds::DAEMON_SET,
@@ -321,17 +324,25 @@ fn live<'a>(
 }
 
 fn addons(goal: &Goal, workload: &View) -> Vec<Blocker> {
-    live(goal, workload)
+    live(goal, workload, None)
         .filter_map(|(place, live)| rolled_out(live.as_deref(), place))
         .collect()
 }
 
 /// The addon workloads of the release that are not there.
 pub(super) fn missing(goal: &Goal, workload: &View) -> Vec<ObjectRef> {
-    live(goal, workload)
+    live(goal, workload, None)
         .filter(|(_, live)| live.is_none())
         .map(|(place, _)| place.clone())
         .collect()
+}
+
+/// Whether a workload of a stage is there and on its way; without stages, one of the release. One that is not there was
+/// refused, and will not come of itself.
+pub(super) fn rolls_out(goal: &Goal, workload: &View, stage: Option<&str>) -> bool {
+    live(goal, workload, stage)
+        .filter_map(|(_, live)| live)
+        .any(|live| rollout_blocker(&live).is_some())
 }
 
 fn rolled_out(live: Option<&Object>, place: &ObjectRef) -> Option<Blocker> {

@@ -22,7 +22,7 @@ use crate::cluster::{Applier, Apply, Progress, View, blind, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
 use crate::record::{Blocker, Finding, ObjectRef};
-use crate::stack::{Delivery, Hook, Hooks, OperatorReleases, Release, ReleaseError};
+use crate::stack::{Action, Delivery, Hook, Hooks, OperatorReleases, Release, ReleaseError};
 
 /// How long the workload cluster may take to tell its kinds before an upgrade: who does not answer for
 /// longer is looked at while nodes are waited for.
@@ -119,7 +119,13 @@ impl Run<'_> {
         release: &Release,
         addons: &[delivery::AddonObjects],
     ) -> Goal {
-        let objects: Vec<Value> = delivery::applied(addons).cloned().collect();
+        let stages = addons
+            .iter()
+            .filter(|one| one.stage.action == Action::Apply);
+        let workloads = stages.flat_map(|one| {
+            let named = |place| (one.stage.name.clone(), place);
+            finished::workloads(&one.objects).into_iter().map(named)
+        });
         Goal {
             namespace: management.namespace.clone(),
             cluster: self.plan.cluster.clone(),
@@ -127,7 +133,7 @@ impl Run<'_> {
             version: release.kubernetes_version.to_string(),
             control_plane: self.plan.stack.spec.cluster.control_plane.replicas.into(),
             workers: self.plan.workers(),
-            workloads: finished::workloads(&objects),
+            workloads: workloads.collect(),
             from: None,
             operator: self.operated(),
             fetches: self.fetches(),
@@ -389,7 +395,7 @@ impl Run<'_> {
             // By now all of them are.
             let applied = causes.applied.lock();
             let mut applied = applied.unwrap_or_else(std::sync::PoisonError::into_inner);
-            applied.extend(seen.goal.workloads.iter().cloned());
+            applied.extend(seen.goal.workloads.iter().map(|(_, place)| place.clone()));
         }
         let what = format!("{}: {what}", seen.goal.cluster);
         let left = self.phases.left();

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::causes::{Clue, held};
-use super::finished::Goal;
+use super::causes::{Clue, held, text};
+use super::finished::{Goal, rolls_out};
 use super::truth::{Truth, Wrong};
 use crate::cluster::{Context, Investigate, Object, View, kinds};
 use crate::delivery::{addon_name, unclaimed, unmet};
@@ -28,8 +28,8 @@ const SETTLED: Duration = Duration::from_secs(30);
 /// What fails is tried again after 20 s: three attempts at least. A definition of custom resources takes
 /// one of them. Each condition and each stage has this time for itself.
 const STAGE: Duration = Duration::from_secs(70);
-/// A condition that a stage waits for may take what its Pods take to start: images, a network, a lease. One that
-/// cannot come true is waited for as long.
+/// A condition that a stage waits for may take what its Pods take to start: images, a network, a lease. So may a stage
+/// that cannot be applied before workloads of its own run. What cannot come true is waited for as long.
 const CONDITION: Duration = Duration::from_secs(300);
 /// A release that cannot be fetched or read is tried again with growing pauses, at first of milliseconds.
 const DOWNLOAD: Duration = Duration::from_secs(90);
@@ -63,6 +63,7 @@ fn finding(cause: &str, message: String, object: ObjectRef, evidence: Vec<String
 pub(super) fn evidence(
     goal: &Goal,
     management: &View,
+    workload: &View,
     truth: Option<&Truth>,
     now: Timestamp,
 ) -> Vec<Clue> {
@@ -77,15 +78,11 @@ pub(super) fn evidence(
         let lost = || unread(addon, &goal.class, goal.fetches);
         let lost = || lost().filter(|_| !is_crashing(management));
         found.extend(unable(addon).or_else(lost));
-        found.extend(failed_stage(addon, truth));
+        found.extend(failed_stage(goal, addon, workload, truth));
         found.extend(failed_end(addon));
     }
     found.extend(truth.and_then(|truth| differences(goal, management, truth)));
     found
-}
-
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value[field].as_str().unwrap_or_default()
 }
 
 /// The operator's own container crashes again and again.
@@ -96,10 +93,7 @@ fn crashes(management: &View) -> Vec<Clue> {
             continue;
         }
         for container in pod.array("/status/containerStatuses") {
-            let text = |pointer: &str| {
-                let value = container.pointer(pointer).and_then(Value::as_str);
-                value.unwrap_or_default().to_owned()
-            };
+            let text = |pointer| text(container, pointer);
             let restarts = container["restartCount"].as_i64().unwrap_or(0);
             if text("/state/waiting/reason") != "CrashLoopBackOff" || restarts < CRASHES {
                 continue;
@@ -116,7 +110,8 @@ fn crashes(management: &View) -> Vec<Clue> {
                 text("/state/waiting/message"),
                 text("/lastState/terminated/message"),
             ];
-            let told = told.into_iter().filter(|line| !line.is_empty()).collect();
+            let told = told.iter().filter(|line| !line.is_empty());
+            let told = told.map(ToString::to_string).collect();
             found.push(Clue::new(
                 CRASHING,
                 finding("operator-crash-loop", message, pod.reference(), told),
@@ -263,7 +258,12 @@ fn kept_hook(goal: &Goal, addon: &Object) -> Option<Clue> {
 }
 
 /// A condition of the ClusterAddon says that a stage fails. It names no object; what differs on the cluster does.
-fn failed_stage(addon: &Object, truth: Option<&Truth>) -> Option<Clue> {
+fn failed_stage(
+    goal: &Goal,
+    addon: &Object,
+    workload: &View,
+    truth: Option<&Truth>,
+) -> Option<Clue> {
     let kinds = [
         "ClusterAddonConfigValidated",
         "HelmChartFound",
@@ -277,7 +277,7 @@ fn failed_stage(addon: &Object, truth: Option<&Truth>) -> Option<Clue> {
         kind.is_some_and(|kind| kinds.contains(&kind)) && still_fails(addon, &blocker.reason)
     })?;
     let stages = || addon.array("/status/stages").iter();
-    let at_work = stages().find(|stage| !["Pending", "done"].contains(&text(stage, "phase")));
+    let at_work = stages().find(|stage| !["Pending", "done"].contains(&text(stage, "/phase")));
     let mut told: Vec<String> = stages()
         .map(|stage| format!("stage {}: {}", stage["name"], stage["phase"]).replace('"', ""))
         .collect();
@@ -291,13 +291,15 @@ fn failed_stage(addon: &Object, truth: Option<&Truth>) -> Option<Clue> {
         failed.reason,
         failed.message,
     );
-    let waits = failed.condition == "EvaluatedCEL False";
-    let clue = Clue::new(
-        if waits { CONDITION } else { STAGE },
-        finding("addon-stage-failed", message, addon.reference(), told),
-    );
-    let stage = at_work.map_or("", |stage| text(stage, "name"));
-    Some(clue.by_way_of(format!("{} {} {stage}", failed.condition, failed.reason)))
+    let stage = at_work.map(|stage| text(stage, "/name"));
+    // What a stage brings may have to run before the rest of it is let in: a webhook, an API.
+    let starts = failed.reason == "FailedToApplyObjects" && rolls_out(goal, workload, stage);
+    let waits = starts || failed.condition == "EvaluatedCEL False";
+    let found = finding("addon-stage-failed", message, addon.reference(), told);
+    let way = [&failed.condition, &failed.reason, stage.unwrap_or_default()].join(" ");
+    // Once all of it runs, there is the time of several attempts again.
+    let way = if starts { way + " starts" } else { way };
+    Some(Clue::new(if waits { CONDITION } else { STAGE }, found).by_way_of(way))
 }
 
 /// All stages are done and the ClusterAddon is not ready: what the release before has beside them is looked for then,

@@ -117,11 +117,9 @@ fn goal() -> Goal {
         version: N1.to_owned(),
         control_plane: 1,
         workers: 1,
-        workloads: vec![ObjectRef::new(
-            "workload",
-            "Deployment",
-            "kube-system",
-            "addon",
+        workloads: vec![(
+            "stage".to_owned(),
+            ObjectRef::new("workload", "Deployment", "kube-system", "addon"),
         )],
         from: None,
         operator: false,

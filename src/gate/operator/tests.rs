@@ -43,9 +43,13 @@ fn true_(kind: &str) -> Value {
 
 fn named(objects: &[(crate::cluster::Kind, Value)]) -> Vec<String> {
     let view = View::holding("management", objects);
-    let now = "2026-01-01T00:01:35Z".parse().unwrap();
-    let found = evidence(&goal(), &view, None, now);
+    let found = clues(&view);
     found.into_iter().map(|one| one.finding.cause).collect()
+}
+
+fn clues(management: &View) -> Vec<Clue> {
+    let (workload, now) = (View::holding("workload", &[]), "2026-01-01T00:01:35Z");
+    evidence(&goal(), management, &workload, None, now.parse().unwrap())
 }
 
 const BLOCKS: &str = "Following hooks are blocking upgrade: BeforeClusterUpgrade: not applied";
@@ -57,8 +61,7 @@ fn a_hook_blocks_for_nothing_only_where_the_addon_has_nothing_to_do() {
     let stuck = [cluster(BLOCKS), addon(spec.clone(), status.clone())];
     assert_eq!(named(&stuck), ["hook-blocks-though-addon-ready"]);
     let view = View::holding("management", &stuck);
-    let now = "2026-01-01T00:01:35Z".parse().unwrap();
-    let message = &evidence(&goal(), &view, None, now)[0].finding.message;
+    let message = &clues(&view)[0].finding.message;
     assert!(
         message.starts_with("BeforeClusterUpgrade has been blocking for 95 s although"),
         "{message}"
@@ -148,7 +151,7 @@ fn a_condition_may_take_longer_than_a_stage_that_fails_issue_7() {
         json!({"stages": stages, "conditions": [condition]}),
     );
     let view = View::holding("management", &[waits]);
-    let found = evidence(&goal(), &view, None, Timestamp::UNIX_EPOCH);
+    let found = clues(&view);
     let found: Vec<_> = found
         .iter()
         .map(|one| (one.hold, &*one.finding.cause))
@@ -283,6 +286,66 @@ fn a_release_that_the_operator_cannot_fetch_is_the_stacks_only_where_it_was_give
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stage_has_more_time_while_its_own_workloads_start_issue_7() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+    let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
+    let context = Context::new(RunId::random(), recorder, Interrupt::default(), 1.0);
+    let place = |name: &str| ObjectRef::new("workload", "Deployment", "kube-system", name);
+    let goal = Goal {
+        workloads: vec![
+            ("a".to_owned(), place("own")),
+            ("b".to_owned(), place("other")),
+        ],
+        ..goal()
+    };
+    let condition = json!({"type": "HelmChartApplied", "status": "False", "reason": "FailedToApplyObjects", "message": "no"});
+    let stages =
+        json!([{"name": "a", "phase": "applyingOrDeleting"}, {"name": "b", "phase": "Pending"}]);
+    let status = json!({"stages": stages, "conditions": [condition]});
+    let management = View::holding("management", &[addon(json!({}), status)]);
+    let at = |seen: &Mutex<_>, available: &[(&str, i64)]| {
+        let deployment = |(name, available): &(&str, i64)| {
+            let json = json!({"kind": "Deployment", "spec": {"replicas": 1},
+                "metadata": {"name": name, "namespace": "kube-system", "generation": 1},
+                "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": available}});
+            (kinds::DEPLOYMENT, json)
+        };
+        let live: Vec<_> = available.iter().map(deployment).collect();
+        let workload = View::holding("workload", &live);
+        let clues = evidence(&goal, &management, &workload, None, Timestamp::UNIX_EPOCH);
+        assert_eq!(clues.len(), 1);
+        held(seen, &context, clues).map(|found| found.cause)
+    };
+    let named = Some("addon-stage-failed".to_owned());
+    let pass = async |seconds| tokio::time::sleep(Duration::from_secs(seconds)).await;
+    // What it brings runs, was refused, or belongs to another stage: nothing is waited for.
+    for settled in [&[("own", 1), ("other", 0)][..], &[("other", 0)], &[]] {
+        let seen = Mutex::default();
+        assert_eq!(at(&seen, settled), None);
+        pass(69).await;
+        assert_eq!(at(&seen, settled), None);
+        pass(1).await;
+        assert_eq!(at(&seen, settled), named, "{settled:?}");
+    }
+    let seen = Mutex::default();
+    assert_eq!(at(&seen, &[("own", 0)]), None);
+    pass(299).await;
+    assert_eq!(at(&seen, &[("own", 0)]), None);
+    // It runs at last: the next attempt may succeed.
+    assert_eq!(at(&seen, &[("own", 1)]), None);
+    pass(69).await;
+    assert_eq!(at(&seen, &[("own", 1)]), None);
+    pass(1).await;
+    assert_eq!(at(&seen, &[("own", 1)]), named);
+    // It never does.
+    let seen = Mutex::default();
+    assert_eq!(at(&seen, &[("own", 0)]), None);
+    pass(300).await;
+    assert_eq!(at(&seen, &[("own", 0)]), named);
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_condition_and_each_stage_has_its_own_time_issue_7() {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
@@ -294,7 +357,7 @@ async fn each_condition_and_each_stage_has_its_own_time_issue_7() {
             json!({"type": condition.0, "status": "False", "reason": condition.1, "message": "no"});
         let status = json!({"stages": stages, "conditions": [condition]});
         let view = View::holding("management", &[addon(json!({}), status)]);
-        let clues = evidence(&goal(), &view, None, Timestamp::UNIX_EPOCH);
+        let clues = clues(&view);
         assert_eq!(clues.len(), 1);
         held(&seen, &context, clues).map(|found| found.cause)
     };
