@@ -18,7 +18,8 @@ use stackgate::record::{
     What, read,
 };
 use stackgate::report::Summary;
-use stackgate::stack::{Machines, Stack};
+use stackgate::scenario::Scenario;
+use stackgate::stack::{Hooks, Machines, Stack};
 use stackgate::suite::Suite;
 use tokio::runtime::Runtime;
 
@@ -109,11 +110,16 @@ impl Engine for Outliving {
     }
 }
 
-/// Where the first run ends as if its process were killed there, and what must become of the Machines.
-fn plan(run: &RunId, killed_at: Option<Point>, machines: Machines) -> Plan {
+/// The shipped stack, and what must become of the Machines.
+fn demo(machines: Machines) -> Stack {
     let stacks = Path::new(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
     let mut stack = Stack::load("docker-demo", &stacks).unwrap();
     stack.spec.upgrade.machines = machines;
+    stack
+}
+
+/// The run ends as if its process were killed at a point.
+fn plan(run: &RunId, killed_at: Option<Point>, stack: Stack) -> Plan {
     let suites = Suite::load_all(&stack.spec.suites, &stack.folder.join("suites")).unwrap();
     let pair = stack.open_releases().unwrap();
     let mut plan = Plan::new(stack, pair, suites, Keep::Never, run).unwrap();
@@ -169,15 +175,15 @@ fn kept(folder: &Path) -> BTreeSet<String> {
 }
 
 fn resumed(killed_at: Point) -> Resumed {
-    resumed_with(killed_at, Machines::Any, |_| {})
+    resumed_with(killed_at, || demo(Machines::Any), |_| {})
 }
 
 /// A run that is killed at a point and gone on with, after something has become of what was kept for that.
-fn resumed_with(killed_at: Point, wanted: Machines, meanwhile: impl Fn(&Path)) -> Resumed {
+fn resumed_with(killed_at: Point, stack: impl Fn() -> Stack, meanwhile: impl Fn(&Path)) -> Resumed {
     let folder = tempfile::tempdir().unwrap();
     let private = tempfile::tempdir().unwrap();
     let run = RunId::of_seed(7);
-    let first = plan(&run, Some(killed_at), wanted);
+    let first = plan(&run, Some(killed_at), stack());
     let engine = Outliving {
         engine: EmbeddedEngine::new(EmbeddedOptions {
             run: run.clone(),
@@ -243,7 +249,7 @@ fn resumed_with(killed_at: Point, wanted: Machines, meanwhile: impl Fn(&Path)) -
         phase: resumption.next,
     });
     let ending = runtime.block_on(gate::resume(
-        &plan(&run, None, wanted),
+        &plan(&run, None, stack()),
         &context,
         &engine,
         &resumption,
@@ -326,14 +332,15 @@ const ROLLS: Point = Point::Within(Phase::Upgrade, Duration::from_secs(60));
 #[test]
 fn embedded_machines_are_judged_by_those_that_the_upgrade_began_with_however_often_its_process_ends()
  {
-    let replaced = resumed_with(ROLLS, Machines::Replaced, |_| {});
+    let replaced = resumed_with(ROLLS, || demo(Machines::Replaced), |_| {});
     assert_eq!(replaced.verdict, Verdict::Open, "{}", replaced.reason);
     let Resumed { at_kill, kept, .. } = &replaced;
     let rolls = !at_kill.is_disjoint(kept) && !at_kill.is_subset(kept);
     assert!(rolls, "{at_kill:?} {kept:?}");
     // Half of what is to be kept is gone when it is gone on with.
-    let before = resumed_with(Point::Before(Phase::Upgrade), Machines::Kept, |_| {});
-    let within = resumed_with(ROLLS, Machines::Kept, |_| {});
+    let kept = || demo(Machines::Kept);
+    let before = resumed_with(Point::Before(Phase::Upgrade), kept, |_| {});
+    let within = resumed_with(ROLLS, kept, |_| {});
     let all = "replaced 2 of 2 Machines, and was to keep them";
     assert!(before.reason.contains(all), "{}", before.reason);
     assert_eq!(
@@ -345,8 +352,50 @@ fn embedded_machines_are_judged_by_those_that_the_upgrade_began_with_however_oft
 #[test]
 fn embedded_machines_that_nobody_remembers_leave_no_verdict_of_what_became_of_them() {
     let forget = |folder: &Path| std::fs::remove_file(folder.join(MEMORY)).unwrap();
-    let ended = resumed_with(ROLLS, Machines::Replaced, forget);
+    // As one was before it told of the upgrade.
+    let older = |folder: &Path| {
+        let file = folder.join(MEMORY);
+        let mut kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        assert!(kept.as_object_mut().unwrap().remove("upgrade").is_some());
+        std::fs::write(&file, kept.to_string()).unwrap();
+    };
+    for lose in [&forget as &dyn Fn(&Path), &older] {
+        let ended = resumed_with(ROLLS, || demo(Machines::Replaced), lose);
+        assert_eq!(ended.verdict, Verdict::None, "{}", ended.reason);
+        let told = "it is not known any more with which Machines the upgrade began";
+        assert!(ended.reason.contains(told), "{}", ended.reason);
+    }
+}
+
+#[test]
+fn embedded_hooks_that_nobody_could_see_leave_no_open_gate_issue_7() {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = demo(Machines::Any);
+    let pair = stack.open_releases().unwrap();
+    let scenario = Scenario::load("class-only", &stack.folder).unwrap();
+    let made = scenario.write(&stack, &pair, folder.path()).unwrap();
+    let stack = || {
+        let folders = made.parent().unwrap();
+        Stack::load(&made.to_string_lossy(), folders).unwrap()
+    };
+    assert_eq!(stack().spec.upgrade.hooks, Hooks::Uncalled);
+    for (killed_at, verdict) in [
+        (Point::Before(Phase::Upgrade), Verdict::Open),
+        // All Machines are replaced at once: it is over soon.
+        (
+            Point::Within(Phase::Upgrade, Duration::from_secs(20)),
+            Verdict::None,
+        ),
+        (Point::Before(Phase::CheckAfter), Verdict::Open),
+        (Point::Before(Phase::Verdict), Verdict::Open),
+    ] {
+        let ended = resumed_with(killed_at, stack, |_| {});
+        assert_eq!(ended.verdict, verdict, "{killed_at}: {}", ended.reason);
+        let told = ended.reason.contains("whether a hook was called");
+        assert_eq!(told, verdict == Verdict::None, "{}", ended.reason);
+    }
+    // Nobody knows whether the upgrade was seen as a whole.
+    let forget = |folder: &Path| std::fs::remove_file(folder.join(MEMORY)).unwrap();
+    let ended = resumed_with(Point::Before(Phase::Verdict), stack, forget);
     assert_eq!(ended.verdict, Verdict::None, "{}", ended.reason);
-    let told = "it is not known any more with which Machines the upgrade began";
-    assert!(ended.reason.contains(told), "{}", ended.reason);
 }

@@ -38,7 +38,8 @@ impl Run<'_> {
         causes: &dyn Investigate,
     ) -> Result<(), Trouble> {
         let wanted = self.plan.stack.spec.upgrade.disturbance;
-        let due = |wanted: &Disturbance| moment_of(*wanted) == moment && !self.disturbed.get();
+        let due =
+            |wanted: &Disturbance| moment_of(*wanted) == moment && !self.beginning.disturbed.get();
         let Some(wanted) = wanted.filter(due) else {
             return Ok(());
         };
@@ -85,7 +86,7 @@ impl Run<'_> {
         disturbed
             .with_context(|| format!("failed to disturb the upgrade: {told}"))
             .map_err(Trouble::Infrastructure)?;
-        self.disturbed.set(true);
+        self.beginning.disturbed.set(true);
         self.save_memory();
         self.context.note(format!("{told}, on purpose"));
         Ok(())

@@ -29,7 +29,7 @@ impl Run<'_> {
                     (verdict, format!("{failed}: {trouble}"), Counts::default())
                 }
             };
-            let unmet = self.engine.unmet();
+            let unmet = [self.engine.unmet(), Vec::from_iter(self.unseen())].concat();
             for what in &unmet {
                 self.context.note(what.clone());
             }

@@ -1,6 +1,7 @@
 //! How a run goes on whose process is gone: what it had is found again in its clusters, its stream, and what was
 //! kept for the checks after the upgrade.
 
+use std::cell::{Cell, OnceCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -34,18 +35,43 @@ struct Kept {
     run: BTreeMap<String, Value>,
     /// Of the suites' rules.
     rules: BTreeMap<String, Value>,
-    /// Of the upgrade, once it has begun.
+    /// Of the upgrade.
     #[serde(default)]
-    upgrade: Option<Begun>,
+    upgrade: Upgrade,
+}
+
+/// What is kept of an upgrade.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Upgrade {
+    /// It has begun.
+    Begun(Begun),
+    /// It has not.
+    Ahead,
+    /// Nothing: by a stackgate that did not keep this yet, or because all of it is gone.
+    #[default]
+    #[serde(skip)]
+    Unknown,
 }
 
 /// What cannot be seen any more once an upgrade has begun.
 #[derive(Debug, Serialize, Deserialize)]
 struct Begun {
-    /// The UIDs of the Machines that it began with.
     machines: BTreeSet<String>,
-    /// Whether it was disturbed, as it is to be once.
     disturbed: bool,
+    #[serde(default)]
+    unwatched: bool,
+}
+
+/// The same, as it is while the run has a process.
+#[derive(Debug, Default)]
+pub(super) struct Beginning {
+    /// The UIDs of the Machines that the upgrade began with.
+    machines: OnceCell<BTreeSet<String>>,
+    /// Whether it was disturbed, as it is to be once.
+    pub(super) disturbed: Cell<bool>,
+    /// Whether a part of it may have gone by while the run had no process.
+    unwatched: Cell<bool>,
 }
 
 impl Run<'_> {
@@ -57,6 +83,7 @@ impl Run<'_> {
     /// The answers of both rounds, where both were finished.
     pub(super) fn checked_before(&self) -> Option<Checked> {
         let found = self.resumption.filter(|it| it.next > Phase::CheckAfter)?;
+        self.recover_memory();
         self.nothing_measured();
         Some(Checked {
             before: found.before.clone(),
@@ -166,10 +193,14 @@ impl Run<'_> {
         let kept = Kept {
             run: self.context.memory(),
             rules: self.memory.all(),
-            upgrade: self.machines_before.get().map(|machines| Begun {
-                machines: machines.clone(),
-                disturbed: self.disturbed.get(),
-            }),
+            upgrade: match self.beginning.machines.get() {
+                Some(machines) => Upgrade::Begun(Begun {
+                    machines: machines.clone(),
+                    disturbed: self.beginning.disturbed.get(),
+                    unwatched: self.beginning.unwatched.get(),
+                }),
+                None => Upgrade::Ahead,
+            },
         };
         // Whoever is killed here leaves what was there before.
         let new = path.with_extension("new");
@@ -189,43 +220,67 @@ impl Run<'_> {
         }
     }
 
-    fn kept(&self) -> Option<Kept> {
-        let path = self.memory_file()?;
-        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    fn kept(&self) -> anyhow::Result<Kept> {
+        let path = self.memory_file().context("its folder is gone")?;
+        let failed = || format!("failed to read {}", path.display());
+        let json = std::fs::read(&path).with_context(failed)?;
+        serde_json::from_slice(&json).with_context(failed)
     }
 
     fn recover_memory(&self) {
-        let events = self.resumption.map_or(0, |it| it.events);
-        let kept = self.kept();
-        if kept.is_none() && !self.is_ahead(Phase::CheckBefore) {
-            self.context.note(
-                "what the checks saw before the upgrade is not there any more: those that compare cannot be judged",
-            );
+        let (kept, lost) = match self.kept() {
+            Ok(kept) if matches!(kept.upgrade, Upgrade::Unknown) => {
+                let lost = "an older stackgate kept nothing of the upgrade: it may have begun, and nobody knows how";
+                (kept, Some(lost.to_owned()))
+            }
+            Ok(kept) => (kept, None),
+            Err(error) => {
+                let lost = format!(
+                    "what was seen before the upgrade is not known any more ({error:#}): checks that compare cannot be judged"
+                );
+                (Kept::default(), Some(lost))
+            }
+        };
+        // Before that, nothing had to be kept.
+        let checked = !self.is_ahead(Phase::CheckBefore);
+        if let Some(lost) = lost.filter(|_| checked) {
+            self.context.note(lost);
         }
         let Kept {
             run,
             rules,
             upgrade,
-        } = kept.unwrap_or_default();
+        } = kept;
+        let events = self.resumption.map_or(0, |it| it.events);
         self.context.goes_on(run, events);
         self.memory.recover(rules);
-        let Some(upgrade) = upgrade else { return };
-        let wanted = self.plan.stack.spec.upgrade.hooks;
-        if wanted == Hooks::Uncalled && self.is_ahead(Phase::Upgrade) {
-            self.context.note(
-                "whether a hook was called while the run had no process is not known: nobody looked",
-            );
+        let own = &self.beginning;
+        own.unwatched.set(match &upgrade {
+            Upgrade::Begun(upgrade) => upgrade.unwatched || self.is_ahead(Phase::Upgrade),
+            Upgrade::Ahead => false,
+            Upgrade::Unknown => checked,
+        });
+        if let Upgrade::Begun(upgrade) = upgrade {
+            own.disturbed.set(upgrade.disturbed);
+            // Nothing is known yet: the phases come later.
+            let _ = own.machines.set(upgrade.machines);
         }
-        self.disturbed.set(upgrade.disturbed);
-        // Nothing is known yet: the phases come later.
-        let _ = self.machines_before.set(upgrade.machines);
     }
 
-    /// Whether an upgrade that this process has not begun may be under way. Its Machines are written down before anything is
-    /// changed: where all but these is there, it is not.
+    /// Whether an upgrade that this process has not begun may be under way, or over. Its Machines are written down before
+    /// anything is changed: where all but these is there, it is not.
     pub(super) fn may_have_begun(&self) -> bool {
-        !self.is_ahead(Phase::CheckBefore)
-            && (self.machines_before.get().is_some() || self.kept().is_none())
+        !self.is_ahead(Phase::Upgrade) || self.beginning.unwatched.get()
+    }
+
+    /// What was to be seen throughout the upgrade, and cannot have been.
+    pub(super) fn unseen(&self) -> Option<String> {
+        let asked = self.plan.stack.spec.upgrade.hooks == Hooks::Uncalled;
+        let unseen = asked && self.beginning.unwatched.get();
+        unseen.then(|| {
+            "whether a hook was called while the run had no process is not known: run it again"
+                .to_owned()
+        })
     }
 
     /// The Machines that the upgrade began with, or begins with now.
@@ -233,7 +288,7 @@ impl Run<'_> {
         &self,
         now: impl FnOnce() -> BTreeSet<String>,
     ) -> Result<BTreeSet<String>, Trouble> {
-        if let Some(before) = self.machines_before.get() {
+        if let Some(before) = self.beginning.machines.get() {
             return Ok(before.clone());
         }
         let wanted = &self.plan.stack.spec.upgrade;
@@ -243,7 +298,7 @@ impl Run<'_> {
                 "it is not known any more with which Machines the upgrade began, so that nobody can tell what became of them: run it again"
             )));
         }
-        let before = self.machines_before.get_or_init(now).clone();
+        let before = self.beginning.machines.get_or_init(now).clone();
         self.save_memory();
         Ok(before)
     }

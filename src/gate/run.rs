@@ -17,6 +17,7 @@ use super::clusters;
 use super::journey::Workload;
 use super::phases::{Done, Phases};
 use super::plan::{Keep, Plan};
+use super::resumed::Beginning;
 use super::resumption::Resumption;
 use super::trouble::Trouble;
 use crate::checks::{ManagementTarget, Shared, TOOLS_IMAGE, Target};
@@ -84,8 +85,7 @@ async fn begin(
         engine,
         phases: &phases,
         memory: Memory::default(),
-        machines_before: OnceCell::new(),
-        disturbed: Cell::new(false),
+        beginning: Beginning::default(),
         had: super::images::Had::default(),
         probing: OnceCell::new(),
         recorded: context.recording.as_ref().map(Recorded::new),
@@ -162,10 +162,8 @@ pub(super) struct Run<'a> {
     pub(super) phases: &'a Phases<'a>,
     /// What the checks before the upgrade saw, for those after it.
     pub(super) memory: Memory,
-    /// The UIDs of the Machines that the upgrade began with.
-    pub(super) machines_before: OnceCell<BTreeSet<String>>,
-    /// Whether the upgrade was disturbed, as it is to be once.
-    pub(super) disturbed: Cell<bool>,
+    /// What cannot be seen any more once the upgrade has begun.
+    pub(super) beginning: Beginning,
     /// The images that nodes are known to have run, for all waits.
     pub(super) had: super::images::Had,
     /// What is measured, once there is a workload cluster.
