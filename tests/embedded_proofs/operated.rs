@@ -43,6 +43,10 @@ impl Releases for One {
         }]
     }
 
+    fn has_chart(&self, _: &str, _: &str) -> bool {
+        true
+    }
+
     fn has_overwrite(&self, _: &str, _: &str) -> bool {
         false
     }

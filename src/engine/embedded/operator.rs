@@ -72,6 +72,11 @@ impl cso::Releases for Registry {
             .collect()
     }
 
+    fn has_chart(&self, tag: &str, chart: &str) -> bool {
+        let charts = self.of(tag).map(|release| release.addons.charts());
+        charts.into_iter().flatten().any(|(name, _)| name == chart)
+    }
+
     fn has_overwrite(&self, tag: &str, chart: &str) -> bool {
         let charts = self.of(tag).map(|release| release.addons.charts());
         charts
@@ -88,7 +93,7 @@ impl cso::Releases for Registry {
         objects: &Objects,
     ) -> Result<Vec<Value>, RenderError> {
         let release = self.of(tag).ok_or(RenderError::Missing)?;
-        if !release.addons.charts().any(|(name, _)| name == chart) {
+        if !self.has_chart(tag, chart) {
             return Err(RenderError::Missing);
         }
         let context = json!({

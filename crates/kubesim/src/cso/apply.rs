@@ -112,7 +112,7 @@ pub(super) fn apply(cluster: &Cluster, object: &Value, space: &str) -> Result<()
 ///
 /// # Errors
 /// Those of the API.
-pub(super) fn delete(cluster: &Cluster, object: &Value, space: &str) -> Result<(), ApiError> {
+fn delete(cluster: &Cluster, object: &Value, space: &str) -> Result<(), ApiError> {
     let resource = served(cluster, object)?;
     let space = if resource.namespaced { space } else { "" };
     let deletion = Deletion {
@@ -127,6 +127,26 @@ pub(super) fn delete(cluster: &Cluster, object: &Value, space: &str) -> Result<(
         Err(error) if !error.is_not_found() => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Deletes objects one after the other; whether each could be.
+///
+/// # Errors
+/// When the kind of one is not served: those behind it are not looked at.
+pub(super) fn delete_each(
+    cluster: &Cluster,
+    objects: &[Value],
+    space: impl Fn(&Value) -> &str,
+) -> Result<bool, ApiError> {
+    let mut all = true;
+    for object in objects {
+        match delete(cluster, object, space(object)) {
+            // Of one that is served it is none.
+            Err(error) if error.is_not_found() => return Err(error),
+            deleted => all &= deleted.is_ok(),
+        }
+    }
+    Ok(all)
 }
 
 fn labelled(mut object: Value) -> Value {
@@ -189,8 +209,9 @@ pub(super) fn apply_each<'a>(
     all
 }
 
-/// Whether each kind is served. The operator asks before it applies: a definition among the objects comes too
-/// late for them.
+/// Whether each kind is served. The operator asks for each just before it applies it (upstream `ApplyNewClusterStack`):
+/// whether a definition among the objects is served by then is a race. Here all are asked before any is applied, so that
+/// the race is always lost.
 fn all_served<'a>(
     cluster: &Cluster,
     objects: impl IntoIterator<Item = &'a Value>,

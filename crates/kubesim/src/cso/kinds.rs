@@ -106,16 +106,23 @@ pub(super) fn holds(object: &mut Value, kind: &str, now: &str) {
 
 /// Says that a condition does not hold, and why.
 pub(super) fn fails(object: &mut Value, kind: &str, reason: &str, message: &str, now: &str) {
-    let new = json!({
-        "type": kind, "status": "False", "severity": "Info", "reason": reason, "message": message,
-    });
-    set_condition(&mut object["status"], new, now, &[]);
+    is_false(object, kind, "Info", (reason, message), now);
+}
+
+/// Says that a condition does not hold, as a warning.
+pub(super) fn warns(object: &mut Value, kind: &str, reason: &str, message: &str, now: &str) {
+    is_false(object, kind, "Warning", (reason, message), now);
 }
 
 /// Says that a condition does not hold, as an error.
 pub(super) fn errs(object: &mut Value, kind: &str, reason: &str, message: &str, now: &str) {
+    is_false(object, kind, "Error", (reason, message), now);
+}
+
+fn is_false(object: &mut Value, kind: &str, severity: &str, told: (&str, &str), now: &str) {
+    let (reason, message) = told;
     let new = json!({
-        "type": kind, "status": "False", "severity": "Error", "reason": reason, "message": message,
+        "type": kind, "status": "False", "severity": severity, "reason": reason, "message": message,
     });
     set_condition(&mut object["status"], new, now, &[]);
 }

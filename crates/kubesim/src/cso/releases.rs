@@ -119,6 +119,9 @@ pub trait Releases: Send + Sync {
     /// The stages of a hook, in their order.
     fn stages(&self, tag: &str, hook: &str) -> Vec<Stage>;
 
+    /// Whether there is a chart of this name.
+    fn has_chart(&self, tag: &str, chart: &str) -> bool;
+
     /// Whether a chart brings a template of values, `overwrite.yaml`.
     fn has_overwrite(&self, tag: &str, chart: &str) -> bool;
 

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Operator;
-use super::apply::{self, apply_new, delete, take_dropped};
-use super::kinds::{ADDONS, MANAGER, errs, fails, holds, is_true, sum_up};
+use super::apply::{self, apply_new, take_dropped};
+use super::kinds::{ADDONS, MANAGER, errs, fails, holds, is_true, sum_up, warns};
 use super::names;
 use super::process::{Fault, cluster_of, is_start};
 use super::releases::{CREATED, Metadata, Objects, UPGRADED};
@@ -87,14 +87,16 @@ impl Controller for Addons {
         let Some(stored) = api.get(&ADDONS, &key.namespace, &key.name) else {
             return Ok(Next::Change);
         };
-        if is_deleting(&stored) {
-            let released = crate::capi::release(cx.cluster, &ADDONS, &stored, FINALIZER);
-            return released.map(|()| Next::Change);
-        }
-        let cluster = api.get(&CLUSTERS, &key.namespace, cluster_of(&stored));
-        let Some(cluster) = cluster.filter(|cluster| !is_deleting(cluster)) else {
-            return Ok(Next::Change);
+        let of = cluster_of(&stored);
+        let Some(cluster) = api.get(&CLUSTERS, &key.namespace, of) else {
+            if is_deleting(&stored) {
+                let released = crate::capi::release(cx.cluster, &ADDONS, &stored, FINALIZER);
+                return released.map(|()| Next::Change);
+            }
+            let why = format!("failed to find cluster {}/{of}", key.namespace);
+            return Err(ApiError::new(500, "InternalError", why));
         };
+        // As long as there is a Cluster, one that is to be deleted is kept and looked after as any other.
         crate::capi::hold(cx.cluster, &ADDONS, &stored, FINALIZER)?;
         let mut visit = Visit {
             operator: &self.0,
@@ -121,7 +123,7 @@ impl Controller for Addons {
             }
         })?;
         match outcome {
-            Ok(next) => Ok(next),
+            Ok(()) => Ok(Next::After(super::stack::RESYNC)),
             Err(Stop::Again(after)) => Ok(Next::After(after)),
             Err(Stop::Failed(why)) => Err(ApiError::new(500, "InternalError", why)),
             Err(Stop::Panicked) => Ok(Next::Change),
@@ -151,7 +153,7 @@ struct Visit<'a> {
 
 impl Visit<'_> {
     /// As upstream `ClusterAddonReconciler.Reconcile` does it, step by step.
-    fn work(&mut self, workload: Option<Cluster>) -> Result<Next, Stop> {
+    fn work(&mut self, workload: Option<Cluster>) -> Result<(), Stop> {
         let class = class_of(&self.cluster).to_owned();
         let workload = self.reached(workload)?;
         let metadata = self.release(&names::of_class(&class))?;
@@ -167,24 +169,20 @@ impl Visit<'_> {
         let api = self.management.api();
         let secret = format!("{}-kubeconfig", name(&self.cluster));
         let secret = api.get(&SECRETS, namespace(&self.cluster), &secret);
-        let initialized = is_true(&self.cluster, "ControlPlaneInitialized");
-        match workload {
-            Some(workload) if secret.is_some() && initialized => {
-                holds(&mut self.addon, "ClusterReady", &self.now);
-                Ok(workload)
-            }
-            _ => {
-                let message = "control plane not ready yet";
-                fails(
-                    &mut self.addon,
-                    "ClusterReady",
-                    "ControlPlaneNotReady",
-                    message,
-                    &self.now,
-                );
-                Err(Stop::Again(SOON))
-            }
+        let (kind, reason) = ("ClusterReady", "ControlPlaneNotReady");
+        if secret.is_none() {
+            let message = "kubeconfig not there (yet)";
+            warns(&mut self.addon, kind, reason, message, &self.now);
+            return Err(Stop::Again(SOON));
         }
+        let initialized = is_true(&self.cluster, "ControlPlaneInitialized");
+        let Some(workload) = workload.filter(|_| initialized) else {
+            let message = "control plane not ready yet";
+            fails(&mut self.addon, kind, reason, message, &self.now);
+            return Err(Stop::Again(SOON));
+        };
+        holds(&mut self.addon, kind, &self.now);
+        Ok(workload)
     }
 
     /// A release in the release directory.
@@ -255,7 +253,7 @@ impl Visit<'_> {
     /// A release without `clusteraddon.yaml`. Whether a hook asks for it makes no difference: one that comes while
     /// the chart is being applied takes `HelmChartApplied` away, and nobody brings it back, since only what a
     /// reconciliation has changed is written at its end (SovereignCloudStack/cluster-stack-operator#272).
-    fn single(&mut self, workload: &Cluster, class: &str, new: &Metadata) -> Result<Next, Stop> {
+    fn single(&mut self, workload: &Cluster, class: &str, new: &Metadata) -> Result<(), Stop> {
         if text(&self.addon, "/spec/clusterStack") != class {
             if text(&self.addon, "/spec/version") != new.addon {
                 let own = (namespace(&self.addon), name(&self.addon));
@@ -281,7 +279,7 @@ impl Visit<'_> {
         self.marked("created");
         self.addon["spec"]["hook"] = json!("");
         self.arrived(class);
-        Ok(Next::After(super::stack::RESYNC))
+        Ok(())
     }
 
     /// Applies the one chart, all but what is noted as synced (SovereignCloudStack/cluster-stacks#202); whether
@@ -295,27 +293,26 @@ impl Visit<'_> {
             let releases = self.operator.releases();
             match releases.addon(&tag, chart, Some(chart), &objects) {
                 Ok(some) => rendered.extend(some),
-                Err(error) => {
-                    let message = format!("failed to apply: {}", error.message(chart));
-                    let reason = "FailedToApplyObjects";
-                    errs(&mut self.addon, APPLIED, reason, &message, &self.now);
-                    return Err(Stop::Failed(message));
-                }
+                Err(error) => return Err(self.failed(&error.message(chart))),
             }
         }
         let may = |_: &Value| Ok(());
-        let mut done = apply_new(workload, &mut self.addon, &rendered, apply::ADDONS, may);
-        for gone in take_dropped(&mut self.addon, &rendered) {
-            if self.operator.has(Fault::PrunesNothing) {
-                self.operator.note(Fault::PrunesNothing);
-            } else {
-                done &= delete(workload, &gone, apply::ADDONS).is_ok();
-            }
+        let done = apply_new(workload, &mut self.addon, &rendered, apply::ADDONS, may);
+        let gone = take_dropped(&mut self.addon, &rendered);
+        match self.dropped(workload, &gone, |_| apply::ADDONS) {
+            Ok(all) => Ok(done && all),
+            Err(error) => Err(self.failed(&error.message)),
         }
-        Ok(done)
     }
 
-    fn staged(&mut self, workload: &Cluster, class: &str, new: &Metadata) -> Result<Next, Stop> {
+    fn failed(&mut self, why: &str) -> Stop {
+        let message = format!("failed to apply: {why}");
+        let reason = "FailedToApplyObjects";
+        errs(&mut self.addon, APPLIED, reason, &message, &self.now);
+        Stop::Failed(message)
+    }
+
+    fn staged(&mut self, workload: &Cluster, class: &str, new: &Metadata) -> Result<(), Stop> {
         let tag = names::of_class(class);
         holds(&mut self.addon, "ClusterAddonConfigValidated", &self.now);
         let before = text(&self.addon, "/spec/clusterStack").to_owned();
@@ -345,7 +342,7 @@ impl Visit<'_> {
         }
         self.addon["spec"]["version"] = json!(new.addon);
         if truth(&self.addon, "/status/ready") {
-            return Ok(Next::After(super::stack::RESYNC));
+            return Ok(());
         }
         let kind = "HookServerReady";
         if same {
@@ -356,7 +353,7 @@ impl Visit<'_> {
                 "hook server hasn't updated the spec.hook yet",
             );
             fails(&mut self.addon, kind, reason, message, &self.now);
-            return Ok(Next::Change);
+            return Ok(());
         } else {
             holds(&mut self.addon, kind, &self.now);
         }
@@ -373,7 +370,7 @@ impl Visit<'_> {
         }
         self.marked("created");
         self.finished(class);
-        Ok(Next::After(super::stack::RESYNC))
+        Ok(())
     }
 
     fn marked(&mut self, stage: &str) {

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::apply::{ADDONS, only_in};
 use super::super::process::Fault;
 use super::super::releases::{Action, CREATED, Objects, Stage, UPGRADED};
-use super::{STAGE, Stop, Visit};
+use super::{AGAIN, STAGE, Stop, Visit};
 use crate::cluster::Cluster;
 use crate::object::{annotation, namespace};
 
@@ -36,12 +36,17 @@ impl Visit<'_> {
             self.listed(tag, &now, &objects, true)?,
         );
         // Where it was rendered, and in kube-system where that says no namespace.
-        self.dropped(workload, &only_in(&old, &new), |object| {
+        let gone = self.dropped(workload, &only_in(&old, &new), |object| {
             match namespace(object) {
                 "" => ADDONS,
                 space => space,
             }
-        })
+        });
+        match gone {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Stop::Again(AGAIN)),
+            Err(error) => Err(Stop::Failed(error.message)),
+        }
     }
 
     /// The objects of stages. A chart without a template of values gets those of the chart before.
@@ -54,12 +59,17 @@ impl Visit<'_> {
     ) -> Result<Vec<Value>, Stop> {
         let mut values_of: Option<String> = None;
         let mut all = Vec::new();
-        for stage in stages.iter().filter(|stage| stage.action == Action::Apply) {
+        for stage in stages {
             if self.operator.releases().has_overwrite(tag, &stage.name) {
                 values_of = Some(stage.name.clone());
             }
             let rendered = self.rendered(tag, &stage.name, values_of.as_deref(), objects, new);
-            all.extend(rendered.map_err(|error| Stop::Failed(error.message(&stage.name)))?);
+            let rendered = rendered.map_err(|error| Stop::Failed(error.message(&stage.name)))?;
+            // What a stage deletes stays in the list: it is compared by pointers, which are never the same (upstream
+            // `removeResourcesFromCurrentListOfObjects`).
+            if stage.action == Action::Apply {
+                all.extend(rendered);
+            }
         }
         Ok(all)
     }

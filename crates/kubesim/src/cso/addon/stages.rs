@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::super::apply::{ADDONS, apply_each, delete, is_news, not_named_in};
+use super::super::apply::{ADDONS, apply_each, delete_each, is_news, not_named_in};
 use super::super::kinds::{errs, fails};
 use super::super::process::Fault;
 use super::super::releases::{Action, Objects, RenderError, Stage, Wait};
 use super::{AGAIN, APPLIED, Stop, Visit};
 use crate::capi::resource_in;
 use crate::cluster::Cluster;
+use crate::error::ApiError;
 use crate::object::{list, remove_condition, text, truth};
 
 const PENDING: &str = "Pending";
@@ -16,8 +17,13 @@ const BEFORE: &str = "waitingForPreCondition";
 const ACTING: &str = "applyingOrDeleting";
 const AFTER: &str = "waitingForPostCondition";
 const DONE: &str = "done";
+/// What an expression that does not hold is as an error.
+const UNMET: &str =
+    "failed to evaluate the cel expression, please check again: condition don't match";
 /// The condition about charts.
 const TEMPLATED: &str = "HelmChartTemplated";
+/// The condition about what a stage deletes.
+const DELETED: &str = "HelmChartDeleted";
 
 const fn action(stage: &Stage) -> &'static str {
     match stage.action {
@@ -52,7 +58,7 @@ impl Visit<'_> {
     }
 
     /// One stage, from where it is (upstream `executeStage`). One whose chart is missing or cannot be templated is
-    /// passed over without a word but a condition.
+    /// passed over without a word but a condition, one of a missing chart before anything of it is begun.
     fn stage(
         &mut self,
         workload: &Cluster,
@@ -61,6 +67,15 @@ impl Visit<'_> {
         old: Option<&str>,
         objects: &Objects,
     ) -> Result<(), Stop> {
+        if !self.operator.releases().has_chart(tag, &stage.name) {
+            let message = format!(
+                "helm chart name doesn't exists in the cluster addon helm chart: \"{}\"",
+                stage.name
+            );
+            let (kind, reason) = ("HelmChartFound", "HelmChartMissing");
+            fails(&mut self.addon, kind, reason, &message, &self.now);
+            return Ok(());
+        }
         let mut phase = self.phase_of(stage);
         if phase == PENDING || phase == BEFORE {
             if let Some(wait) = &stage.before {
@@ -78,10 +93,15 @@ impl Visit<'_> {
                     self.applied(workload, stage, &before, &rendered)?;
                 }
                 Action::Delete => {
-                    let Some((_, rendered)) = self.templated(stage, tag, None, objects) else {
-                        return Ok(());
-                    };
-                    self.deleted(workload, &rendered, |_| ADDONS)?;
+                    // Without the template of its values.
+                    let rendered = self.rendered(tag, &stage.name, None, objects, old.is_some());
+                    match rendered {
+                        Ok(rendered) => self.removed(workload, stage, &rendered)?,
+                        Err(error) => {
+                            self.fails_to_render(&error, &stage.name, "New");
+                            return Ok(());
+                        }
+                    }
                 }
             }
             phase = AFTER.to_owned();
@@ -160,7 +180,7 @@ impl Visit<'_> {
                 let which = if phase == BEFORE { "Pre" } else { "Post" };
                 let reason = format!("FailedToEvaluate{which}Condition");
                 let message = format!(
-                    "failed to successfully evaluate {} condition: \"{}\"",
+                    "failed to successfully evaluate {} condition: \"{}\": {UNMET}",
                     which.to_lowercase(),
                     stage.name
                 );
@@ -224,15 +244,12 @@ impl Visit<'_> {
 
     fn fails_to_render(&mut self, error: &RenderError, chart: &str, which: &str) {
         let message = error.message(chart);
-        let (kind, reason) = match error {
-            RenderError::Missing => ("HelmChartFound", "HelmChartMissing".to_owned()),
-            RenderError::Values(_) => (
-                TEMPLATED,
-                format!("Template{which}ClusterStackOverwriteFailed"),
-            ),
-            RenderError::Chart(_) => (TEMPLATED, format!("Template{which}ClusterStackFailed")),
+        let what = match error {
+            RenderError::Values(_) => "Overwrite",
+            RenderError::Chart(_) | RenderError::Missing => "",
         };
-        errs(&mut self.addon, kind, &reason, &message, &self.now);
+        let reason = format!("Template{which}ClusterStack{what}Failed");
+        errs(&mut self.addon, TEMPLATED, &reason, &message, &self.now);
     }
 
     /// Applies a stage's objects, and deletes what its chart in the release before has beside them.
@@ -252,46 +269,63 @@ impl Visit<'_> {
             !left
         };
         let mut done = apply_each(workload, rendered.iter().filter(left), ADDONS);
-        done &= self
-            .dropped(workload, &not_named_in(before, rendered), |_| ADDONS)
-            .is_ok();
+        let message = format!(
+            "failed to successfully apply helm chart: \"{}\"",
+            stage.name
+        );
+        match self.dropped(workload, &not_named_in(before, rendered), |_| ADDONS) {
+            Ok(all) => done &= all,
+            Err(error) => {
+                let message = format!("{message}: {}", error.message);
+                let _ = self.not_applied(&message);
+                return Err(Stop::Failed(message));
+            }
+        }
         if !done {
-            let message = format!(
-                "failed to successfully apply helm chart: \"{}\"",
-                stage.name
-            );
             return Err(self.not_applied(&message));
         }
         remove_condition(&mut self.addon["status"], APPLIED);
         Ok(())
     }
 
-    /// Deletes what the new release does not have any more.
-    pub(super) fn dropped(
+    /// Deletes the objects of a stage's chart.
+    fn removed(
         &mut self,
+        workload: &Cluster,
+        stage: &Stage,
+        rendered: &[Value],
+    ) -> Result<(), Stop> {
+        match delete_each(workload, rendered, |_| ADDONS) {
+            Ok(true) => {
+                remove_condition(&mut self.addon["status"], DELETED);
+                Ok(())
+            }
+            Ok(false) => Err(Stop::Again(AGAIN)),
+            Err(error) => {
+                let message = format!(
+                    "failed to successfully delete helm chart: \"{}\"",
+                    stage.name
+                );
+                let reason = "FailedToDeleteObjects";
+                fails(&mut self.addon, DELETED, reason, &message, &self.now);
+                Err(Stop::Failed(format!("{message}: {}", error.message)))
+            }
+        }
+    }
+
+    /// Deletes what the new release does not have any more, as [`delete_each`] does.
+    pub(super) fn dropped(
+        &self,
         workload: &Cluster,
         objects: &[Value],
         space: impl Fn(&Value) -> &str,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, ApiError> {
         if !self.operator.has(Fault::PrunesNothing) {
-            return self.deleted(workload, objects, space);
+            return delete_each(workload, objects, space);
         }
         if !objects.is_empty() {
             self.operator.note(Fault::PrunesNothing);
         }
-        Ok(())
-    }
-
-    fn deleted(
-        &mut self,
-        workload: &Cluster,
-        objects: &[Value],
-        space: impl Fn(&Value) -> &str,
-    ) -> Result<(), Stop> {
-        let mut all = true;
-        for object in objects {
-            all &= delete(workload, object, space(object)).is_ok();
-        }
-        if all { Ok(()) } else { Err(Stop::Again(AGAIN)) }
+        Ok(true)
     }
 }

@@ -1,10 +1,14 @@
 //! The Cluster Stack Operator: releases that are made up here, and a management cluster with it.
 
-mod failures;
 mod flows;
+mod process;
+mod prune;
+mod releases;
+mod stages;
 mod webhooks;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -40,11 +44,19 @@ pub struct Release {
 
 /// A registry in memory.
 #[derive(Clone, Default)]
-pub struct Registry(pub Arc<Mutex<BTreeMap<String, Release>>>);
+pub struct Registry(
+    pub Arc<Mutex<BTreeMap<String, Release>>>,
+    /// How many charts were rendered.
+    Arc<AtomicUsize>,
+);
 
 impl Registry {
     pub fn put(&self, tag: &str, release: Release) {
         self.0.lock().unwrap().insert(tag.to_owned(), release);
+    }
+
+    fn rendered(&self) -> usize {
+        self.1.load(Ordering::Relaxed)
     }
 
     fn of(&self, tag: &str) -> Option<Release> {
@@ -80,6 +92,10 @@ impl Releases for Registry {
         }
     }
 
+    fn has_chart(&self, tag: &str, chart: &str) -> bool {
+        self.of(tag).unwrap().charts.contains_key(chart)
+    }
+
     fn has_overwrite(&self, tag: &str, chart: &str) -> bool {
         let release = self.of(tag).unwrap();
         release
@@ -97,12 +113,17 @@ impl Releases for Registry {
     ) -> Result<Vec<Value>, RenderError> {
         assert_eq!(objects.cluster["apiVersion"], "cluster.x-k8s.io/v1beta1");
         assert_eq!(objects.control_plane["kind"], "KubeadmControlPlane");
+        self.1.fetch_add(1, Ordering::Relaxed);
         let release = self.of(tag).unwrap();
         let found = release.charts.get(chart).ok_or(RenderError::Missing)?;
         let mut objects = found.objects.clone();
         // Values of another chart make another object of one that asks for them.
         let inherits = !found.overwrite && values_of.is_some_and(|other| other != chart);
+        let own = found.overwrite && values_of == Some(chart);
         for object in &mut objects {
+            if own && object["metadata"]["annotations"]["own"] == "yes" {
+                object["metadata"]["name"] = json!("with-its-values");
+            }
             if inherits && object["metadata"]["annotations"]["inherits"] == "yes" {
                 object["metadata"]["name"] = json!(format!("of-{tag}"));
             }
@@ -153,6 +174,25 @@ pub fn network_is_up() -> Wait {
 pub fn map(name: &str, value: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "kube-system"},
         "data": {"of": value}})
+}
+
+/// A chart without a template of values.
+fn chart(objects: Vec<Value>) -> Chart {
+    Chart {
+        objects,
+        overwrite: false,
+    }
+}
+
+/// The network with another image, so that it is not up for a while.
+fn rolls() -> Value {
+    let mut cni = cni();
+    cni["spec"]["template"]["spec"]["containers"][0]["image"] = json!("cni:next");
+    cni
+}
+
+async fn minutes(minutes: u64) {
+    tokio::time::sleep(Duration::from_secs(60 * minutes)).await;
 }
 
 /// A release with a network and settings, and the stages `cni` and `settings` at both hooks.
