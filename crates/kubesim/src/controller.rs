@@ -113,8 +113,6 @@ struct Running {
 struct Settled {
     /// From what that followed.
     reads: Reads,
-    /// How often what is served had changed by then.
-    served: u64,
     /// When to look again.
     next: Next,
 }
@@ -266,8 +264,7 @@ impl Manager {
             return;
         };
         self.queued.remove(&(index, key.clone()));
-        let served = self.cluster.api().catalogue().generation();
-        let settled = self.running[index].still_settled(&key, served);
+        let settled = self.running[index].still_settled(&key);
         let next = match settled.filter(|_| !self.simulation.is_thorough()) {
             Some(next) => next,
             None => self.reconcile(index, &key),
@@ -290,12 +287,7 @@ impl Manager {
             if let Ok(next @ Next::After(_)) = ended
                 && reads.are_as_they_were()
             {
-                let served = self.cluster.api().catalogue().generation();
-                let settled = Settled {
-                    reads,
-                    served,
-                    next,
-                };
+                let settled = Settled { reads, next };
                 running.settled.insert(key.clone(), settled);
             }
             ended
@@ -321,9 +313,9 @@ impl Manager {
 
 impl Running {
     /// When to look again at a key about which there is still nothing to do.
-    fn still_settled(&mut self, key: &Key, served: u64) -> Option<Next> {
+    fn still_settled(&mut self, key: &Key) -> Option<Next> {
         let known = self.settled.get(key)?;
-        if known.served == served && known.reads.are_as_they_were() {
+        if known.reads.are_as_they_were() {
             return Some(known.next);
         }
         self.settled.remove(key);

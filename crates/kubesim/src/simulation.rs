@@ -122,10 +122,15 @@ impl Simulation {
     /// A cluster by name.
     #[must_use]
     pub fn cluster(&self, name: &str) -> Option<Cluster> {
-        let known = |simulation: &Self, name: &str| lock(&simulation.0.clusters).get(name).cloned();
+        let found = lock(&self.0.clusters).get(name).cloned();
         let (simulation, own) = (self.clone(), name.to_owned());
-        reads::other(move || known(&simulation, &own).map(|cluster| cluster.store().clone()));
-        known(self, name)
+        // By its store alone: what was read keeps no cluster from going.
+        let was = found.as_ref().map(|cluster| cluster.store().clone());
+        reads::noted(move || {
+            let clusters = lock(&simulation.0.clusters);
+            clusters.get(&own).map(Cluster::store) == was.as_ref()
+        });
+        found
     }
 
     /// The names of all clusters.

@@ -11,6 +11,7 @@ use super::definition::Definition;
 use super::events::Events;
 use super::{GroupResource, Resource, builtin};
 use crate::error::ApiError;
+use crate::store::reads;
 
 #[derive(Default)]
 struct Inner {
@@ -24,6 +25,13 @@ struct Inner {
 /// The served resources; clones share them.
 #[derive(Clone)]
 pub struct Catalogue(Arc<RwLock<Inner>>);
+
+/// Whether it is the same catalogue, whatever is in it.
+impl PartialEq for Catalogue {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 impl fmt::Debug for Catalogue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,11 +155,11 @@ impl Catalogue {
     }
 
     fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
-        look(
-            &self
-                .0
-                .read()
-                .unwrap_or_else(std::sync::PoisonError::into_inner),
-        )
+        let inner = self
+            .0
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        reads::served(self, inner.generation);
+        look(&inner)
     }
 }

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 
 use super::{Place, Store};
 use crate::resource::GroupResource;
+use crate::resource::catalogue::Catalogue;
 
 thread_local! {
     /// What has been read since a computation began on this thread, while there is one.
@@ -15,6 +16,8 @@ thread_local! {
 #[derive(Default)]
 pub(crate) struct Reads {
     of: Vec<Read>,
+    /// By which kinds, and how often each of these catalogues had changed by then.
+    served: Vec<(Catalogue, u64)>,
     /// Whether it wrote, or read what nobody can tell to be as it was.
     is_spoilt: bool,
 }
@@ -48,7 +51,10 @@ impl Reads {
             Read::Any(store, resource, change) => store.change_of(resource) == *change,
             Read::Other(is_as_it_was) => is_as_it_was(),
         };
-        !self.is_spoilt && self.of.iter().all(is_as_it_was)
+        let mut served = self.served.iter();
+        !self.is_spoilt
+            && served.all(|(catalogue, was)| catalogue.generation() == *was)
+            && self.of.iter().all(is_as_it_was)
     }
 }
 
@@ -71,15 +77,31 @@ pub(super) fn any(store: &Store, resource: &GroupResource, change: u64) {
     note(|| Read::Any(store.clone(), resource.clone(), change));
 }
 
+/// Notes that a catalogue was looked at, once: there are many looks.
+pub(crate) fn served(catalogue: &Catalogue, generation: u64) {
+    READS.with_borrow_mut(|reads| {
+        if let Some(reads) = reads
+            && reads.served.iter().all(|(known, _)| known != catalogue)
+        {
+            reads.served.push((catalogue.clone(), generation));
+        }
+    });
+}
+
 /// Reads something that is in no store.
 pub(crate) fn other<T>(read: impl Fn() -> T + Send + 'static) -> T
 where
     T: Clone + PartialEq + Send + 'static,
 {
-    let was = read();
-    let told = was.clone();
-    note(|| Read::Other(Box::new(move || read() == was)));
+    let told = read();
+    let was = told.clone();
+    noted(move || read() == was);
     told
+}
+
+/// Notes that something was read that is in no store, and how it is known to be as it was.
+pub(crate) fn noted(is_as_it_was: impl Fn() -> bool + Send + 'static) {
+    note(|| Read::Other(Box::new(is_as_it_was)));
 }
 
 /// What is computed at the moment may be another thing the next time, whatever it was computed from.
@@ -146,6 +168,18 @@ mod tests {
         let ((_, inner), outer) = Reads::of(|| Reads::of(|| drop(store.get(&NODES, "", "a"))));
         assert!(inner.are_as_they_were());
         assert!(!outer.are_as_they_were());
+    }
+
+    #[test]
+    fn what_is_served_is_as_it_was_until_a_definition_comes_or_goes() {
+        let (catalogue, other) = (Catalogue::default(), Catalogue::default());
+        let looked = || Reads::of(|| (catalogue.get(&PODS), catalogue.get(&NODES)));
+        let (_, reads) = looked();
+        other.withdraw(&PODS);
+        assert!(reads.are_as_they_were());
+        catalogue.withdraw(&PODS);
+        assert!(!reads.are_as_they_were());
+        assert!(looked().1.are_as_they_were());
     }
 
     #[test]

@@ -19,10 +19,8 @@ pub(super) struct Known(BTreeMap<(String, String), Entry>);
 struct Entry {
     cluster: Arc<Value>,
     class: Arc<Value>,
-    /// The class's templates.
+    /// The class's templates, and by which kinds these were found.
     reads: Reads,
-    /// How often what is served had changed by then: templates are read by their kinds.
-    served: u64,
     desired: Arc<Desired>,
 }
 
@@ -39,10 +37,8 @@ impl Known {
         templates: Option<&dyn Templates>,
     ) -> Result<Arc<Desired>, String> {
         let place = (namespace(cluster).to_owned(), name(cluster).to_owned());
-        let served = management.api().catalogue().generation();
         let known = self.0.get(&place).filter(|known| {
             Arc::ptr_eq(&known.class, class)
-                && known.served == served
                 && asks_for_the_same(&known.cluster, cluster)
                 && known.reads.are_as_they_were()
         });
@@ -55,7 +51,6 @@ impl Known {
             cluster: cluster.clone(),
             class: class.clone(),
             reads,
-            served,
             desired: desired.clone(),
         };
         self.0.insert(place, entry);
