@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::TestContext;
+use common::{TestContext, copy};
 
 const OWN: &str = "\
 apiVersion: stackgate/v1alpha1
@@ -164,6 +164,40 @@ fn scenarios_are_listed_and_an_unknown_or_wrong_one_is_told_issue_7() {
     assert!(
         wrong.contains("stacks/own/scenarios/class-only.yaml:1:7: `kind`"),
         "{wrong}"
+    );
+}
+
+#[test]
+fn only_a_scenario_that_does_not_apply_to_a_stack_is_a_remark_of_the_list_issue_7() {
+    let context = TestContext::new();
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    for folder in ["stacks-under-test/docker-demo", "kind-configs"] {
+        let to = folder.replace("stacks-under-test", "stacks");
+        copy(&root.join(folder), &context.path().join(to));
+    }
+    let unfit = "apiVersion: stackgate/v1alpha1\nkind: Scenario\nmetadata: {name: budget}\nspec:\n  description: None\n  \
+                 newMinor: true\n  from: {base: from}\n  to: {base: from, classCommand: 'true'}\n";
+    context.write("stacks/docker-demo/scenarios/budget.yaml", unfit);
+    let list = || context.run("scenarios list docker-demo --stacks stacks");
+    let told = list();
+    let remark = "both releases are of the same minor of Kubernetes";
+    assert!(
+        told.starts_with("exit code 0\n") && told.contains(remark),
+        "{told}"
+    );
+    let release = "stacks/docker-demo/releases/cluster-stacks/docker-demo-1-34-v1";
+    let archive = format!("{release}/docker-demo-1-34-cluster-addon-v1.tgz");
+    assert!(context.path().join(&archive).is_file());
+    context.write(&archive, "no archive");
+    let told = list();
+    assert!(
+        told.starts_with("exit code 2\n--- stdout\nclass-only "),
+        "{told}"
+    );
+    let error = told.split_once("--- stderr\n").unwrap().1;
+    assert!(
+        error.starts_with("error: ") && error.contains(".tgz"),
+        "{told}"
     );
 }
 

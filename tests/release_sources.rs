@@ -841,7 +841,7 @@ fn the_version_of_an_api_is_no_mark_issue_7() {
 }
 
 #[test]
-fn scenarios_are_listed_where_the_registry_is_away_issue_7() {
+fn scenarios_are_listed_where_the_registry_is_away_and_that_is_an_error_issue_7() {
     let context = TestContext::new();
     stack_in_a_registry(&context);
     let file = context.path().join("stacks/docker-demo/stack.yaml");
@@ -852,14 +852,14 @@ fn scenarios_are_listed_where_the_registry_is_away_issue_7() {
     std::fs::write(&file, format!("{}127.0.0.1:1{}", &text[..at], &text[end..])).unwrap();
     let told = context.run("scenarios list docker-demo --stacks stacks");
     assert!(
-        told.starts_with("exit code 0\n--- stdout\nclass-only "),
+        told.starts_with("exit code 3\n--- stdout\nclass-only "),
         "{told}"
     );
     let (listed, why) = told.split_once("--- stderr\n").unwrap();
     let names = scenario::names(file.parent().unwrap());
     assert!(names.iter().all(|name| listed.contains(name)), "{told}");
     assert!(
-        why.contains("which of them can be made of docker-demo is not known: failed to get a release: the connection to 127.0.0.1:1 failed"),
+        why.starts_with("error: failed to get a release: the connection to 127.0.0.1:1 failed"),
         "{told}"
     );
 }

@@ -37,7 +37,8 @@ pub enum ScenariosCommand {
 /// Prints what was asked for.
 ///
 /// # Errors
-/// When there is no such stack, or a scenario's file is wrong.
+/// When there is no such stack, a scenario's file is wrong, or the stack's releases cannot be had or read: the scenarios
+/// are listed all the same then.
 pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
     let ScenariosCommand::List { stack, stacks } = command;
     let stacks = stacks.stacks.as_deref();
@@ -48,9 +49,10 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
     // Without a stack there is no place where scenarios of its own could be.
     let nowhere = Path::new("/dev/null");
     let place = folder.as_deref().unwrap_or(nowhere);
-    let origin = match &folder {
-        Some(folder) => known(folder, stacks)?,
-        None => None,
+    let (origin, mut failed) = match folder.as_deref().map(|it| Origin::read(it, stacks)) {
+        Some(Ok(origin)) => (Some(origin), None),
+        Some(Err(failure)) => (None, Some(failure)),
+        None => (None, None),
     };
     let names = scenario::names(place);
     let width = names.iter().map(String::len).max().unwrap_or_default();
@@ -58,28 +60,16 @@ pub fn run(command: &ScenariosCommand) -> Result<(), Failure> {
     for name in &names {
         let scenario = Scenario::load(name, place).map_err(Failure::input)?;
         text.push_str(&format!("{name:<width$}  {}\n", scenario.spec.description));
-        if let Some(origin) = &origin
-            && let Err(failure) = origin.make(&scenario, None)
-        {
-            text.push_str(&format!("{:<width$}  {}\n", "", failure.error));
+        match origin.as_ref().map(|origin| origin.make(&scenario, None)) {
+            Some(Err(failure)) if is_unfit(&failure) => {
+                text.push_str(&format!("{:<width$}  {}\n", "", failure.error));
+            }
+            Some(Err(failure)) => failed = failed.or(Some(failure)),
+            Some(Ok(_)) | None => {}
         }
     }
-    super::print(&text).map_err(Failure::infrastructure)
-}
-
-/// The stack and its releases, where these can be had; the scenarios themselves are there without.
-fn known(folder: &Path, stacks: Option<&Path>) -> Result<Option<Origin>, Failure> {
-    let mut stack = stacks::read(folder, stacks)?;
-    match stacks::obtain(&mut stack) {
-        Ok(obtained) => Origin::new(stack, obtained).map(Some),
-        Err(failure) => {
-            super::note(&format!(
-                "which of them can be made of {} is not known: {:#}",
-                stack.name, failure.error
-            ));
-            Ok(None)
-        }
-    }
+    super::print(&text).map_err(Failure::infrastructure)?;
+    failed.map_or(Ok(()), Err)
 }
 
 /// Names the folder of a stack that was made for the scenario of this run, by a process that runs through several.
@@ -147,10 +137,6 @@ impl Origin {
     fn read(folder: &Path, stacks: Option<&Path>) -> Result<Self, Failure> {
         let mut stack = stacks::read(folder, stacks)?;
         let obtained = stacks::obtain(&mut stack)?;
-        Self::new(stack, obtained)
-    }
-
-    fn new(stack: Stack, obtained: Option<Obtained>) -> Result<Self, Failure> {
         let pair = stack.open_releases().map_err(Failure::input)?;
         Ok(Self {
             stack,
