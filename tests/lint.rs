@@ -79,6 +79,34 @@ fn broken(report: &Report) -> BTreeSet<&'static str> {
 }
 
 /// A test for each rule: what breaks it, and what does not.
+/// The chart `extra` is deleted just before the one that is named by its values.
+fn deleted_before_named() -> Variant {
+    let variant = extra(named_by_values(), N1);
+    variant.edit(N1, STAGES, |text| {
+        let (created, upgraded) = text.split_once("  BeforeClusterUpgrade:").unwrap();
+        let deletes = format!("  - name: extra\n    action: delete\n{STORAGE}");
+        format!(
+            "{created}  BeforeClusterUpgrade:{}",
+            upgraded.replace(STORAGE, &deletes)
+        )
+    })
+}
+
+#[test]
+fn a_stage_that_deletes_hands_its_values_on_to_the_one_behind_it_issue_7() {
+    for (overwrite, inherits) in [(None, true), (Some("{}\n"), false)] {
+        let variant = match overwrite {
+            Some(text) => {
+                deleted_before_named().add(N1, "cluster-addon/extra/overwrite.yaml", text)
+            }
+            None => deleted_before_named(),
+        };
+        let report = lint(variant);
+        let told = broken(&report).contains("values-inherited");
+        assert_eq!(told, inherits, "{}", lint::output::terminal(&report));
+    }
+}
+
 macro_rules! rules {
     ($($test:ident $id:literal breaks $broken:expr, keeps $kept:expr;)*) => {
         const TESTED: &[&str] = &[$($id),*];

@@ -39,29 +39,21 @@ pub(super) fn check(subject: &Subject<'_>, found: &mut Found) {
     let (from, to) = (subject.from, subject.to);
     let before = by_identity(from.addons());
     let after = by_identity(to.addons());
+    let definitions = from.definitions();
     for (id, new) in &after {
         let Some(old) = before.get(id) else { continue };
-        let (old, api) = (
-            text(&old.object, "/apiVersion"),
-            text(&new.object, "/apiVersion"),
-        );
-        if old != api {
-            let message = format!("apiVersion moves from {old} to {api}");
+        let both = |pointer| (text(&old.object, pointer), text(&new.object, pointer));
+        let (was, now) = both("/apiVersion");
+        if was != now {
+            let message = format!("apiVersion moves from {was} to {now}");
             let problem = to.problem(new, &["apiVersion"], message);
             let object = Some(reference(&new.object));
             found.add(&API_VERSION_MOVED, &to.release.tag, object, problem);
         }
-    }
-    let definitions = from.definitions();
-    for (id, new) in &after {
-        let Some(old) = before.get(id) else { continue };
-        let (old, now) = (
-            text(&old.object, "/metadata/namespace"),
-            text(&new.object, "/metadata/namespace"),
-        );
-        if old != now && is_namespaced(&new.object, &definitions) == Some(true) {
+        let (was, now) = both("/metadata/namespace");
+        if was != now && is_namespaced(&new.object, &definitions) == Some(true) {
             let (which, told) = if now.is_empty() {
-                ("N", old)
+                ("N", was)
             } else {
                 ("N+1", now)
             };

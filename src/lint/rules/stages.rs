@@ -30,7 +30,7 @@ rules! {
         "give the chart an overwrite.yaml of its own, even an empty mapping";
     RESOURCE_BEFORE_DEFINITION = "resource-before-definition", Should, Operator, OPERATOR, ["b"],
         "no chart brings a new kind and an object of it at once, on one Kubernetes",
-        "the first attempt to apply it fails; after the pause the operator takes the addons for ready, and passes over the stages that are left",
+        "the operator asks for the kind of the object just after it has sent the definition: whether it is served by then is a race, which a rehearsal always loses; after the pause that follows, the operator takes the addons for ready, and passes over the stages that are left",
         "bring the definition in a stage before";
     CONDITION_OF_NOTHING = "condition-of-nothing", Should, Operator, OPERATOR, [],
         "stages wait for objects that a release has",
@@ -114,7 +114,8 @@ pub(super) fn check_objects(subject: &Subject<'_>, found: &mut Found) {
 }
 
 /// What the operator lists for a release: the charts that N+1 names at a hook, those without a template
-/// of values with the values of the chart before. None where one does not render, which other rules tell.
+/// of values with the values of the chart before, which may be one that is deleted. None where one does not render, which
+/// other rules tell.
 fn listed(
     subject: &Subject<'_>,
     side: &Side<'_>,
@@ -122,13 +123,16 @@ fn listed(
 ) -> Option<Vec<(String, Vec<Rendered>)>> {
     let mut values_of: Option<&str> = None;
     let mut all = Vec::new();
-    for (_, chart) in subject.to.applied(hook) {
+    for stage in subject.to.release.addons.stages(hook) {
+        let chart = stage.name.as_str();
         let addon = side.release.addons.chart(chart)?;
         if addon.overwrite.is_some() {
             values_of = Some(chart);
         }
-        let rendered = side.release.render_chart(chart, values_of, subject.inputs);
-        all.push((chart.to_owned(), rendered.ok()?));
+        if stage.action == Action::Apply {
+            let rendered = side.release.render_chart(chart, values_of, subject.inputs);
+            all.push((chart.to_owned(), rendered.ok()?));
+        }
     }
     Some(all)
 }
