@@ -7,7 +7,7 @@ use kubesim::registry::Deletion;
 use kubesim::resource::builtin::{CONFIG_MAPS, DAEMON_SETS, PODS};
 use serde_json::{Value, json};
 
-use super::{N, NEXT, SAME, World, chart, minutes, release, rolls, stage};
+use super::{N, NEXT, SAME, World, chart, minutes, release, rolls};
 use crate::lab::{NAME, SPACE, changes, condition, until};
 
 #[tokio::test(start_paused = true)]

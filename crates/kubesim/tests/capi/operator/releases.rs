@@ -3,7 +3,7 @@
 use kubesim::cso::{self, Fault};
 use serde_json::{Value, json};
 
-use super::{N, World, chart, minutes, release};
+use super::{N, World, minutes};
 use crate::lab::{SPACE, condition, until};
 
 #[tokio::test(start_paused = true)]
