@@ -73,6 +73,12 @@ impl Known {
     pub const fn needs_operator(&self) -> bool {
         matches!(self.act, Act::Operator(_))
     }
+
+    /// Whether it can only happen where node images come from a provider of their own.
+    #[must_use]
+    pub fn needs_provider(&self) -> bool {
+        self.act == Act::Operator(OperatorFault::Own(cso::Fault::ProviderFails))
+    }
 }
 
 const fn simulated(fault: Fault, phases: Phases, class: Class) -> Known {
@@ -152,7 +158,7 @@ const WHILE_PROVIDED: Phases = (Release, &[Release, Create]);
 /// Every fault.
 static CATALOGUE: [&[Known]; 4] = [&ADDONS, &OPERATOR, &CLUSTERS, &CONNECTIONS];
 
-static OPERATOR: [Known; 8] = [
+static OPERATOR: [Known; 10] = [
     operator(
         "hook-stuck",
         "the operator loses half of its note of the upgrade, and blocks it for ever",
@@ -194,6 +200,18 @@ static OPERATOR: [Known; 8] = [
         "the operator's registry has none of the releases that it has not downloaded yet",
         WHILE_PROVIDED,
         OperatorFault::Own(cso::Fault::DownloadFails),
+    ),
+    operator(
+        "provider-object-not-ready",
+        "the provider of node images has those of no release any more, and the operator keeps calling the releases ready",
+        WHILE_IT_LIVES,
+        OperatorFault::Own(cso::Fault::ProviderFails),
+    ),
+    operator(
+        "stack-columns-wrong",
+        "the operator lists one usable version of a ClusterStack again and again, and its latest one in another form",
+        WHILE_PROVIDED,
+        OperatorFault::Own(cso::Fault::MiscountsVersions),
     ),
     operator(
         "addon-drift",
