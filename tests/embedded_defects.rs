@@ -10,7 +10,7 @@ mod common {
 use std::path::Path;
 
 use common::rehearsal::rehearse;
-use common::variant::{N, N1, THING, Variant, failing, named_by_values};
+use common::variant::{N, N1, THING, Variant, failing, named_by_values, provided};
 use stackgate::lint;
 use stackgate::record::{PhaseOutcome, Severity, Verdict, What};
 use stackgate::simulate::{self, Scenario};
@@ -199,15 +199,17 @@ fn defects() -> Vec<Defect> {
             || demo().add(N1, "cluster-class/templates/map.yaml", &map("more", "")),
             &[],
         ),
-        not(
+        pair(
             "CSO#57, CSO#221",
             "USABLE and LATEST are wrong",
-            "nothing here reads these columns: releases are named by stack.yaml",
+            demo,
+            &["stack-columns-wrong"],
         ),
-        not(
+        pair(
             "CSO#59",
             "a release stays ready after its provider object is not",
-            "a ClusterStack of stackgate's asks for no provider of node images",
+            provided,
+            &["provider-object-not-ready"],
         ),
         pair(
             "CSO#72, CSO#208, CSO#224",

@@ -136,6 +136,8 @@ const AT_UPGRADE: Phases = (Upgrade, &[Upgrade]);
 const WHILE_IT_GROWS: Phases = (Upgrade, &[Create, Upgrade]);
 /// While there is a workload cluster.
 const WHILE_IT_LIVES: Phases = (Upgrade, &[Create, CheckBefore, Upgrade, CheckAfter]);
+/// Once the first release is there, until nothing is waited for any more.
+const UNTIL_IT_ARRIVES: Phases = (Upgrade, &[Create, CheckBefore, Upgrade]);
 const ONCE_ARRIVED: Phases = (CheckAfter, &[CheckAfter]);
 /// While there is any cluster.
 const ALWAYS: Phases = (
@@ -204,7 +206,7 @@ static OPERATOR: [Known; 10] = [
     operator(
         "provider-object-not-ready",
         "the provider of node images has those of no release any more, and the operator keeps calling the releases ready",
-        WHILE_IT_LIVES,
+        UNTIL_IT_ARRIVES,
         OperatorFault::Own(cso::Fault::ProviderFails),
     ),
     operator(
