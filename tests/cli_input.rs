@@ -134,6 +134,29 @@ fn missing_release_files_are_all_named() {
 }
 
 #[test]
+fn a_release_that_csctl_did_not_make_is_refused_with_those_that_are_there_cs_264() {
+    let next = "docker-demo-1-34-v2";
+    let shown = refused(demo().edit_stack(|text| text.replace(N1, next)), |_| {});
+    for words in [
+        "invalid release `docker-demo-1-34-v2`",
+        "there is no such folder (beside it: docker-demo-1-34-v1, docker-demo-1-35-v1)",
+        "csctl, in its stable mode, makes no release after docker-demo-1-34-v1 of a change of the class",
+        "(cluster-stacks#264): change an addon or a node image with it",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    // What is missing for another reason is not explained by it.
+    let other = refused(
+        demo().edit_stack(|text| text.replace(N1, "docker-demo-1-35-v2")),
+        |folder| {
+            std::fs::remove_dir_all(folder.join("releases/cluster-stacks").join(N1)).unwrap();
+        },
+    );
+    assert!(other.contains("beside it: docker-demo-1-34-v1)"), "{other}");
+    assert!(!other.contains("#264"), "{other}");
+}
+
+#[test]
 fn a_release_whose_name_contradicts_its_metadata_is_refused() {
     let shown = refused(demo(), |folder| {
         let file = folder

@@ -134,9 +134,14 @@ fn miscounted(stack: &Object, ready: &[&Object]) -> Option<Untrue> {
     if told != wanted {
         return wrong("USABLE", "usableVersions", usable, &wanted);
     }
-    // Versions of several channels have no order: any that no other is newer than.
-    let newest = |tag: &ReleaseTag| tags.iter().all(|one| !tag.version.precedes(&one.version));
-    let latest = tags.iter().zip(ready).filter(|(tag, _)| newest(tag));
+    let over = |tag: &ReleaseTag| {
+        let mut all = tags.iter();
+        all.all(|one| one == tag || one.version.precedes(&tag.version))
+    };
+    // Versions of several channels have no order, and the operator takes any of them.
+    let ordered = tags.iter().any(over);
+    let latest = tags.iter().zip(ready);
+    let latest = latest.filter(|(tag, _)| !ordered || over(tag));
     let latest = latest.map(|(tag, release)| {
         let kubernetes = release.str("/status/kubernetesVersion");
         format!("{} | {kubernetes}", tag.class_name())
@@ -226,10 +231,12 @@ mod tests {
         let hash = "openstack-scs-1-34-v0-sha-abc1234";
         let dotted = "openstack-scs-1-34-v0-sha.abc1234 | v1.34.3";
         assert!(counted(&[hash], "v0-sha.abc1234", dotted).is_empty());
-        // Of two channels either may be called the latest.
+        // Of several channels any may be called the latest, but none that is not there.
+        let mixed = |latest| counted(&[hash, one, two], "v0-sha.abc1234, v1, v2", latest);
         for latest in [dotted, "openstack-scs-1-34-v1 | v1.34.3"] {
-            assert!(counted(&[hash, one], "v0-sha.abc1234, v1", latest).is_empty());
+            assert!(mixed(latest).is_empty());
         }
+        assert_eq!(mixed("openstack-scs-1-34-v3 | v1.34.3").len(), 1);
         for (names, usable, latest, said) in [
             (
                 &[one, two][..],
