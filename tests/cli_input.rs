@@ -102,6 +102,24 @@ fn the_operator_is_not_pretended_on_real_clusters() {
 }
 
 #[test]
+fn a_provider_of_node_images_is_not_pretended_on_real_clusters() {
+    let shown = refused(
+        variant::provided().edit_stack(|text| {
+            let operator = "delivery: operator\n  operator: {install: {manifests: cso.yaml}}";
+            text.replace("delivery: direct", operator)
+        }),
+        |_| {},
+    );
+    for words in [
+        "stack.yaml has a spec.providerTemplate, and engine kind installs no provider of node images",
+        "hint: --engine existing gates",
+        "hint: --engine embedded rehearses it",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+}
+
+#[test]
 fn a_fault_of_the_operator_needs_the_operator() {
     let context = TestContext::new();
     let stacks = stacks_dir();
