@@ -288,7 +288,7 @@ fn stack_file(scenario: &Scenario) -> Value {
     if scenario.provided {
         stack["spec"]["providerTemplate"] = json!({
             "apiVersion": "infrastructure.clusterstack.x-k8s.io/v1alpha1",
-            "kind": "DockerClusterStackReleaseTemplate",
+            "kind": "OpenStackClusterStackReleaseTemplate",
             "metadata": {"name": "node-images"},
             "spec": {"template": {"spec": {}}},
         });
