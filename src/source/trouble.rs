@@ -47,7 +47,7 @@ pub enum SourceError {
         /// What was asked for.
         what: String,
         /// The release before.
-        before: ReleaseTag,
+        before: String,
         /// Why it may not be there, and what to do.
         why: String,
     },
@@ -139,7 +139,7 @@ impl SourceError {
             (Self::NotFound { registry, what }, Some(why)) => Self::Unreleased {
                 registry,
                 what,
-                before: before.clone(),
+                before: before.to_string(),
                 why,
             },
             (other, _) => other,
