@@ -102,6 +102,24 @@ fn the_operator_is_not_pretended_on_real_clusters() {
 }
 
 #[test]
+fn a_provider_of_node_images_is_not_pretended_on_real_clusters() {
+    let shown = refused(
+        variant::provided().edit_stack(|text| {
+            let operator = "delivery: operator\n  operator: {install: {manifests: cso.yaml}}";
+            text.replace("delivery: direct", operator)
+        }),
+        |_| {},
+    );
+    for words in [
+        "stack.yaml has a spec.providerTemplate, and engine kind installs no provider of node images",
+        "hint: --engine existing gates",
+        "hint: --engine embedded rehearses it",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+}
+
+#[test]
 fn a_fault_of_the_operator_needs_the_operator() {
     let context = TestContext::new();
     let stacks = stacks_dir();
@@ -131,6 +149,29 @@ fn missing_release_files_are_all_named() {
             "{shown}"
         );
     }
+}
+
+#[test]
+fn a_release_that_csctl_did_not_make_is_refused_with_those_that_are_there_cs_264() {
+    let next = "docker-demo-1-34-v2";
+    let shown = refused(demo().edit_stack(|text| text.replace(N1, next)), |_| {});
+    for words in [
+        "invalid release `docker-demo-1-34-v2`",
+        "there is no such folder (beside it: docker-demo-1-34-v1, docker-demo-1-35-v1)",
+        "csctl, in its stable mode, makes no release after docker-demo-1-34-v1 of a change of the class",
+        "(cluster-stacks#264): change an addon or a node image with it",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    // What is missing for another reason is not explained by it.
+    let other = refused(
+        demo().edit_stack(|text| text.replace(N1, "docker-demo-1-35-v2")),
+        |folder| {
+            std::fs::remove_dir_all(folder.join("releases/cluster-stacks").join(N1)).unwrap();
+        },
+    );
+    assert!(other.contains("beside it: docker-demo-1-34-v1)"), "{other}");
+    assert!(!other.contains("#264"), "{other}");
 }
 
 #[test]

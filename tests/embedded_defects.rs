@@ -7,14 +7,14 @@ mod common {
     pub mod variant;
 }
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::rehearsal::rehearse;
-use common::variant::{N, N1, THING, Variant, failing, named_by_values};
+use common::variant::{N, N1, THING, Variant, failing, named_by_values, provided};
 use stackgate::lint;
 use stackgate::record::{PhaseOutcome, Severity, Verdict, What};
 use stackgate::simulate::{self, Scenario};
-use stackgate::stack::{Delivery, Stack};
+use stackgate::stack::{Delivery, Hashes, ReleaseTag, Stack, archive};
 
 const N2: &str = "docker-demo-1-34-v2";
 const SEED: u64 = 7;
@@ -23,8 +23,8 @@ const SEED: u64 = 7;
 enum Made {
     /// A pair of releases, and what goes wrong with the operator while they are delivered.
     Pair(fn() -> Variant, &'static [&'static str]),
-    /// It cannot be made here, for this reason.
-    Not(&'static str),
+    /// A pair whose N+1 csctl refuses to make, so that it is not among the releases.
+    Unmade(fn() -> Variant),
 }
 
 struct Defect {
@@ -63,18 +63,21 @@ fn single_with_a_hook() -> Variant {
     })
 }
 
-fn class_and_addons() -> Variant {
+fn class_alone() -> Variant {
     demo()
         .next_version(N, N2)
-        .edit(N2, "cluster-addon/metrics-server/values.yaml", |text| {
-            text.replace("v0.8.0", "v0.8.1")
-        })
         .edit(N2, "cluster-class/values.yaml", |text| {
             text.replace(
                 "kubeletExtraArgs:\n",
                 "kubeletExtraArgs:\n  max-pods: \"100\"\n",
             )
         })
+}
+
+fn class_and_addons() -> Variant {
+    class_alone().edit(N2, "cluster-addon/metrics-server/values.yaml", |text| {
+        text.replace("v0.8.0", "v0.8.1")
+    })
 }
 
 fn thing() -> Variant {
@@ -140,11 +143,6 @@ fn defects() -> Vec<Defect> {
         what,
         made: Made::Pair(variant, faults),
     };
-    let not = |id, what, why| Defect {
-        id,
-        what,
-        made: Made::Not(why),
-    };
     vec![
         pair(
             "CS#202",
@@ -176,11 +174,11 @@ fn defects() -> Vec<Defect> {
             class_and_addons,
             &[],
         ),
-        not(
-            "CS#264, CS#265",
-            "a class-only change is not released",
-            "csctl refuses to build it; lint finds it by the hashes of both releases, where something else built it",
-        ),
+        Defect {
+            id: "CS#264, CS#265",
+            what: "a class-only change is not released",
+            made: Made::Unmade(class_alone),
+        },
         pair(
             "CS#143",
             "the network does not come up, the ClusterAddon is ready",
@@ -199,15 +197,17 @@ fn defects() -> Vec<Defect> {
             || demo().add(N1, "cluster-class/templates/map.yaml", &map("more", "")),
             &[],
         ),
-        not(
+        pair(
             "CSO#57, CSO#221",
             "USABLE and LATEST are wrong",
-            "nothing here reads these columns: releases are named by stack.yaml",
+            demo,
+            &["stack-columns-wrong"],
         ),
-        not(
+        pair(
             "CSO#59",
             "a release stays ready after its provider object is not",
-            "a ClusterStack of stackgate's asks for no provider of node images",
+            provided,
+            &["provider-object-not-ready"],
         ),
         pair(
             "CSO#72, CSO#208, CSO#224",
@@ -353,12 +353,8 @@ fn told(rules: impl Iterator<Item = &'static lint::Rule>) -> String {
 fn row(defect: &Defect) -> String {
     let Defect { id, what, made } = defect;
     let (variant, faults) = match made {
-        Made::Not(why) => {
-            let finds = |rule: &&lint::Rule| id.split(", ").any(|id| rule.defects.contains(&id));
-            let lint = told(lint::all().filter(finds));
-            return format!("| {id} | {what} | {lint} | – | not made: {why} |\n");
-        }
-        Made::Pair(variant, faults) => (variant, faults),
+        Made::Unmade(variant) => (variant, &[][..]),
+        Made::Pair(variant, faults) => (variant, *faults),
     };
     let folder = tempfile::tempdir().unwrap();
     let configs = folder.path().join("kind-configs");
@@ -368,10 +364,28 @@ fn row(defect: &Defect) -> String {
     let stack = variant().write(&folder.path().join("stacks/docker-demo"));
     let loaded = Stack::load(&stack.to_string_lossy(), stack.parent().unwrap()).unwrap();
     let releases = &loaded.spec.releases;
+    let is_unmade = matches!(made, Made::Unmade(_));
+    if is_unmade {
+        // What something else built, and tells of its sources as csctl does, is there to be linted.
+        for tag in [&releases.from, &releases.to] {
+            let sources = stack.join("sources").join(tag.to_string());
+            let hashes = Hashes::of_sources(&archive::read_dir(&sources).unwrap());
+            let (name, content) = hashes.file();
+            std::fs::write(folder_of(&stack, tag).join(name), content).unwrap();
+        }
+    }
     let report = lint::releases(&loaded, &releases.from, &releases.to);
     let findings = report.findings.iter().map(|finding| finding.rule);
     let lint = told(findings.filter(|rule| rule.severity != Severity::May));
+    if is_unmade {
+        std::fs::remove_dir_all(folder_of(&stack, &releases.to)).unwrap();
+        let refused = loaded.open_releases().unwrap_err().to_string();
+        for words in ["beside it: docker-demo-1-34-v1", "cluster-stacks#264"] {
+            assert!(refused.contains(words), "{refused}");
+        }
+    }
     let how = match faults {
+        [] if is_unmade => "pair that csctl does not make: N+1 is not there".to_owned(),
         [] => "pair".to_owned(),
         faults => format!("fault `{}`", faults.join("`, `")),
     };
@@ -382,6 +396,11 @@ fn row(defect: &Defect) -> String {
         judged(&stack, faults)
     };
     format!("| {id} | {what} | {lint} | {gate} | {how} |\n")
+}
+
+/// The folder of a release.
+fn folder_of(stack: &Path, tag: &ReleaseTag) -> PathBuf {
+    stack.join("releases/cluster-stacks").join(tag.to_string())
 }
 
 /// What the gate says when nobody has linted, and after how long.

@@ -607,6 +607,41 @@ fn a_command_gets_its_releases_once_for_all_scenarios_issue_7() {
     assert_eq!(ran, once, "{told}");
 }
 
+#[test]
+fn a_release_that_csctl_did_not_make_is_refused_with_why_cs_264() {
+    const N2: &str = "docker-demo-1-34-v2";
+    let published = Published::of(&shipped(N));
+    let repository = serve(move |path, _, _| {
+        if path.ends_with(N2) {
+            Answer::error(404, "MANIFEST_UNKNOWN")
+        } else {
+            published.answer(path)
+        }
+    });
+    let context = TestContext::new();
+    let stack = std::fs::read_to_string(stacks_dir().join("docker-demo/stack.yaml")).unwrap();
+    let source = format!("source: {{oci: {{repository: '{repository}'}}}}");
+    let stack = stack.replace("directory: releases", &source);
+    context.write("stacks/docker-demo/stack.yaml", &stack.replace(N1, N2));
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs/management.yaml");
+    context.write(
+        "kind-configs/management.yaml",
+        &std::fs::read_to_string(config).unwrap(),
+    );
+    let output = context.command().args(REHEARSED).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    for words in [
+        "does not have",
+        "(404), and has docker-demo-1-34-v1",
+        "cluster-stacks#264",
+        "stackgate release build SOURCES --tag docker-demo-1-34-v2",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(!context.path().join("reports").exists());
+}
+
 /// Sources of the demo stack in the layouts that others have.
 fn sources(folder: &Path, minor: bool) {
     let own = stacks_dir().join("docker-demo/sources").join(N1);

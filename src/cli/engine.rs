@@ -148,6 +148,8 @@ fn created(wanted: &Wanted<'_>) -> Result<BTreeSet<(String, String)>, Failure> {
         Delivery::Operator => {
             let kind = kinds::CLUSTER_STACK.resource();
             created.insert((kind.api_version.clone(), kind.kind.clone()));
+            let template = wanted.stack.spec.provider_template.iter();
+            created.extend(template.map(|one| (one.api_version.clone(), one.kind.clone())));
         }
         Delivery::Direct => {
             for release in wanted.releases {

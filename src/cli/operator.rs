@@ -25,6 +25,25 @@ pub fn refuse_what_cannot_be_delivered(
             .hint("docs/operator.md tells how to name chart or manifests, and the image")
             .hint("--engine embedded rehearses it, --delivery direct goes without the operator"));
     }
+    if delivery == Delivery::Operator
+        && engine == EngineKind::Kind
+        && spec.provider_template.is_some()
+    {
+        let error = anyhow!(
+            "failed to start: stack.yaml has a spec.providerTemplate, and engine kind installs no provider of node images"
+        );
+        return Err(Failure::input(error)
+            .hint("--engine existing gates on a management cluster that has the provider")
+            .hint("--engine embedded rehearses it"));
+    }
+    let without = faults.iter().find(|one| one.fault.needs_provider());
+    if let (Some(fault), None) = (without, &spec.provider_template) {
+        let name = fault.fault.name;
+        let error = anyhow!(
+            "failed to start: fault {name} is one of a provider of node images, and stack.yaml names none"
+        );
+        return Err(Failure::input(error).hint("docs/operator.md tells of spec.providerTemplate"));
+    }
     let alone = faults.iter().find(|one| one.fault.needs_operator());
     match alone {
         Some(fault) if delivery == Delivery::Direct => {

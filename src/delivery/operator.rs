@@ -7,25 +7,33 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::direct::DeliveryError;
+use super::told::{provided, untrue};
 use crate::cluster::{
     Applier, Apply, Context, Investigate, Kind, Object, Progress, View, kinds, wait,
 };
 use crate::record::{Blocker, ObjectRef};
-use crate::stack::{OPERATOR_NAMESPACE, Release};
+use crate::stack::{OPERATOR_NAMESPACE, ProviderTemplate, Release};
 
 /// The releases of one ClusterStack share provider, name and minor of Kubernetes.
 const API: &str = "clusterstack.x-k8s.io/v1alpha1";
 
-/// What has to be watched to know how the operator is getting on, in a run's namespace.
+/// What has to be watched to know how the operator is getting on, in a run's namespace, with the objects of a provider
+/// of node images.
 #[must_use]
-pub fn operator_kinds(namespace: &str) -> [(Kind, &str); 5] {
-    [
+pub fn operator_kinds<'n>(
+    namespace: &'n str,
+    provider: Option<&ProviderTemplate>,
+) -> Vec<(Kind, &'n str)> {
+    let provided = provider.and_then(|one| provided(&one.api_version, one.provided()));
+    let kinds = [
         (kinds::CLUSTER_STACK, namespace),
         (kinds::CLUSTER_STACK_RELEASE, namespace),
         (kinds::CLUSTER_CLASS, namespace),
         (kinds::CLUSTER_ADDON, namespace),
         (kinds::POD, OPERATOR_NAMESPACE),
-    ]
+    ];
+    let provided = provided.map(|kind| (kind, namespace));
+    kinds.into_iter().chain(provided).collect()
 }
 
 /// The name of a Cluster's ClusterAddon.
@@ -38,13 +46,23 @@ pub fn addon_name(cluster: &str) -> String {
 pub struct Operator<'a> {
     context: &'a Context,
     deadline: Duration,
+    provider: Option<&'a ProviderTemplate>,
 }
 
 impl<'a> Operator<'a> {
-    /// A delivery whose every step has to be through within `deadline` (scaled by the context).
+    /// A delivery whose every step has to be through within `deadline` (scaled by the context), with node images of a
+    /// provider if one is given.
     #[must_use]
-    pub const fn new(context: &'a Context, deadline: Duration) -> Self {
-        Self { context, deadline }
+    pub const fn new(
+        context: &'a Context,
+        deadline: Duration,
+        provider: Option<&'a ProviderTemplate>,
+    ) -> Self {
+        Self {
+            context,
+            deadline,
+            provider,
+        }
     }
 
     /// Makes the last of `releases` available beside the others: lists it in the ClusterStack of its
@@ -65,7 +83,10 @@ impl<'a> Operator<'a> {
         let Some(release) = releases.last() else {
             return Ok(());
         };
-        let stack = cluster_stack(release, releases, namespace);
+        let stack = cluster_stack(release, releases, namespace, self.provider);
+        let template = self.provider.map(|provider| provider.object(namespace));
+        // The operator makes the provider's objects of the template as soon as it sees the ClusterStack.
+        let objects: Vec<Value> = template.into_iter().chain([stack]).collect();
         let options = Apply {
             deadline: self.deadline,
             namespace: Some(namespace),
@@ -73,11 +94,15 @@ impl<'a> Operator<'a> {
             source: "stack.yaml",
         };
         let applier = Applier::new("management", management.clone());
-        applier.apply(self.context, &[stack], options).await?;
+        for object in objects.chunks(1) {
+            applier.apply(self.context, object, options).await?;
+        }
         let what = format!("ClusterStackRelease {} ready", release.tag);
         let looks = Some(investigator);
         wait(self.context, &what, self.deadline, &[view], looks, || {
-            Progress::unless(unready(view, namespace, release))
+            let mut blockers = unready(view, namespace, release);
+            blockers.extend(untrue(view, namespace).into_iter().map(|one| one.blocker));
+            Progress::unless(blockers)
         })
         .await?;
         Ok(())
@@ -85,13 +110,18 @@ impl<'a> Operator<'a> {
 }
 
 /// The ClusterStack of a release, which lists those of `releases` that belong to it.
-fn cluster_stack(release: &Release, releases: &[&Release], namespace: &str) -> Value {
+fn cluster_stack(
+    release: &Release,
+    releases: &[&Release],
+    namespace: &str,
+    provider: Option<&ProviderTemplate>,
+) -> Value {
     let tag = &release.tag;
     let together = releases.iter().filter(|one| one.tag.stem() == tag.stem());
     let mut versions: Vec<String> = together.map(|one| one.tag.version.dotted()).collect();
     versions.dedup();
     let stable = versions.iter().all(|version| !version.contains('-'));
-    json!({
+    let mut object = json!({
         "apiVersion": API,
         "kind": "ClusterStack",
         "metadata": {"name": tag.stem(), "namespace": namespace},
@@ -101,10 +131,14 @@ fn cluster_stack(release: &Release, releases: &[&Release], namespace: &str) -> V
             "kubernetesVersion": format!("{}.{}", tag.major, tag.minor),
             "channel": if stable { "stable" } else { "custom" },
             "autoSubscribe": false,
-            "noProvider": true,
+            "noProvider": provider.is_none(),
             "versions": versions,
         },
-    })
+    });
+    if let Some(provider) = provider {
+        object["spec"]["providerRef"] = provider.reference();
+    }
+    object
 }
 
 /// What keeps a release from being there for Clusters.

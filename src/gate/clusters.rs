@@ -13,7 +13,7 @@ use crate::cluster::{Applier, Apply, Context, Investigate, Object, Progress, Vie
 use crate::delivery::{Inputs, operator_kinds};
 use crate::engine::{Engine, Management};
 use crate::record::{Blocker, Finding, ObjectRef};
-use crate::stack::Delivery;
+use crate::stack::{Delivery, Spec};
 
 /// Looks below a Cluster that has no Machines yet: there is nothing but what the engine runs on.
 struct Below<'a>(&'a dyn Engine);
@@ -117,7 +117,7 @@ pub(super) async fn inputs(
 }
 
 /// Watches what the gate judges on the management cluster.
-pub(super) fn watch_management(management: &Management, delivery: Delivery) -> View {
+pub(super) fn watch_management(management: &Management, spec: &Spec) -> View {
     let namespace = management.namespace.as_str();
     let kinds = [
         kinds::CLUSTER,
@@ -126,8 +126,9 @@ pub(super) fn watch_management(management: &Management, delivery: Delivery) -> V
         kinds::MACHINE,
     ];
     let mut watched = kinds.map(|kind| (kind, namespace)).to_vec();
-    if delivery == Delivery::Operator {
-        watched.extend(operator_kinds(namespace));
+    if spec.delivery == Delivery::Operator {
+        let provider = spec.provider_template.as_ref();
+        watched.extend(operator_kinds(namespace, provider));
     }
     View::start("management", &management.client, &watched)
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cluster::kinds::{self, CLUSTER_NAME, PENDING_HOOKS};
 use crate::cluster::{Object, View, blind, rollout_blocker};
-use crate::delivery::unclaimed;
+use crate::delivery::{unclaimed, untrue};
 use crate::record::{Blocker, ObjectRef};
 
 /// Where the cluster has to arrive.
@@ -99,6 +99,8 @@ pub fn blockers(goal: &Goal, management: &View, workload: &View) -> Vec<Blocker>
             &goal.cluster,
             &goal.class,
         ));
+        let untrue = untrue(management, &goal.namespace).into_iter();
+        found.extend(untrue.map(|one| one.blocker));
     }
     found
 }

@@ -87,7 +87,8 @@ impl Run<'_> {
         let deadline = self.plan.stack.spec.timeouts.release.get();
         let (client, namespace) = (&management.client, management.namespace.as_str());
         if self.operated() {
-            let watched = delivery::operator_kinds(namespace);
+            let provider = self.plan.stack.spec.provider_template.as_ref();
+            let watched = delivery::operator_kinds(namespace, provider);
             let view = View::start("management", client, &watched);
             let looks = Providing {
                 context: self.context,
@@ -97,7 +98,7 @@ impl Run<'_> {
                 fetches: self.fetches(),
                 seen: Mutex::default(),
             };
-            let operator = delivery::Operator::new(self.context, deadline);
+            let operator = delivery::Operator::new(self.context, deadline, provider);
             return Ok(operator
                 .provide(client, namespace, releases, &view, &looks)
                 .await?);

@@ -1,23 +1,22 @@
 //! Causes that lie with the Cluster Stack Operator, each with what has to hold for how long before it is
 //! named.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+mod releases;
+
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use serde_json::Value;
-use tokio::time::Instant;
 
 use super::causes::{Clue, held, text};
 use super::finished::{Goal, rolls_out};
 use super::truth::{Truth, Wrong};
-use crate::cluster::{Context, Investigate, Object, View, kinds};
+use crate::cluster::{Object, View, kinds};
 use crate::delivery::{addon_name, unclaimed, unmet};
-use crate::record::{Blocker, Finding, ObjectRef};
+use crate::record::{Finding, ObjectRef};
 use crate::stack::OPERATOR_NAMESPACE;
+pub(super) use releases::{Providing, is_of_its_setup};
+use releases::{mistold, unable, unread};
 
 /// How many objects are shown as evidence.
 const SHOWN: usize = 8;
@@ -31,24 +30,11 @@ const STAGE: Duration = Duration::from_secs(70);
 /// A condition that a stage waits for may take what its Pods take to start: images, a network, a lease. So may a stage
 /// that cannot be applied before workloads of its own run. What cannot come true is waited for as long.
 const CONDITION: Duration = Duration::from_secs(300);
-/// A release that cannot be fetched or read is tried again with growing pauses, at first of milliseconds.
-const DOWNLOAD: Duration = Duration::from_secs(90);
-/// The operator knows at once that it lacks a variable, and looks again every 5 s.
-const CLIENT: Duration = Duration::from_secs(30);
-/// By which variables the operator fetches releases (its own `credentials.go`, for each kind of place).
-const VARIABLES: &str = "OCI_REGISTRY, OCI_REPOSITORY, OCI_USERNAME, OCI_PASSWORD, OCI_ACCESS_TOKEN, or GIT_PROVIDER, GIT_ORG_NAME, GIT_REPOSITORY_NAME, GIT_ACCESS_TOKEN";
-/// The cause that lies with how the operator was set up: nothing of the stack has been looked at then.
-const UNABLE: &str = "operator-cannot-fetch";
 /// How long addons may differ from what the release renders while the operator says that all is done.
 const BEHIND: Duration = Duration::from_secs(60);
 /// From how many restarts on a crash loop is taken for one, and for how long it has to last then.
 const CRASHES: i64 = 3;
 const CRASHING: Duration = Duration::from_secs(20);
-
-/// Whether a cause says nothing about the stack.
-pub(super) fn is_of_its_setup(finding: &Finding) -> bool {
-    finding.cause == UNABLE
-}
 
 fn finding(cause: &str, message: String, object: ObjectRef, evidence: Vec<String>) -> Finding {
     Finding {
@@ -82,6 +68,7 @@ pub(super) fn evidence(
         found.extend(failed_end(addon));
     }
     found.extend(truth.and_then(|truth| differences(goal, management, truth)));
+    found.extend(mistold(management, &goal.namespace));
     found
 }
 
@@ -389,111 +376,6 @@ fn differences(goal: &Goal, management: &View, truth: &Truth) -> Option<Clue> {
         BEHIND,
         finding(cause, message, first.blocker.object.clone(), told.collect()),
     ))
-}
-
-/// Looks at what keeps a release from becoming ready.
-pub(super) struct Providing<'a> {
-    pub(super) context: &'a Context,
-    pub(super) view: &'a View,
-    pub(super) namespace: &'a str,
-    pub(super) tag: String,
-    /// Whether the operator fetches releases itself.
-    pub(super) fetches: bool,
-    pub(super) seen: Mutex<HashMap<String, Instant>>,
-}
-
-impl Investigate for Providing<'_> {
-    fn investigate<'b>(&'b self, _: &'b [Blocker]) -> BoxFuture<'b, Option<Finding>> {
-        let mut found = crashes(self.view);
-        let release = self
-            .view
-            .get(&kinds::CLUSTER_STACK_RELEASE, self.namespace, &self.tag);
-        found.extend(release.iter().filter_map(|release| unable(release)));
-        let unprovided = |release| unprovided(release, self.fetches);
-        found.extend(release.as_deref().and_then(unprovided));
-        let named = held(&self.seen, self.context, found);
-        async move { named }.boxed()
-    }
-}
-
-/// The False condition of an object that has one of these reasons.
-fn told(object: &Object, kind: &str, reasons: &[&str]) -> Option<Blocker> {
-    unmet(object).into_iter().find(|one| {
-        one.condition == format!("{kind} False") && reasons.contains(&one.reason.as_str())
-    })
-}
-
-/// The operator has not so much as asked for a release: it lacks a variable, or one is wrong.
-fn unable(object: &Object) -> Option<Clue> {
-    let blocker = told(
-        object,
-        "AssetsClientAPIAvailable",
-        &["FailedCreateAssetsClient"],
-    )?;
-    let message = format!(
-        "the operator cannot ask for releases: {}; expected in its variables: {VARIABLES}",
-        blocker.message
-    );
-    let found = finding(
-        UNABLE,
-        message,
-        object.reference(),
-        vec![blocker.to_string()],
-    );
-    Some(Clue::new(CLIENT, found))
-}
-
-/// The operator does not get hold of a release, or not back, as it says of an object that needs it: of `release`, or of
-/// the one before, which a ClusterAddon names. Where it fetches releases itself, that it cannot says nothing about the
-/// stack: stackgate has read them.
-fn unread(object: &Object, release: &str, fetches: bool) -> Option<Clue> {
-    let reasons = ["IssueWithReleaseAssets", "ReleaseAssetsNotDownloadedYet"];
-    let blocker = told(object, "ClusterStackReleaseDownloaded", &reasons)?;
-    let before = object.str("/spec/clusterStack");
-    let own = blocker.message.starts_with("release assets") || before.is_empty();
-    let release = if own { release } else { before };
-    let mut message = format!(
-        "the operator cannot read release {release}: {}",
-        blocker.message
-    );
-    // It says no more where there is no such release, and where nobody lets it in.
-    if blocker.reason == "ReleaseAssetsNotDownloadedYet" {
-        message.push_str(&format!(
-            "; its log, in {OPERATOR_NAMESPACE}, tells why, and where `releases: remote` is set, it asks by its variables: {VARIABLES}"
-        ));
-    }
-    let lines = vec![blocker.to_string()];
-    let cause = if fetches && blocker.reason == "ReleaseAssetsNotDownloadedYet" {
-        UNABLE
-    } else {
-        "release-not-downloaded"
-    };
-    let found = finding(cause, message, object.reference(), lines);
-    Some(Clue::new(DOWNLOAD, found))
-}
-
-/// What the operator says of a release that it does not get ready (upstream `clusterstackrelease_controller.go`): one
-/// that cannot be fetched stays as one that is not there yet, and what cannot be applied is told object by object.
-fn unprovided(release: &Object, fetches: bool) -> Option<Clue> {
-    let name = release.name();
-    if let Some(clue) = unread(release, name, fetches) {
-        return Some(clue);
-    }
-    let reasons = ["FailedToApplyObjects", "ObjectsApplyingOngoing"];
-    let blocker = told(release, "HelmChartApplied", &reasons)?;
-    let resources = release.array("/status/resources").iter();
-    let refused = resources.filter_map(|one| {
-        let error = one["error"].as_str().filter(|error| !error.is_empty())?;
-        let (kind, name) = (one["kind"].as_str()?, one["name"].as_str()?);
-        Some(format!("{kind} {name}: {error}"))
-    });
-    let refused: Vec<String> = refused.take(SHOWN).collect();
-    let why = refused.first().unwrap_or(&blocker.message);
-    let message = format!("the operator cannot apply the class of release {name}: {why}");
-    let mut lines = vec![blocker.to_string()];
-    lines.extend(refused);
-    let found = finding("class-not-applied", message, release.reference(), lines);
-    Some(Clue::new(STAGE, found))
 }
 
 #[cfg(test)]

@@ -214,7 +214,7 @@ impl Run<'_> {
                 })
                 .await?;
         }
-        let view = clusters::watch_management(&management, self.plan.stack.spec.delivery);
+        let view = clusters::watch_management(&management, &self.plan.stack.spec);
         let create = async || {
             if let Some(start) = &self.plan.pair.start {
                 let (workload, message) = self.by_way_of(start, &management, &view).await?;

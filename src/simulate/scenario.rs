@@ -16,6 +16,8 @@ const ACCIDENTS: usize = 4;
 const OPERATED: f64 = 0.3;
 /// In which share of these both releases have the same addons: the operator can take no other pair.
 const SAME_ADDONS: f64 = 0.8;
+/// In which of those node images come from a provider of their own, beside those whose fault is about it.
+const PROVIDED: f64 = 0.3;
 
 /// The seed of the run at a position in a simulation.
 #[must_use]
@@ -41,6 +43,8 @@ pub struct Scenario {
     pub(super) stable_seconds: usize,
     /// Whether the Cluster Stack Operator delivers.
     pub(super) operated: bool,
+    /// Whether node images come from a provider of their own then.
+    pub(super) provided: bool,
 }
 
 impl Scenario {
@@ -80,8 +84,11 @@ impl Scenario {
                 .collect(),
             stable_seconds: 15 + random.below(46),
             operated,
+            provided: false,
         };
         scenario.faults = scenario.draw(random);
+        let needed = scenario.faults.iter().any(|one| one.fault.needs_provider());
+        scenario.provided = needed || operated && random.chance(PROVIDED);
         scenario
     }
 

@@ -258,7 +258,7 @@ fn stack_file(scenario: &Scenario) -> Value {
     for release in [&scenario.from, &scenario.to] {
         images[&release.kubernetes] = json!(release.node_image());
     }
-    json!({
+    let mut stack = json!({
         "apiVersion": "stackgate/v1alpha1",
         "kind": "StackUnderTest",
         "metadata": {"name": NAME},
@@ -284,7 +284,16 @@ fn stack_file(scenario: &Scenario) -> Value {
                 "dns": {"longestGap": "60s", "shareLost": 50},
             },
         },
-    })
+    });
+    if scenario.provided {
+        stack["spec"]["providerTemplate"] = json!({
+            "apiVersion": "infrastructure.clusterstack.x-k8s.io/v1alpha1",
+            "kind": "OpenStackClusterStackReleaseTemplate",
+            "metadata": {"name": "node-images"},
+            "spec": {"template": {"spec": {}}},
+        });
+    }
+    stack
 }
 
 fn put(file: &Path, bytes: &[u8]) -> Result<()> {

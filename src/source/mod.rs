@@ -44,7 +44,9 @@ pub async fn obtain(stack: &mut Stack) -> Result<Option<Obtained>, SourceError> 
         let (files, fact) = match &source {
             ReleaseSource::Oci { repository, pinned } => {
                 let registry = Registry::new(repository);
-                let pulled = pull(&registry, tag, pinned.get(tag).map(String::as_str)).await?;
+                // N comes first: by the time N+1 is asked for, it is there.
+                let pulled = pull(&registry, tag, pinned.get(tag).map(String::as_str)).await;
+                let pulled = pulled.map_err(|error| error.after(&releases.from, tag))?;
                 let fact = format!("{repository}:{tag}@{}", pulled.digest);
                 (pulled.files, fact)
             }

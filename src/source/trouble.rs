@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use oci_client::errors::{OciDistributionError, OciErrorCode};
 
 use super::build::BuildError;
+use crate::stack::ReleaseTag;
 
 /// Why a release could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,18 @@ pub enum SourceError {
         registry: String,
         /// What was asked for.
         what: String,
+    },
+    /// The registry has the release before it, and not this one.
+    #[error("{registry} does not have {what} (404), and has {before}")]
+    Unreleased {
+        /// The registry's host.
+        registry: String,
+        /// What was asked for.
+        what: String,
+        /// The release before.
+        before: String,
+        /// Why it may not be there, and what to do.
+        why: String,
     },
     /// The registry asks to come later.
     #[error("{registry} has had too many requests (429) when asked for {what}")]
@@ -120,6 +133,19 @@ impl SourceError {
         Self::Local(error)
     }
 
+    /// The same of release `tag`, where the source has the release `before`.
+    pub(super) fn after(self, before: &ReleaseTag, tag: &ReleaseTag) -> Self {
+        match (self, tag.unnoticed([before])) {
+            (Self::NotFound { registry, what }, Some(why)) => Self::Unreleased {
+                registry,
+                what,
+                before: before.to_string(),
+                why,
+            },
+            (other, _) => other,
+        }
+    }
+
     /// Whether the surroundings are to blame: another day it may work as it stands.
     #[must_use]
     pub const fn is_infrastructure(&self) -> bool {
@@ -145,6 +171,7 @@ impl SourceError {
             Self::NotFound { .. } => {
                 "compare repository and tag; tags are in dash form, e.g. docker-scs-1-34-v1".to_owned()
             }
+            Self::Unreleased { why, .. } => why.clone(),
             Self::TooMany { .. } => "wait, or log in: registries allow more to those they know".to_owned(),
             Self::Digest { .. } => {
                 "something between here and the registry changes content, or the registry is damaged; nothing was kept".to_owned()

@@ -18,7 +18,9 @@ mod yaml;
 
 pub use load::{STACK_FILE, Stack, StackError, stack_names};
 pub use ok_to_fail::OkToFail;
-pub use operator::{OPERATOR_NAMESPACE, OperatorInstall, OperatorReleases, OperatorSpec};
+pub use operator::{
+    OPERATOR_NAMESPACE, OperatorInstall, OperatorReleases, OperatorSpec, ProviderTemplate,
+};
 pub use pair::{Pair, Start};
 pub use probes::{ProbeLimits, Probes};
 pub use problem::{Place, Problem, Problems};

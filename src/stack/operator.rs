@@ -5,11 +5,11 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::chart::{self, Chart, RenderOptions};
 use super::problem::{Problem, Problems};
-use super::values::ImageReference;
+use super::values::{ImageReference, Subdomain};
 
 /// Where the operator runs: its ExtensionConfig names no other namespace.
 pub const OPERATOR_NAMESPACE: &str = "cso-system";
@@ -58,6 +58,68 @@ pub enum OperatorReleases {
     /// OCI_USERNAME, are filled from stackgate's environment where it has them; where nobody says anything of
     /// OCI_REGISTRY and OCI_REPOSITORY, they are those of `releases.source` of this file.
     Remote,
+}
+
+/// What a provider of node images makes its objects of: ClusterStacks refer to it (`providerRef`), and the operator
+/// makes one object of it for each release, whose kind is the template's without `Template`.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProviderTemplate {
+    /// E.g. `infrastructure.clusterstack.x-k8s.io/v1alpha1`.
+    pub api_version: String,
+    /// E.g. `OpenStackClusterStackReleaseTemplate`.
+    pub kind: String,
+    pub metadata: ProviderMetadata,
+    /// With the provider's own settings in `template.spec`.
+    pub spec: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProviderMetadata {
+    /// Name of the template, in the run's namespace.
+    pub name: Subdomain,
+}
+
+impl ProviderTemplate {
+    /// The kind of the objects that are made of it.
+    #[must_use]
+    pub fn provided(&self) -> &str {
+        self.kind.strip_suffix("Template").unwrap_or_default()
+    }
+
+    /// The template, to be applied in a namespace.
+    #[must_use]
+    pub fn object(&self, namespace: &str) -> Value {
+        json!({"apiVersion": self.api_version, "kind": self.kind,
+            "metadata": {"name": self.metadata.name, "namespace": namespace}, "spec": self.spec})
+    }
+
+    /// What refers to it.
+    #[must_use]
+    pub fn reference(&self) -> Value {
+        json!({"apiVersion": self.api_version, "kind": self.kind, "name": self.metadata.name})
+    }
+
+    /// What is wrong with it, by the field, and what was expected.
+    pub(super) fn problem(&self) -> Option<(&'static str, String, &'static str)> {
+        if !self.api_version.contains('/') {
+            let wrong = format!("`{}` is no version of a provider's kinds", self.api_version);
+            let expected =
+                "group and version, such as infrastructure.clusterstack.x-k8s.io/v1alpha1";
+            return Some(("apiVersion", wrong, expected));
+        }
+        if self.provided().is_empty() {
+            let wrong = format!("`{}` is no template", self.kind);
+            let expected =
+                "a kind that ends in Template, such as OpenStackClusterStackReleaseTemplate";
+            return Some(("kind", wrong, expected));
+        }
+        let template = self.spec.get("template").and_then(Value::as_object);
+        let wrong = "there is no mapping spec.template".to_owned();
+        let expected = "what the provider's objects are made of: template with its spec";
+        template.is_none().then_some(("spec", wrong, expected))
+    }
 }
 
 impl OperatorSpec {

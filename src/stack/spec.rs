@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::operator::OperatorSpec;
+use super::operator::{OperatorSpec, ProviderTemplate};
 use super::probes::Probes;
 use super::values::{
     Cidr, Day, ImageReference, Label, Pattern, ReleaseTag, Subdomain, Timeout, Version,
@@ -55,6 +55,10 @@ pub struct Spec {
     /// What delivery `operator` needs on real clusters; simulated ones have an operator of their own.
     #[serde(default)]
     pub operator: Option<OperatorSpec>,
+    /// With delivery `operator`, where node images come from a provider of their own: the template that ClusterStacks
+    /// refer to (`providerRef`). Without it they say `noProvider`.
+    #[serde(default)]
+    pub provider_template: Option<ProviderTemplate>,
     pub cluster: ClusterSpec,
     /// Node image of each Kubernetes version of the pair; the releases name the same images.
     pub node_images: BTreeMap<Version, ImageReference>,

@@ -82,6 +82,43 @@ spec:
 }
 
 #[test]
+fn a_template_of_a_provider_is_one_issue_7() {
+    let template = "  providerTemplate:
+    apiVersion: infrastructure.clusterstack.x-k8s.io/v1alpha1
+    kind: OpenStackClusterStackReleaseTemplate
+    metadata: {name: cspotemplate}
+    spec: {template: {spec: {}}}
+  delivery: direct";
+    let given = |old: &str, new: &str| {
+        let text = DEMO.replace("  delivery: direct", &template.replace(old, new));
+        load(&text).map(|stack| stack.spec.provider_template.unwrap())
+    };
+    let read = given("", "").unwrap();
+    assert_eq!(read.provided(), "OpenStackClusterStackRelease");
+    assert_eq!(read.object("n")["metadata"]["namespace"], "n");
+    assert_eq!(read.reference()["name"], "cspotemplate");
+    for (old, new, wrong) in [
+        (
+            "ReleaseTemplate",
+            "Release",
+            "expected a kind that ends in Template",
+        ),
+        ("/v1alpha1", "", "expected group and version, such as"),
+        (
+            "{template: {spec: {}}}",
+            "{}",
+            "there is no mapping spec.template",
+        ),
+    ] {
+        let error = given(old, new).unwrap_err();
+        assert!(
+            error.contains("stack.yaml:") && error.contains(wrong),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn what_kind_alone_needs_is_missed_by_kind_alone_issue_7() {
     let field = |name: &str| {
         DEMO.lines()

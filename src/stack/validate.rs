@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::operator::ProviderTemplate;
 use super::probes::Probes;
 use super::problem::Problems;
 use super::spec::{
@@ -50,6 +51,10 @@ pub(super) fn check(source: &Source, file: &StackFile, folder: &Path) -> Problem
             format!("Cluster API {cluster_api} does not serve cluster.x-k8s.io/v1beta2, which spec.cluster.apiVersion asks for"),
             format!("{V1BETA2_SINCE} or later"),
         );
+    }
+    let template = spec.provider_template.as_ref();
+    if let Some((field, wrong, expected)) = template.and_then(ProviderTemplate::problem) {
+        findings.add(&["spec", "providerTemplate", field], wrong, expected);
     }
     findings.suites(file);
     findings.accepted(&spec.accepted);

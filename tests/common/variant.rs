@@ -293,3 +293,14 @@ pub fn named_by_values() -> Variant {
         |text| format!("{}\n  className: other\n", text.trim_end()),
     )
 }
+
+/// The demo stack with node images of a provider of its own.
+pub fn provided() -> Variant {
+    let template = "  providerTemplate:
+    apiVersion: infrastructure.clusterstack.x-k8s.io/v1alpha1
+    kind: DockerClusterStackReleaseTemplate
+    metadata: {name: node-images}
+    spec: {template: {spec: {}}}
+  delivery:";
+    Variant::from("docker-demo").edit_stack(|text| text.replace("  delivery:", template))
+}

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::common::TestContext;
-use crate::rehearsal::Rehearsal;
-use crate::variant::Variant;
+use crate::rehearsal::{Rehearsal, stacks};
+use crate::variant::{Variant, provided};
 use crate::variants::rehearse;
 
 /// A test for each fault, delivered as the stack says or by another, on the demo stack or through a function
@@ -51,6 +51,10 @@ faults! {
         &["operator-crash-loop", "Pod cso-system/", "nil pointer"];
     embedded_release_not_downloaded "release-not-downloaded" by "operator" closes
         &["release-not-downloaded", "not downloaded yet"];
+    embedded_provider_object_not_ready "provider-object-not-ready" by "operator" through with_provider closes
+        &["provider-object-not-ready", "is ready, and DockerClusterStackRelease", "node images are not ready"];
+    embedded_stack_columns_wrong "stack-columns-wrong" by "operator" closes
+        &["stack-columns-wrong", "ClusterStack", "says USABLE 'v1, v1', expected 'v1'"];
     embedded_addon_drift "addon-drift" by "operator" closes
         &["addon-deleted", "Deployment kube-system/metrics-server"];
     embedded_worker_never_ready "worker-never-ready" closes
@@ -81,6 +85,34 @@ faults! {
     embedded_throttled "throttled";
     embedded_slow "slow";
     embedded_clock_skew "clock-skew";
+}
+
+/// The demo stack with node images of a provider's.
+fn with_provider(arguments: &[&str]) -> Rehearsal {
+    rehearse(provided(), &[], arguments)
+}
+
+#[test]
+fn embedded_node_images_of_a_provider_open_and_a_fault_of_it_needs_one_issue_7() {
+    with_provider(&["--seed", "7", "--delivery", "operator"]).is_open();
+    let context = TestContext::new();
+    let given = [
+        "--fault",
+        "provider-object-not-ready",
+        "--delivery",
+        "operator",
+    ];
+    let output = context
+        .command()
+        .args(["run", "docker-demo", "--stacks"])
+        .arg(stacks())
+        .args(given)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("stack.yaml names none"), "{stderr}");
+    assert!(!context.path().join("reports").exists());
 }
 
 /// A check that sees a gap in the policies as well, if only before and after the upgrade.

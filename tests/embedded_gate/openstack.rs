@@ -37,6 +37,35 @@ fn changed(file: &str, change: impl Fn(&str) -> String) -> Rehearsal {
     Rehearsal::of(stack.to_str().unwrap(), &arguments)
 }
 
+/// Rehearses the stack with node images of its provider's.
+fn provided(arguments: &[&str]) -> Rehearsal {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = folder.path().join("stacks").join(NAME);
+    copy(&root().join("stacks-under-test").join(NAME), &stack);
+    let file = stack.join("stack.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let template = "  providerTemplate:
+    apiVersion: infrastructure.clusterstack.x-k8s.io/v1alpha1
+    kind: OpenStackClusterStackReleaseTemplate
+    metadata: {name: cspotemplate}
+    spec: {template: {spec: {identityRef: {kind: Secret, name: openstack}}}}
+  delivery: operator";
+    let changed = text.replace("  delivery: direct", template);
+    assert_ne!(changed, text);
+    std::fs::write(&file, changed).unwrap();
+    Rehearsal::of(stack.to_str().unwrap(), &[SEED, arguments].concat())
+}
+
+#[test]
+fn embedded_openstack_opens_with_node_images_of_its_provider_and_closes_without_issue_7() {
+    provided(&[]).is_open();
+    provided(&["--fault", "provider-object-not-ready"]).is_closed_by(&[
+        "provider-object-not-ready",
+        "OpenStackClusterStackRelease",
+        "openstack-demo-1-34-v1",
+    ]);
+}
+
 fn shipped(arguments: &[&str]) -> Rehearsal {
     let stack = root().join("stacks-under-test").join(NAME);
     Rehearsal::of(stack.to_str().unwrap(), &[SEED, arguments].concat())

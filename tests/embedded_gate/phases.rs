@@ -5,7 +5,7 @@ use stackgate::record::Phase;
 
 use crate::common::TestContext;
 use crate::rehearsal::{Rehearsal, stacks};
-use crate::variant::Variant;
+use crate::variant::{Variant, provided};
 use crate::variants::rehearse;
 
 fn slug(phase: Phase) -> String {
@@ -23,6 +23,10 @@ fn cause(known: &Known, phase: Phase) -> &'static [&'static str] {
         ("webhook-down", _) => &["webhook-down", "failed calling webhook"],
         ("certificate-expired", _) => &["certificate-expired"],
         ("hook-kept", _) => &["hook-kept", "keeps hook"],
+        ("provider-object-not-ready", _) => {
+            &["provider-object-not-ready", "DockerClusterStackRelease"]
+        }
+        ("stack-columns-wrong", _) => &["stack-columns-wrong", "says USABLE"],
         ("release-not-downloaded", _) => &["release-not-downloaded", "not downloaded yet"],
         (name, phase) => panic!("{name}@{phase} has no cause to look for"),
     }
@@ -40,7 +44,11 @@ fn at(phase: Phase) {
         if known.needs_operator() {
             given.extend(["--delivery", "operator"]);
         }
-        let run = Rehearsal::demo(&given);
+        let run = if known.needs_provider() {
+            rehearse(provided(), &[], &given)
+        } else {
+            Rehearsal::demo(&given)
+        };
         match known.class {
             Class::Fatal => run.is_closed_by(cause(known, phase)),
             Class::Transport => run.is_open(),

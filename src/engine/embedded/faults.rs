@@ -73,6 +73,12 @@ impl Known {
     pub const fn needs_operator(&self) -> bool {
         matches!(self.act, Act::Operator(_))
     }
+
+    /// Whether it can only happen where node images come from a provider of their own.
+    #[must_use]
+    pub fn needs_provider(&self) -> bool {
+        self.act == Act::Operator(OperatorFault::Own(cso::Fault::ProviderFails))
+    }
 }
 
 const fn simulated(fault: Fault, phases: Phases, class: Class) -> Known {
@@ -130,6 +136,8 @@ const AT_UPGRADE: Phases = (Upgrade, &[Upgrade]);
 const WHILE_IT_GROWS: Phases = (Upgrade, &[Create, Upgrade]);
 /// While there is a workload cluster.
 const WHILE_IT_LIVES: Phases = (Upgrade, &[Create, CheckBefore, Upgrade, CheckAfter]);
+/// Once the first release is there, until nothing is waited for any more.
+const UNTIL_IT_ARRIVES: Phases = (Upgrade, &[Create, CheckBefore, Upgrade]);
 const ONCE_ARRIVED: Phases = (CheckAfter, &[CheckAfter]);
 /// While there is any cluster.
 const ALWAYS: Phases = (
@@ -152,7 +160,7 @@ const WHILE_PROVIDED: Phases = (Release, &[Release, Create]);
 /// Every fault.
 static CATALOGUE: [&[Known]; 4] = [&ADDONS, &OPERATOR, &CLUSTERS, &CONNECTIONS];
 
-static OPERATOR: [Known; 8] = [
+static OPERATOR: [Known; 10] = [
     operator(
         "hook-stuck",
         "the operator loses half of its note of the upgrade, and blocks it for ever",
@@ -194,6 +202,18 @@ static OPERATOR: [Known; 8] = [
         "the operator's registry has none of the releases that it has not downloaded yet",
         WHILE_PROVIDED,
         OperatorFault::Own(cso::Fault::DownloadFails),
+    ),
+    operator(
+        "provider-object-not-ready",
+        "the provider of node images has those of no release any more, and the operator keeps calling the releases ready",
+        UNTIL_IT_ARRIVES,
+        OperatorFault::Own(cso::Fault::ProviderFails),
+    ),
+    operator(
+        "stack-columns-wrong",
+        "the operator lists one usable version of a ClusterStack again and again, and its latest one in another form",
+        WHILE_PROVIDED,
+        OperatorFault::Own(cso::Fault::MiscountsVersions),
     ),
     operator(
         "addon-drift",

@@ -2,8 +2,12 @@
 
 use serde_json::json;
 
+use std::sync::Mutex;
+
+use super::releases::unprovided;
 use super::*;
-use crate::cluster::{Interrupt, WaitError};
+use crate::cluster::{Context, Interrupt, WaitError};
+use crate::gate::causes::held;
 use crate::gate::trouble::Trouble;
 use crate::record::{Clock, Recorder, RunId};
 

@@ -50,11 +50,16 @@ fn open(folder: &Path, tag: &ReleaseTag) -> Result<Release, Problems> {
         } else {
             neighbours.join(", ")
         };
-        return Err(Problem::new(
+        let problem = Problem::new(
             folder,
             format!("there is no such folder (beside it: {found})"),
         )
-        .expected("a folder named by the release's tag in dash form")
+        .expected("a folder named by the release's tag in dash form");
+        let there: Vec<ReleaseTag> = neighbours.iter().flat_map(|name| name.parse()).collect();
+        return Err(match tag.unnoticed(&there) {
+            Some(why) => problem.help(why),
+            None => problem,
+        }
         .into());
     }
     let class_file = class_archive(tag);

@@ -44,6 +44,20 @@ impl ReleaseTag {
         let are_stable = self.version.is_stable() && other.version.is_stable();
         self.stem() == other.stem() && are_stable && next == Some(self.version.number())
     }
+
+    /// Why there may be no such release, though somebody changed the sources of the one before, which is among `others`;
+    /// and what to do.
+    pub(crate) fn unnoticed<'t>(
+        &self,
+        others: impl IntoIterator<Item = &'t Self>,
+    ) -> Option<String> {
+        let before = others.into_iter().find(|other| self.follows(other))?;
+        Some(format!(
+            "csctl, in its stable mode, makes no release after {before} of a change of the class, of Kubernetes' patch or of \
+             the stages alone (cluster-stacks#264): change an addon or a node image with it, build it in csctl's mode custom, \
+             or by `stackgate release build SOURCES --tag {self}`"
+        ))
+    }
 }
 
 impl FromStr for ReleaseTag {

@@ -24,11 +24,16 @@ pub const ADDONS: GroupResource = GroupResource::new(GROUP, "clusteraddons");
 
 /// The group of providers of node images.
 const PROVIDERS: &str = "infrastructure.clusterstack.x-k8s.io";
-/// `dockerclusterstackreleasetemplates`: what a provider's objects are made of.
-pub const PROVIDER_TEMPLATES: GroupResource =
-    GroupResource::new(PROVIDERS, "dockerclusterstackreleasetemplates");
-/// `dockerclusterstackreleases`: what a provider does for a release.
-pub const PROVIDED: GroupResource = GroupResource::new(PROVIDERS, "dockerclusterstackreleases");
+/// `dockerclusterstackreleases` and the like: what a provider does for a release.
+pub static PROVIDED: [GroupResource; 2] = [
+    GroupResource::new(PROVIDERS, "dockerclusterstackreleases"),
+    GroupResource::new(PROVIDERS, "openstackclusterstackreleases"),
+];
+/// `dockerclusterstackreleasetemplates` and the like: what a provider's objects are made of.
+pub static PROVIDER_TEMPLATES: [GroupResource; 2] = [
+    GroupResource::new(PROVIDERS, "dockerclusterstackreleasetemplates"),
+    GroupResource::new(PROVIDERS, "openstackclusterstackreleasetemplates"),
+];
 
 /// Where the operator runs.
 pub const NAMESPACE: &str = "cso-system";
@@ -41,16 +46,22 @@ pub(super) const ACCOUNT: &str = "system:serviceaccount:cso-system:cso-controlle
 
 /// The kinds.
 pub(super) fn resources() -> Vec<Resource> {
-    let all: [(&GroupResource, &str, &[&'static str]); 5] = [
+    let all: [(&GroupResource, &str, &[&'static str]); 7] = [
         (&CLUSTER_STACKS, "ClusterStack", &["cs"]),
         (&RELEASES, "ClusterStackRelease", &["cskr"]),
         (&ADDONS, "ClusterAddon", &["caddon"]),
         (
-            &PROVIDER_TEMPLATES,
+            &PROVIDER_TEMPLATES[0],
             "DockerClusterStackReleaseTemplate",
             &[],
         ),
-        (&PROVIDED, "DockerClusterStackRelease", &[]),
+        (&PROVIDED[0], "DockerClusterStackRelease", &[]),
+        (
+            &PROVIDER_TEMPLATES[1],
+            "OpenStackClusterStackReleaseTemplate",
+            &[],
+        ),
+        (&PROVIDED[1], "OpenStackClusterStackRelease", &[]),
     ];
     all.into_iter()
         .map(|(id, kind, short)| Resource {

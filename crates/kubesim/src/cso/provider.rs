@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::kinds::{PROVIDED, PROVIDER_TEMPLATES, errs};
+use super::kinds::{PROVIDED, PROVIDER_TEMPLATES, errs, fails, holds};
 use super::process::{Fault, Operator};
 use crate::capi::referred;
 use crate::cluster::Cluster;
@@ -38,14 +38,17 @@ pub(super) fn object(
         );
         errs(stack, kind, reason, message, now);
         let named = text(&reference, "/name");
-        return Err(ApiError::not_found(&PROVIDER_TEMPLATES, named));
+        return Err(ApiError::not_found(&PROVIDER_TEMPLATES[0], named));
     };
     let kind = text(&template, "/kind").trim_end_matches("Template");
+    let catalogue = management.api().catalogue();
+    let resource = catalogue.of_kind(text(&template, "/apiVersion"), kind);
+    let resource = resource.ok_or_else(|| ApiError::bad_request(format!("no kind {kind}")))?;
     let made = json!({"apiVersion": template["apiVersion"], "kind": kind,
         "metadata": {"name": tag, "namespace": space}, "spec": template["spec"]["template"]["spec"]});
     let written = management
         .api()
-        .create(&PROVIDED, made, &Write::by(super::kinds::MANAGER));
+        .create(&resource.id, made, &Write::by(super::kinds::MANAGER));
     match written {
         Err(error) if error.reason != "AlreadyExists" => Err(error),
         _ => Ok(
@@ -63,7 +66,7 @@ impl Controller for Provider {
     }
 
     fn wakes(&self) -> Vec<GroupResource> {
-        vec![PROVIDED]
+        PROVIDED.to_vec()
     }
 
     fn keys(&self, _: &Cluster, change: &Change) -> Vec<Key> {
@@ -72,22 +75,36 @@ impl Controller for Provider {
 
     fn reconcile(&mut self, cx: &mut Cx<'_>, key: &Key) -> Result<Next, ApiError> {
         let api = cx.cluster.api();
-        let found = api.get(&PROVIDED, &key.namespace, &key.name);
-        let Some(object) = found.filter(|object| !is_deleting(object)) else {
+        let found = PROVIDED.iter().find_map(|id| {
+            let object = api.get(id, &key.namespace, &key.name)?;
+            (!is_deleting(&object)).then_some((id, object))
+        });
+        let Some((id, object)) = found else {
             return Ok(Next::Change);
         };
-        if truth(&object, "/status/ready") {
-            // Looked at again and again, as images in a cloud are.
-            if !self.0.has(Fault::ProviderFails) {
-                return Ok(Next::After(LOOK));
-            }
+        let was = truth(&object, "/status/ready");
+        let failing = self.0.has(Fault::ProviderFails);
+        if was && failing {
             self.0.note(Fault::ProviderFails);
-        } else if self.0.has(Fault::ProviderFails) {
+        }
+        // Looked at again and again, as images in a cloud are.
+        if was != failing {
             return Ok(Next::After(LOOK));
         }
-        let ready = !truth(&object, "/status/ready");
-        api.modify(&PROVIDED, &key.namespace, &key.name, MANAGER, |live| {
-            live["status"]["ready"] = json!(ready);
+        let now = api.clock().stamp();
+        api.modify(id, &key.namespace, &key.name, MANAGER, |live| {
+            live["status"]["ready"] = json!(!was);
+            if was {
+                fails(
+                    live,
+                    "Ready",
+                    "ProcessOngoing",
+                    "node images are not ready",
+                    &now,
+                );
+            } else {
+                holds(live, "Ready", &now);
+            }
         })?;
         Ok(Next::After(LOOK))
     }

@@ -34,11 +34,11 @@ impl Controller for ReleaseController {
     }
 
     fn wakes(&self) -> Vec<GroupResource> {
-        vec![RELEASES, PROVIDED, PODS]
+        [vec![RELEASES, PODS], PROVIDED.to_vec()].concat()
     }
 
     fn keys(&self, cluster: &Cluster, change: &Change) -> Vec<Key> {
-        if change.resource == RELEASES || change.resource == PROVIDED {
+        if change.resource == RELEASES || PROVIDED.contains(&change.resource) {
             // A provider's object is called as its release.
             return vec![Key::of(change)];
         }

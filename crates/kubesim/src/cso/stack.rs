@@ -289,11 +289,15 @@ fn dotted(tag: &str) -> String {
     }
 }
 
-/// As it was told of before SovereignCloudStack/cluster-stack-operator#222: as many usable versions as there are,
-/// all the same one.
+/// As it was told of once (SovereignCloudStack/cluster-stack-operator#57, #221): as many usable versions as there
+/// are, all the same one, and the latest release in dash form.
 fn miscount(stack: &mut Value) {
     let usable = text(stack, "/status/usableVersions");
     let count = usable.split(", ").count().max(2);
     let first = usable.split(", ").next().unwrap_or_default().to_owned();
     stack["status"]["usableVersions"] = json!(vec![first; count].join(", "));
+    if let Some((tag, kubernetes)) = text(stack, "/status/latestRelease").split_once(" | ") {
+        let latest = format!("{} | {kubernetes}", tag.replace('.', "-"));
+        stack["status"]["latestRelease"] = json!(latest);
+    }
 }

@@ -48,7 +48,7 @@ async fn a_release_stays_ready_when_its_providers_object_is_not() {
     .await;
     world.operator.inject(Fault::ProviderFails);
     minutes(2).await;
-    assert_eq!(world.get(&cso::PROVIDED, N)["status"]["ready"], false);
+    assert_eq!(world.get(&cso::PROVIDED[0], N)["status"]["ready"], false);
     // SovereignCloudStack/cluster-stack-operator#59
     let release = world.get(&cso::RELEASES, N);
     assert_eq!(release["status"]["ready"], true);
