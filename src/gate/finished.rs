@@ -304,7 +304,7 @@ fn system(goal: &Goal, workload: &View) -> Vec<Blocker> {
 }
 
 /// The addon workloads of the release, each with what is live of it.
-fn live<'a>(
+pub(super) fn live<'a>(
     goal: &'a Goal,
     workload: &'a View,
 ) -> impl Iterator<Item = (&'a ObjectRef, Option<Arc<Object>>)> {

@@ -8,6 +8,7 @@ use kube::Client;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::ahead::Ahead;
 use super::causes::Causes;
 use super::disturbance::Moment;
 use super::finished::{self, Goal};
@@ -53,6 +54,8 @@ struct Seen<'a> {
     truth: Option<&'a Truth>,
     /// Whether no hook may be called meanwhile.
     unasked: bool,
+    /// What was ready when the upgrade began.
+    ahead: Option<&'a Ahead>,
 }
 
 impl<'a> Seen<'a> {
@@ -188,6 +191,7 @@ impl Run<'_> {
             workload: &workload,
             truth: None,
             unasked: false,
+            ahead: None,
         };
         self.arrive("API server answers", seen, |blockers| {
             blockers
@@ -219,6 +223,7 @@ impl Run<'_> {
             workload: &workload.view,
             truth: None,
             unasked: false,
+            ahead: None,
         };
         if !self.operated() {
             let causes = self.causes(seen);
@@ -254,6 +259,7 @@ impl Run<'_> {
         let held = self.operated() && release.addons.is_staged();
         prepared.goal.from = held.then(|| workload.goal.version.clone());
         let (client, before) = (&workload.client, &workload.addons);
+        let ahead = Ahead::of(&workload.goal, &workload.view);
         let uncalled = self.plan.stack.spec.upgrade.hooks == Hooks::Uncalled;
         let mut seen = Seen {
             goal: &prepared.goal,
@@ -261,6 +267,7 @@ impl Run<'_> {
             workload: &workload.view,
             truth: None,
             unasked: judged.is_some() && uncalled,
+            ahead: judged.map(|_| &ahead),
         };
         let rendered = &prepared.addons;
         let on_its_way = self.truth(client, release, rendered, before, false).await?;
@@ -371,6 +378,7 @@ impl Run<'_> {
             workload: Some(seen.workload),
             truth: seen.truth,
             unasked: seen.unasked,
+            ahead: seen.ahead,
             applied: Mutex::default(),
             engine: self.engine,
             seen: Mutex::default(),
@@ -425,6 +433,7 @@ impl Run<'_> {
             workload: &workload.view,
             truth: workload.truth.as_ref(),
             unasked: false,
+            ahead: None,
         };
         loop {
             let violated = stay(self.context, period, &seen.views(), || seen.blockers()).await?;
