@@ -106,9 +106,8 @@ impl Causes<'_> {
             })
             .collect();
         evidence.extend(images::refused(&pods, self.had, self.moves_dns_yet()));
-        if let Some(ahead) = self.ahead {
-            evidence.extend(ahead.evidence(self.context, self.goal, self.management, workload));
-        }
+        let ahead = self.ahead.and_then(Ahead::proven);
+        evidence.extend(ahead.map(|finding| Clue::new(Duration::ZERO, finding)));
         if self.unasked {
             evidence.extend(hooks::called(self.goal, self.management));
         }

@@ -19,7 +19,7 @@ use super::run::Run;
 use super::trouble::Trouble;
 use super::truth::{Expected, Truth};
 use super::{clusters, topology};
-use crate::cluster::{Applier, Apply, Progress, View, blind, stay, wait};
+use crate::cluster::{Applier, Apply, Progress, View, WaitError, blind, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
 use crate::record::{Blocker, Finding, ObjectRef};
@@ -408,13 +408,20 @@ impl Run<'_> {
             &seen.views(),
             Some(&causes),
             || {
+                if let Some(ahead) = seen.ahead {
+                    ahead.look(self.context, seen.goal, seen.view, seen.workload);
+                }
                 let mut blockers = seen.blockers();
                 only(&mut blockers);
                 Progress::unless(blockers)
             },
         )
         .await?;
-        Ok(())
+        // What has come back was away all the same.
+        match seen.ahead.and_then(Ahead::proven) {
+            Some(finding) => Err(WaitError::Cause(Box::new(finding)).into()),
+            None => Ok(()),
+        }
     }
 
     /// Nothing moves any more: no Machine is replaced, and nothing that had arrived goes away for
