@@ -77,6 +77,33 @@ fn class_and_addons() -> Variant {
         })
 }
 
+/// An agent of the workers, which from N+1 on asks for a label that only kubelets of N+1 give. There is no machine to
+/// spare. Cluster API would hand a label of the class's metadata on to Machines that are there already.
+fn ahead() -> Variant {
+    let agents = "cluster-addon/storage/templates/agent.yaml";
+    let agent = |selector: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: DaemonSet\nmetadata:\n  name: agent\n  namespace: kube-system\nspec:\n  selector: {{matchLabels: {{app: agent}}}}\n  template:\n    metadata: {{labels: {{app: agent}}}}\n    spec:\n      nodeSelector: {{{selector}}}\n      containers:\n      - {{name: agent, image: 'registry.k8s.io/e2e-test-images/agnhost:2.53', args: [pause]}}\n"
+        )
+    };
+    let class = "    - class: default-worker\n";
+    let strategy = "{type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}";
+    let old = demo()
+        .add(N, agents, &agent("kubernetes.io/os: linux"))
+        .edit(N, "cluster-class/templates/cluster-class.yaml", |text| {
+            let rollout = format!("{class}      rollout: {{strategy: {strategy}}}\n");
+            text.replace(class, &rollout)
+        });
+    old.next_version(N, N2)
+        .edit(N2, agents, |text| {
+            text.replace("kubernetes.io/os: linux", "example.org/pool: next")
+        })
+        .edit(N2, "cluster-class/templates/worker.yaml", |text| {
+            let flag = "          - name: node-labels\n            value: example.org/pool=next\n";
+            format!("{}\n{flag}", text.trim_end())
+        })
+}
+
 fn thing() -> Variant {
     let old = demo().add(N, MORE, &map("more", "  namespace: kube-system\n"));
     let next = old.next_version(N, N2).remove(N2, MORE);
@@ -172,8 +199,8 @@ fn defects() -> Vec<Defect> {
         ),
         pair(
             "CS#9, CSO#35",
-            "addons and nodes change in no order",
-            class_and_addons,
+            "addons and nodes change in no order, and an addon needs nodes of N+1",
+            ahead,
             &[],
         ),
         not(
@@ -382,6 +409,15 @@ fn row(defect: &Defect) -> String {
         judged(&stack, faults)
     };
     format!("| {id} | {what} | {lint} | {gate} | {how} |\n")
+}
+
+#[test]
+fn embedded_addons_that_change_with_the_machines_are_no_defect_where_nodes_of_n_suit_them_issue_7()
+{
+    let folder = tempfile::tempdir().unwrap();
+    let stack = class_and_addons().write(&folder.path().join("docker-demo"));
+    let run = rehearse(&stack, Delivery::Operator, SEED, &[]);
+    assert_eq!(run.verdict, Verdict::Open, "{}", run.reason);
 }
 
 /// What the gate says when nobody has linted, and after how long.
