@@ -7,6 +7,9 @@ pub const STEPS: &str = "https://docs.cilium.io/en/stable/operations/upgrade/ (C
 /// What is wrong with more than one step at once.
 pub const NO_STEPS: &str = "Cilium tests upgrades from one minor version to the next only, and asks for steps between that one stage does not make";
 
+/// What to do about it.
+pub const REMEDY: &str = "release each minor version of Cilium, one after the other";
+
 /// Major and minor version of Cilium, if an image is that of its agent.
 #[must_use]
 pub fn cilium(image: &str) -> Option<(u64, u64)> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::common::TestContext;
 use crate::rehearsal::Rehearsal;
-use crate::variant::Variant;
+use crate::variant::{Variant, cilium};
 use crate::variants::rehearse;
 
 /// A test for each fault, delivered as the stack says or by another, on the demo stack or through a function
@@ -71,6 +71,9 @@ faults! {
         &["certificate-expired", "certificate expired"];
     embedded_policy_gap "policy-gap" closes
         &["policy-not-enforced", "connections denied by a NetworkPolicy were let through for", "node "];
+    embedded_cni_step_skipped "cni-step-skipped" through with_cilium closes
+        &["cni-step-skipped", "DaemonSet kube-system/cilium went from quay.io/cilium/cilium:v1.16.6 to \
+            quay.io/cilium/cilium:v1.18.9 in one step", "each minor version", "CS#213"];
     embedded_unexpected_rollout "unexpected-rollout" closes
         &["unexpected-rollout", "are replaced although the upgrade to v1.35.0 had arrived"];
     embedded_api_server_away "api-server-away";
@@ -81,6 +84,16 @@ faults! {
     embedded_throttled "throttled";
     embedded_slow "slow";
     embedded_clock_skew "clock-skew";
+}
+
+/// The demo stack with a network that asks for steps.
+fn with_cilium(given: &[&str]) -> Rehearsal {
+    rehearse(cilium(), &[], given)
+}
+
+#[test]
+fn embedded_a_step_of_the_network_that_does_no_harm_is_not_held_against_it_issue_7() {
+    with_cilium(&["--seed", "7"]).is_open();
 }
 
 /// A check that sees a gap in the policies as well, if only before and after the upgrade.

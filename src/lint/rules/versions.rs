@@ -43,7 +43,7 @@ rules! {
     CILIUM_STEP = "cilium-step", Should, Anyone, network::STEPS, ["CS#213"],
         "Cilium moves up by one minor version at most",
         network::NO_STEPS,
-        "release each minor version of Cilium, or test the way with probes of the network";
+        network::REMEDY;
     COREDNS_KEPT = "coredns-kept", Should, Anyone, "https://cluster-api.sigs.k8s.io/tasks/upgrading-clusters", [],
         "CoreDNS moves with the minor version of Kubernetes",
         "KubeadmControlPlane moves CoreDNS only where dns.imageTag says so: the old version stays, whose image new nodes do not have",
