@@ -215,13 +215,11 @@ mod tests {
         )
     }
 
-    /// What is found of an agent that asks for something from N+1 on, by what there is to see each time, so many
-    /// seconds after the last one.
-    async fn found(
-        before: i64,
-        asks: Value,
-        seen: &[(u64, i64, &[(&str, Value)])],
-    ) -> Option<Finding> {
+    /// So many seconds later, so many Pods are ready, and these nodes are there.
+    type Look<'l> = (u64, i64, &'l [(&'l str, Value)]);
+
+    /// What is found of an agent that asks for something from N+1 on, by what there is to see.
+    async fn found(before: i64, asks: Value, seen: &[Look<'_>]) -> Option<Finding> {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
         let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
