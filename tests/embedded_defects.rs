@@ -7,7 +7,7 @@ mod common {
     pub mod variant;
 }
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::rehearsal::rehearse;
 use common::variant::{N, N1, THING, Variant, cilium, failing, named_by_values};
@@ -365,6 +365,15 @@ fn told(rules: impl Iterator<Item = &'static lint::Rule>) -> String {
     }
 }
 
+/// A stack in a folder, with what it refers to.
+fn written(variant: Variant, folder: &Path) -> PathBuf {
+    let configs = folder.join("kind-configs");
+    std::fs::create_dir(&configs).unwrap();
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs/management.yaml");
+    std::fs::copy(shipped, configs.join("management.yaml")).unwrap();
+    variant.write(&folder.join("stacks/docker-demo"))
+}
+
 /// A row of the table.
 fn row(defect: &Defect) -> String {
     let Defect { id, what, made } = defect;
@@ -377,11 +386,7 @@ fn row(defect: &Defect) -> String {
         Made::Pair(variant, faults) => (variant, faults),
     };
     let folder = tempfile::tempdir().unwrap();
-    let configs = folder.path().join("kind-configs");
-    std::fs::create_dir(&configs).unwrap();
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs/management.yaml");
-    std::fs::copy(shipped, configs.join("management.yaml")).unwrap();
-    let stack = variant().write(&folder.path().join("stacks/docker-demo"));
+    let stack = written(variant(), folder.path());
     let loaded = Stack::load(&stack.to_string_lossy(), stack.parent().unwrap()).unwrap();
     let releases = &loaded.spec.releases;
     let report = lint::releases(&loaded, &releases.from, &releases.to);
@@ -404,7 +409,7 @@ fn row(defect: &Defect) -> String {
 fn embedded_addons_that_change_with_the_machines_are_no_defect_where_nodes_of_n_suit_them_issue_7()
 {
     let folder = tempfile::tempdir().unwrap();
-    let stack = class_and_addons().write(&folder.path().join("docker-demo"));
+    let stack = written(class_and_addons(), folder.path());
     let run = rehearse(&stack, Delivery::Operator, SEED, &[]);
     assert_eq!(run.verdict, Verdict::Open, "{}", run.reason);
 }
