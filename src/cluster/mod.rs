@@ -11,6 +11,7 @@ mod handshake;
 pub mod kinds;
 mod object;
 mod patience;
+pub mod placement;
 mod pulse;
 mod reach;
 mod recorded;

@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::ahead::Ahead;
 use super::finished::{self, Goal};
 use super::truth::Truth;
 use super::{hooks, images, named, operator};
@@ -55,6 +56,8 @@ pub struct Causes<'a> {
     pub applied: Mutex<BTreeSet<ObjectRef>>,
     /// Whether no hook may be called on the way.
     pub unasked: bool,
+    /// What was ready when the upgrade began.
+    pub(super) ahead: Option<&'a Ahead>,
     /// Looks at the machines themselves.
     pub engine: &'a dyn Engine,
     /// Since when each piece of evidence has been there without a pause.
@@ -103,6 +106,8 @@ impl Causes<'_> {
             })
             .collect();
         evidence.extend(images::refused(&pods, self.had, self.moves_dns_yet()));
+        let ahead = self.ahead.and_then(Ahead::proven);
+        evidence.extend(ahead.map(|finding| Clue::new(Duration::ZERO, finding)));
         if self.unasked {
             evidence.extend(hooks::called(self.goal, self.management));
         }

@@ -306,7 +306,7 @@ fn system(goal: &Goal, workload: &View) -> Vec<Blocker> {
 }
 
 /// The addon workloads of the release, or of one stage of it, each with what is live of it.
-fn live<'a>(
+pub(super) fn live<'a>(
     goal: &'a Goal,
     workload: &'a View,
     stage: Option<&'a str>,

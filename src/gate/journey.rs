@@ -8,6 +8,7 @@ use kube::Client;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::ahead::Ahead;
 use super::causes::Causes;
 use super::disturbance::Moment;
 use super::finished::{self, Goal};
@@ -18,7 +19,7 @@ use super::run::Run;
 use super::trouble::Trouble;
 use super::truth::{Expected, Truth};
 use super::{clusters, topology};
-use crate::cluster::{Applier, Apply, Progress, View, blind, stay, wait};
+use crate::cluster::{Applier, Apply, Progress, View, WaitError, blind, stay, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
 use crate::record::{Blocker, Finding, ObjectRef};
@@ -53,6 +54,8 @@ struct Seen<'a> {
     truth: Option<&'a Truth>,
     /// Whether no hook may be called meanwhile.
     unasked: bool,
+    /// What was ready when the upgrade began.
+    ahead: Option<&'a Ahead>,
 }
 
 impl<'a> Seen<'a> {
@@ -195,6 +198,7 @@ impl Run<'_> {
             workload: &workload,
             truth: None,
             unasked: false,
+            ahead: None,
         };
         self.arrive("API server answers", seen, |blockers| {
             blockers
@@ -226,6 +230,7 @@ impl Run<'_> {
             workload: &workload.view,
             truth: None,
             unasked: false,
+            ahead: None,
         };
         if !self.operated() {
             let causes = self.causes(seen);
@@ -261,6 +266,7 @@ impl Run<'_> {
         let held = self.operated() && release.addons.is_staged();
         prepared.goal.from = held.then(|| workload.goal.version.clone());
         let (client, before) = (&workload.client, &workload.addons);
+        let ahead = Ahead::of(&workload.goal, &workload.view);
         let uncalled = self.plan.stack.spec.upgrade.hooks == Hooks::Uncalled;
         let mut seen = Seen {
             goal: &prepared.goal,
@@ -268,6 +274,7 @@ impl Run<'_> {
             workload: &workload.view,
             truth: None,
             unasked: judged.is_some() && uncalled,
+            ahead: judged.map(|_| &ahead),
         };
         let rendered = &prepared.addons;
         let on_its_way = self.truth(client, release, rendered, before, false).await?;
@@ -378,6 +385,7 @@ impl Run<'_> {
             workload: Some(seen.workload),
             truth: seen.truth,
             unasked: seen.unasked,
+            ahead: seen.ahead,
             applied: Mutex::default(),
             engine: self.engine,
             seen: Mutex::default(),
@@ -407,13 +415,20 @@ impl Run<'_> {
             &seen.views(),
             Some(&causes),
             || {
+                if let Some(ahead) = seen.ahead {
+                    ahead.look(self.context, seen.goal, seen.view, seen.workload);
+                }
                 let mut blockers = seen.blockers();
                 only(&mut blockers);
                 Progress::unless(blockers)
             },
         )
         .await?;
-        Ok(())
+        // What has come back was away all the same.
+        match seen.ahead.and_then(Ahead::proven) {
+            Some(finding) => Err(WaitError::Cause(Box::new(finding)).into()),
+            None => Ok(()),
+        }
     }
 
     /// Nothing moves any more: no Machine is replaced, and nothing that had arrived goes away for
@@ -432,6 +447,7 @@ impl Run<'_> {
             workload: &workload.view,
             truth: workload.truth.as_ref(),
             unasked: false,
+            ahead: None,
         };
         loop {
             let violated = stay(self.context, period, &seen.views(), || seen.blockers()).await?;

@@ -1,5 +1,6 @@
 //! One run from preflight to teardown: phases, upgrade, comparison, verdict.
 
+mod ahead;
 mod causes;
 mod check;
 mod clusters;

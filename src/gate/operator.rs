@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::causes::{Clue, held, text};
+use super::causes::{Clue, text};
 use super::finished::{Goal, rolls_out};
 use super::truth::{Truth, Wrong};
 use crate::cluster::{Object, View, kinds};

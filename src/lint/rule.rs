@@ -38,7 +38,7 @@ pub const OPERATOR: &str = "https://github.com/SovereignCloudStack/cluster-stack
 /// Declares rules, and the list of them in their order.
 macro_rules! rules {
     ($($name:ident = $id:literal, $severity:ident, $by:ident, $source:expr, [$($defect:literal),*],
-        $asks:literal, $why:literal, $remedy:literal;)*) => {
+        $asks:literal, $why:expr, $remedy:expr;)*) => {
         $(
             pub(super) static $name: $crate::lint::rule::Rule = $crate::lint::rule::Rule {
                 id: $id,

@@ -54,6 +54,7 @@ pub async fn pods(client: Client, view: View, namespace: String, measured: Measu
         }
         // While pods cannot be watched, none is known to be gone.
         if view.unsettled().is_empty() {
+            measured.saw_pods(&pods);
             followed.retain(|name, handle| {
                 let there = here.iter().any(|pod| pod.name() == name);
                 if !there {

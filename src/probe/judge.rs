@@ -1,11 +1,13 @@
 //! What a probe's measurements mean for the release.
 
 use super::measured::{Course, Stage};
+use super::network::Skip;
 use super::series::holes;
 use super::volume;
 use crate::record::{
     Finding, ObjectRef, Outcome, ProbeBudget, ProbeGap, ProbeLatency, ProbeResult, Verdict, seconds,
 };
+use crate::stack::network;
 
 /// A pause in measuring that is no news, in milliseconds: an asker that goes takes its last untold tries with it.
 pub const PAUSE: i64 = 15_000;
@@ -173,8 +175,20 @@ fn latency(course: &Course) -> Option<ProbeLatency> {
     })
 }
 
+/// Whether a lost step of the network would be the reason: what is asked through it failed.
+pub fn is_explained(result: &ProbeResult) -> bool {
+    let mut asked = super::ALL
+        .iter()
+        .filter(|probe| probe.ask.is_some() && !probe.forbids);
+    result.outcome == Outcome::Fail && asked.any(|probe| probe.name == result.probe)
+}
+
 /// The causes by name of what is over its budget.
-pub fn findings(results: &[ProbeResult], namespace: &str) -> Vec<Finding> {
+pub fn findings(
+    results: &[ProbeResult],
+    namespace: &str,
+    skipped: impl Fn(&ProbeResult) -> Option<Skip>,
+) -> Vec<Finding> {
     let failed = results
         .iter()
         .filter(|result| result.outcome == Outcome::Fail);
@@ -197,12 +211,21 @@ pub fn findings(results: &[ProbeResult], namespace: &str) -> Vec<Finding> {
                 gap.reason, gap.seen_from
             )
         });
-        Some(Finding {
+        let mut finding = Finding {
             cause: probe.cause.to_owned(),
             message: result.message.clone(),
             object: ObjectRef::new("workload", kind, namespace, name),
             evidence: seen.into_iter().chain([share]).collect(),
-        })
+        };
+        if let Some(skip) = skipped(result).filter(|_| is_explained(result)) {
+            "cni-step-skipped".clone_into(&mut finding.cause);
+            finding
+                .evidence
+                .extend([finding.object.to_string(), network::NO_STEPS.to_owned()]);
+            finding.evidence.push(network::REMEDY.to_owned());
+            finding.object = skip.set;
+        }
+        Some(finding)
     };
     failed.filter_map(finding).collect()
 }

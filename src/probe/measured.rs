@@ -8,11 +8,12 @@ use tokio::sync::futures::Notified;
 
 use super::Probe;
 use super::judge;
+use super::network::{Agents, Skip};
 use super::nodes::Nodes;
 pub use super::series::Try;
 use super::series::{Series, Stretch, holes};
 use super::volume;
-use crate::cluster::Context;
+use crate::cluster::{Context, Object};
 use crate::record::{ProbeBudget, ProbeGap, ProbeResult, ProbeWindow, What};
 
 /// How long a window of samples is, in milliseconds.
@@ -128,6 +129,7 @@ struct Inner {
 struct State {
     courses: Vec<Course>,
     nodes: Nodes,
+    agents: Agents,
     told: i64,
     /// When the run stood still: what was tried then does not count.
     still: Vec<(i64, i64)>,
@@ -139,6 +141,7 @@ impl Measured {
         let state = State {
             courses,
             nodes: Nodes::default(),
+            agents: Agents::default(),
             told: 0,
             still: Vec::new(),
         };
@@ -213,6 +216,17 @@ impl Measured {
     pub fn saw_node(&self, name: &str, state: super::nodes::Seen) {
         let now = self.now_ms();
         self.lock().nodes.saw(name, state, now);
+    }
+
+    /// These Pods are there.
+    pub fn saw_pods(&self, pods: &[Arc<Object>]) {
+        let now = self.now_ms();
+        self.lock().agents.saw(pods, now);
+    }
+
+    /// Whether the network left out a step while a probe lost most.
+    pub fn skipped(&self, result: &ProbeResult) -> Option<Skip> {
+        self.lock().agents.skipped(result.longest_gap.as_ref()?)
     }
 
     /// An asker, on a node, has tried.
@@ -345,7 +359,15 @@ impl Measured {
         let results: Vec<ProbeResult> = state
             .courses
             .iter()
-            .map(|course| judge::result(course, now, upgraded, &state.still))
+            .map(|course| {
+                let mut result = judge::result(course, now, upgraded, &state.still);
+                let gap = result.longest_gap.as_ref();
+                let skip = gap.and_then(|gap| state.agents.skipped(gap));
+                if let Some(skip) = skip.filter(|_| judge::is_explained(&result)) {
+                    result.message = format!("{skip}: {}", result.message);
+                }
+                result
+            })
             .collect();
         drop(state);
         for event in events {

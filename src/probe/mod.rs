@@ -10,6 +10,7 @@ mod follow;
 mod judge;
 mod line;
 mod measured;
+mod network;
 mod nodes;
 mod pods;
 mod series;
@@ -347,7 +348,8 @@ impl Probing {
             (std::mem::take(&mut state.created), state.upgraded)
         };
         let results = self.measured.finish(upgraded);
-        let findings = judge::findings(&results, &self.place.namespace);
+        let skipped = |result: &ProbeResult| self.measured.skipped(result);
+        let findings = judge::findings(&results, &self.place.namespace, skipped);
         if created {
             self.remove().await;
         }

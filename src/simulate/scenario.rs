@@ -176,6 +176,8 @@ impl Scenario {
             "addon-not-pruned" => only(&self.from, &self.to),
             // It is the first Deployment that is deleted.
             "addon-drift" => self.to.addons.iter().any(Addon::is_deployment),
+            // The network's images here are not numbered by minor versions.
+            "cni-step-skipped" => false,
             _ => true,
         }
     }
@@ -244,6 +246,7 @@ mod tests {
             .map(|injected| injected.to_string())
             .collect();
         let all: BTreeSet<String> = catalogue()
+            .filter(|fault| fault.name != "cni-step-skipped")
             .flat_map(|fault| {
                 let phases = fault.phases.iter();
                 phases.map(move |&phase| Injected { fault, phase }.to_string())

@@ -3,7 +3,9 @@
 mod accepted;
 pub mod archive;
 pub mod chart;
+mod image;
 mod load;
+pub mod network;
 mod ok_to_fail;
 mod operator;
 mod pair;
@@ -16,6 +18,7 @@ mod validate;
 mod values;
 mod yaml;
 
+pub use image::Image;
 pub use load::{STACK_FILE, Stack, StackError, stack_names};
 pub use ok_to_fail::OkToFail;
 pub use operator::{

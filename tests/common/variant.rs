@@ -304,3 +304,24 @@ pub fn provided() -> Variant {
   delivery:";
     Variant::from("docker-demo").edit_stack(|text| text.replace("  delivery:", template))
 }
+
+/// The demo stack with Cilium as its network, which leaves out a minor version.
+pub fn cilium() -> Variant {
+    let file = "cluster-addon/cni/templates/daemonset.yaml";
+    let agent = |version: &'static str| {
+        move |text: &str| {
+            let image = format!(
+                "quay.io/cilium/cilium:{version}\n        readinessProbe: {{httpGet: {{path: /healthz, port: 9879}}}}"
+            );
+            let text = text.replace("name: kindnet\n", "name: cilium\n");
+            text.replace("{{ .Values.image }}", &image)
+        }
+    };
+    let network = |text: &str| text.replace("name: kindnet\n", "name: cilium\n");
+    let demo = Variant::from("docker-demo");
+    let old = demo
+        .edit(N, file, agent("v1.16.6"))
+        .edit(N, "clusteraddon.yaml", network);
+    old.edit(N1, file, agent("v1.18.9"))
+        .edit(N1, "clusteraddon.yaml", network)
+}

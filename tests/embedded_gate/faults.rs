@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::common::TestContext;
 use crate::rehearsal::{Rehearsal, stacks};
-use crate::variant::{Variant, provided};
+use crate::variant::{Variant, cilium, provided};
 use crate::variants::rehearse;
 
 /// A test for each fault, delivered as the stack says or by another, on the demo stack or through a function
@@ -75,6 +75,9 @@ faults! {
         &["certificate-expired", "certificate expired"];
     embedded_policy_gap "policy-gap" closes
         &["policy-not-enforced", "connections denied by a NetworkPolicy were let through for", "node "];
+    embedded_cni_step_skipped "cni-step-skipped" through with_cilium closes
+        &["cni-step-skipped", "DaemonSet kube-system/cilium went from quay.io/cilium/cilium:v1.16.6 to \
+            quay.io/cilium/cilium:v1.18.9 in one step", "each minor version", "CS#213"];
     embedded_unexpected_rollout "unexpected-rollout" closes
         &["unexpected-rollout", "are replaced although the upgrade to v1.35.0 had arrived"];
     embedded_api_server_away "api-server-away";
@@ -113,6 +116,16 @@ fn embedded_node_images_of_a_provider_open_and_a_fault_of_it_needs_one_issue_7()
     assert_eq!(output.status.code(), Some(2), "{stderr}");
     assert!(stderr.contains("stack.yaml names none"), "{stderr}");
     assert!(!context.path().join("reports").exists());
+}
+
+/// The demo stack with a network that asks for steps.
+fn with_cilium(given: &[&str]) -> Rehearsal {
+    rehearse(cilium(), &[], given)
+}
+
+#[test]
+fn embedded_a_step_of_the_network_that_does_no_harm_is_not_held_against_it_issue_7() {
+    with_cilium(&["--seed", "7"]).is_open();
 }
 
 /// A check that sees a gap in the policies as well, if only before and after the upgrade.

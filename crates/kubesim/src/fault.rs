@@ -55,6 +55,7 @@ faults! {
     ClockSkew "clock-skew" "the workload cluster's clock is five minutes behind";
     CertificateExpired "certificate-expired" "the workload cluster's API server presents an expired certificate";
     PolicyGap "policy-gap" "NetworkPolicies are not enforced on new nodes";
+    CniStepSkipped "cni-step-skipped" "a network's agent that moves over more than one minor version takes a minute to come up, and reaches no node with an agent of before";
     UnexpectedRollout "unexpected-rollout" "Machines are replaced once more after the upgrade had arrived";
 }
 

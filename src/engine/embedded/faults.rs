@@ -250,7 +250,7 @@ static ADDONS: [Known; 4] = [
     ),
 ];
 
-static CLUSTERS: [Known; 10] = [
+static CLUSTERS: [Known; 11] = [
     simulated(Fault::WorkerNeverReady, WHILE_IT_GROWS, Fatal),
     simulated(Fault::ControlPlaneJoinFails, WHILE_IT_GROWS, Fatal),
     simulated(Fault::ImagePullFails, WHILE_IT_GROWS, Fatal),
@@ -260,6 +260,7 @@ static CLUSTERS: [Known; 10] = [
     simulated(Fault::WebhookDown, WHILE_IT_LIVES, Fatal),
     simulated(Fault::CertificateExpired, WHILE_IT_LIVES, Fatal),
     simulated(Fault::PolicyGap, AT_UPGRADE, Fatal),
+    simulated(Fault::CniStepSkipped, AT_UPGRADE, Fatal),
     simulated(Fault::UnexpectedRollout, ONCE_ARRIVED, Fatal),
 ];
 

@@ -9,7 +9,7 @@ use super::super::identity::reference;
 use super::super::rule::rules;
 use super::super::subject::Subject;
 use super::release::NODE_IMAGE_DECLARED;
-use crate::stack::Version;
+use crate::stack::{Image, Version};
 
 const IMAGES: &str = "https://kubernetes.io/docs/concepts/containers/images/#image-names";
 
@@ -26,47 +26,6 @@ rules! {
         "the class names the node image of its release's Kubernetes",
         "a node of another version than the topology asks for never counts as up to date, so the upgrade does not end",
         "name the image that stack.yaml has for this version";
-}
-
-/// A reference to an image, taken apart.
-pub(super) struct Image<'a> {
-    pub whole: &'a str,
-    /// Everything before the tag.
-    pub repository: &'a str,
-    /// The last part of the repository.
-    pub name: &'a str,
-    pub tag: Option<&'a str>,
-    pub digest: Option<&'a str>,
-}
-
-impl<'a> Image<'a> {
-    pub(super) fn parse(whole: &'a str) -> Self {
-        let (named, digest) = match whole.split_once('@') {
-            Some((named, digest)) => (named, Some(digest)),
-            None => (whole, None),
-        };
-        // A colon before the last slash belongs to the registry's port.
-        let last = named.rfind('/').map_or(0, |at| at + 1);
-        let (repository, tag) = match named[last..].split_once(':') {
-            Some((name, tag)) => (&named[..last + name.len()], Some(tag)),
-            None => (named, None),
-        };
-        let name = repository.rsplit('/').next().unwrap_or(repository);
-        Self {
-            whole,
-            repository,
-            name,
-            tag,
-            digest,
-        }
-    }
-
-    /// Major and minor version of the tag, where it is one.
-    pub(super) fn minor(&self) -> Option<(u64, u64)> {
-        let numbers = self.tag?.trim_start_matches('v');
-        let mut parts = numbers.split(['.', '-', '+', '_']);
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
-    }
 }
 
 /// The images of all containers in an object, wherever its Pods are described.
@@ -202,39 +161,5 @@ fn strings<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         Value::Object(fields) => fields.values().for_each(|one| strings(one, found)),
         Value::Array(items) => items.iter().for_each(|one| strings(one, found)),
         _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reference_is_taken_apart() {
-        let parts = |text| {
-            let image = Image::parse(text);
-            (
-                image.repository,
-                image.name,
-                image.tag,
-                image.digest.is_some(),
-                image.minor(),
-            )
-        };
-        assert_eq!(
-            parts("localhost:5000/a/b:v1.2.3@sha256:0"),
-            (
-                "localhost:5000/a/b",
-                "b",
-                Some("v1.2.3"),
-                true,
-                Some((1, 2))
-            )
-        );
-        assert_eq!(
-            parts("localhost:5000/b"),
-            ("localhost:5000/b", "b", None, false, None)
-        );
-        assert_eq!(parts("b:latest"), ("b", "b", Some("latest"), false, None));
     }
 }

@@ -6,8 +6,8 @@ use super::super::finding::Found;
 use super::super::identity::{by_identity, reference, text};
 use super::super::rule::{OPERATOR, rules};
 use super::super::subject::{Item, Side, Subject};
-use super::images::{Image, images};
-use crate::stack::{Hook, Version};
+use super::images::images;
+use crate::stack::{Hook, Image, Version, network};
 
 const SKEW: &str = "https://kubernetes.io/releases/version-skew-policy/";
 
@@ -40,10 +40,10 @@ rules! {
         "components that follow Kubernetes are neither newer than it nor more than their skew older",
         "Kubernetes supports its components, cloud controllers and the cluster autoscaler within a few minor versions only",
         "move the component together with Kubernetes";
-    CILIUM_STEP = "cilium-step", Should, Anyone, "https://docs.cilium.io/en/stable/operations/upgrade/ (CS#213)", ["CS#213"],
+    CILIUM_STEP = "cilium-step", Should, Anyone, network::STEPS, ["CS#213"],
         "Cilium moves up by one minor version at most",
-        "Cilium tests upgrades from one minor version to the next only, and asks for steps between that one stage does not make",
-        "release each minor version of Cilium, or test the way with probes of the network";
+        network::NO_STEPS,
+        network::REMEDY;
     COREDNS_KEPT = "coredns-kept", Should, Anyone, "https://cluster-api.sigs.k8s.io/tasks/upgrading-clusters", [],
         "CoreDNS moves with the minor version of Kubernetes",
         "KubeadmControlPlane moves CoreDNS only where dns.imageTag says so: the old version stays, whose image new nodes do not have",
@@ -209,8 +209,7 @@ fn cilium(subject: &Subject<'_>, found: &mut Found) {
         let mut all = side.addons().flat_map(|item| {
             let minors = images(&item.object).into_iter();
             minors
-                .filter(|image| image.repository.ends_with("cilium/cilium"))
-                .filter_map(|image| image.minor())
+                .filter_map(|image| network::cilium(image.whole))
                 .map(move |minor| (item.clone(), minor))
         });
         all.next()
@@ -218,7 +217,7 @@ fn cilium(subject: &Subject<'_>, found: &mut Found) {
     let (Some((_, old)), Some((item, new))) = (agent(subject.from), agent(subject.to)) else {
         return;
     };
-    if new.0 != old.0 || new.1 > old.1 + 1 {
+    if network::skips(old, new) {
         let message = format!(
             "Cilium goes from {}.{} to {}.{}",
             old.0, old.1, new.0, new.1

@@ -388,6 +388,7 @@ impl crate::kubelet::machine::Machines {
             cni: false,
             enforces: None,
             enforcing: false,
+            agent: None,
             running: true,
             faults,
             pods: String::new(),

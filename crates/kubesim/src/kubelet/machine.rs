@@ -69,6 +69,8 @@ pub(crate) struct Machine {
     pub enforces: Option<bool>,
     /// Whether an agent of a CNI that enforces policies has run there.
     pub enforcing: bool,
+    /// Major and minor version of the CNI's agent that came up there last, where its image tells.
+    pub agent: Option<(u32, u32)>,
     /// Whether its kubelet runs.
     pub running: bool,
     /// It came while such faults were in force.
@@ -323,6 +325,15 @@ impl Machines {
         if let Some(machine) = self.state().machines.get_mut(node) {
             machine.enforcing = true;
         }
+    }
+
+    /// An agent of a CNI comes up on a node. Whether it leaves out the steps that its network asks for.
+    pub(super) fn agent_came(&self, node: &str, version: (u32, u32)) -> bool {
+        let mut state = self.state();
+        let machine = state.machines.get_mut(node);
+        let before = machine.and_then(|machine| machine.agent.replace(version));
+        self.suffer(Fault::CniStepSkipped)
+            && before.is_some_and(|before| crate::network::are_apart(before, version))
     }
 
     pub(super) fn network_came(&self, node: &str) {

@@ -15,6 +15,8 @@ use crate::random::Random;
 
 /// Longest back-off of pulls and restarts.
 const MAX_BACK_OFF: i64 = 300;
+/// For how much longer an agent that left out steps is not ready.
+const UNMIGRATED: Duration = Duration::from_mins(1);
 /// So long a container has to run until its failures are forgotten.
 const STEADY: SignedDuration = SignedDuration::from_mins(10);
 
@@ -229,7 +231,7 @@ impl PodRun {
             &part,
         );
         let program = at.cluster.machines().programs().of(&container.image);
-        let run = program.start(&mut Start {
+        let mut run = program.start(&mut Start {
             cluster: at.cluster,
             pod: at.pod,
             container: &spec,
@@ -238,6 +240,11 @@ impl PodRun {
             stays: stays(at.pod, &spec, container.kind != Kind::Main),
             random: at.random,
         });
+        let agent = crate::network::agent(&container.image);
+        if agent.is_some_and(|version| at.cluster.machines().agent_came(&self.node, version)) {
+            // It sets everything up anew that it finds of before.
+            run.ready_after = run.ready_after.map(|after| after + UNMIGRATED);
+        }
         container.id = format!(
             "containerd://{}{}",
             super::image::digest(&at.random.name(16)).trim_start_matches("sha256:"),

@@ -128,6 +128,7 @@ fn arrive(
         && [&from.node, &to.node]
             .iter()
             .any(|node| !is_connected(cluster, node));
+    let cut = cut || other_node && skipped(cluster, &from.node, &to.node);
     if cut && (from.pod.is_some() || to.pod.is_some()) {
         return Err(Failure::Silence);
     }
@@ -221,20 +222,54 @@ fn is_enforced(cluster: &Cluster, node: &str) -> bool {
         .is_some_and(|machine| machine.enforces.unwrap_or(machine.enforcing))
 }
 
+/// Whether the agents of two nodes do not understand each other, since one left out steps.
+fn skipped(cluster: &Cluster, one: &str, other: &str) -> bool {
+    let machines = cluster.machines();
+    if !machines.suffer(Fault::CniStepSkipped) {
+        return false;
+    }
+    let agents = {
+        let state = machines.state();
+        let agent = |node: &str| state.machines.get(node).and_then(|machine| machine.agent);
+        agent(one).zip(agent(other))
+    };
+    let apart = agents.is_some_and(|(one, other)| are_apart(one, other));
+    if apart {
+        machines.note(Fault::CniStepSkipped);
+    }
+    apart
+}
+
+/// Whether there is a minor version between two.
+pub(crate) const fn are_apart(one: (u32, u32), other: (u32, u32)) -> bool {
+    one.0 != other.0 || one.1.abs_diff(other.1) > 1
+}
+
+/// Networks whose agents enforce policies, by a part of their image's name.
+const ENFORCING: &[&str] = &[
+    "kindnetd",
+    "cilium",
+    "calico/node",
+    "canal",
+    "kube-network-policies",
+    "antrea",
+    "weave-npc",
+    "kube-router",
+];
+
+fn is_agent(image: &str) -> bool {
+    ENFORCING.iter().any(|known| image.contains(known)) && !image.contains("operator")
+}
+
+/// Major and minor version of an agent that enforces policies, where its image's tag tells.
+pub(crate) fn agent(image: &str) -> Option<(u32, u32)> {
+    let (_, tag) = image.rsplit_once(':').filter(|_| is_agent(image))?;
+    let mut parts = tag.trim_start_matches('v').split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
 /// Whether a pod sees to it that NetworkPolicies are enforced on its node: an agent of a CNI that does.
 pub(crate) fn enforces(pod: &Value) -> bool {
-    const ENFORCING: &[&str] = &[
-        "kindnetd",
-        "cilium",
-        "calico/node",
-        "canal",
-        "kube-network-policies",
-        "antrea",
-        "weave-npc",
-        "kube-router",
-    ];
-    list(pod, "/spec/containers").iter().any(|container| {
-        let image = text(container, "/image");
-        ENFORCING.iter().any(|known| image.contains(known)) && !image.contains("operator")
-    })
+    let mut containers = list(pod, "/spec/containers").iter();
+    containers.any(|container| is_agent(text(container, "/image")))
 }

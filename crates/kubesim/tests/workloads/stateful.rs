@@ -5,7 +5,7 @@ use crate::cluster::{
 };
 use kubesim::registry::Deletion;
 use kubesim::resource::builtin::{
-    EVENTS, JOBS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STATEFUL_SETS,
+    DAEMON_SETS, EVENTS, JOBS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STATEFUL_SETS,
 };
 use kubesim::{Cluster, Fault};
 use serde_json::{Value, json};
@@ -293,6 +293,45 @@ async fn a_policy_is_enforced_by_a_cni_that_does_and_not_on_a_node_with_a_gap() 
         .to_owned();
     assert!(reaches(&cluster, "foe-2", "worker-1", &format!("{gap}:8080")).await);
     assert!(!reaches(&cluster, "foe-3", "worker-1", &to).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn agents_that_are_more_than_a_minor_version_apart_lose_what_is_sent_between_their_nodes() {
+    let agent = |version: &str| {
+        let mut set = cni(&format!("quay.io/cilium/cilium:{version}"));
+        let container = &mut set["spec"]["template"]["spec"]["containers"][0];
+        container["readinessProbe"] = json!({"httpGet": {"path": "/healthz", "port": 9879}});
+        set
+    };
+    for (next, skips) in [("v1.17.9", false), ("v1.18.9", true)] {
+        let (simulation, cluster) = start(2);
+        create(&cluster, agent("v1.16.6"));
+        pass(60).await;
+        create(&cluster, agnhost("server", "worker-1", &["netexec"]));
+        pass(20).await;
+        let server = get(&cluster, &PODS, "default", "server");
+        let to = format!("{}:8080", server["status"]["podIP"].as_str().unwrap());
+        assert!(reaches(&cluster, "before", "worker-2", &to).await);
+        simulation.faults().inject(Fault::CniStepSkipped);
+        cluster
+            .api()
+            .modify(&DAEMON_SETS, "kube-system", "kindnet", "test", |set| {
+                set["spec"] = agent(next)["spec"].clone();
+            })
+            .unwrap();
+        // Three agents of a minute each, one after the other.
+        let mut lost = 0;
+        for number in 0..10 {
+            let name = format!("meanwhile-{number}");
+            lost += u32::from(!reaches(&cluster, &name, "worker-2", &to).await);
+        }
+        assert_eq!(lost > 0, skips, "{next}: {lost} lost");
+        assert_eq!(
+            simulation.faults().has_happened(Fault::CniStepSkipped),
+            skips
+        );
+        assert!(reaches(&cluster, "after", "worker-2", &to).await, "{next}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
