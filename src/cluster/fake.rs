@@ -39,6 +39,7 @@ struct State {
     /// What watches are told, by revision.
     events: Vec<(u64, Value)>,
     lists: usize,
+    watches: usize,
 }
 
 /// The server; clones are the same.
@@ -87,6 +88,11 @@ impl Server {
         self.0.borrow().lists
     }
 
+    /// How often it was asked for a watch.
+    pub fn watches(&self) -> usize {
+        self.0.borrow().watches
+    }
+
     /// A view of it, as one of `cluster`.
     pub fn view(&self, cluster: &'static str) -> View {
         View::start(cluster, &self.client(), &[(CONFIG_MAP, "demo")])
@@ -104,9 +110,10 @@ impl Server {
 
     async fn answer(&self, path: &str) -> Response<Body> {
         let watches = path.contains("watch=true");
-        if !watches {
-            self.0.send_modify(|state| state.lists += 1);
-        }
+        self.0.send_modify(|state| match watches {
+            true => state.watches += 1,
+            false => state.lists += 1,
+        });
         let state = self.0.borrow().clone();
         match state.mode {
             Mode::Hangs => pending().await,

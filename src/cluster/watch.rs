@@ -139,10 +139,11 @@ impl Watch {
     }
 }
 
+/// What a list told, and the version from which changes are to be watched.
+type Listed = (Objects, String);
+
 /// Why following came to an end.
 enum End {
-    /// It is time for a new list.
-    Due,
     /// What changed since the last list is forgotten on the server: an everyday event, which a new list
     /// mends. What is known is no older than the watch before it.
     Forgotten,
@@ -175,7 +176,6 @@ async fn follow(shared: Arc<Shared>, api: Api<Seen>) {
             Err(end) => end,
         };
         match end {
-            End::Due => continue,
             End::Forgotten => {}
             End::Failed { why, refused } => shared.fail(why, refused),
         }
@@ -194,23 +194,22 @@ fn relist(objects: usize) -> Duration {
 
 /// Lists and watches until something comes in between.
 async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallible, End> {
+    let mut listed = shared.listed(api).await?;
+    loop {
+        listed = watch(shared, api, listed).await?;
+    }
+}
+
+/// Watches from a list on, until a later one says something that the watch did not tell. As long as none does,
+/// the watch goes on: to begin another one costs an API server as much again as the list.
+async fn watch(
+    shared: &Shared,
+    api: &Api<Seen>,
+    (objects, mut version): Listed,
+) -> Result<Listed, End> {
     let kind = &shared.kind;
-    let listing = tokio::time::timeout(LIST, shared.list(api)).await;
-    let listed = listing.map_err(|_| End::Failed {
-        why: format!("not listed within {} s", LIST.as_secs()),
-        refused: false,
-    })?;
-    let (objects, mut version) = listed.map_err(|error| match End::of("list", kind, &error) {
-        // A page that is forgotten is one too few.
-        End::Forgotten => End::Failed {
-            why: error.to_string(),
-            refused: false,
-        },
-        end => end,
-    })?;
-    let relist = relist(objects.len());
+    let mut due = Instant::now() + relist(objects.len());
     let mut fresh = Some(objects);
-    let mut due = Instant::now() + relist;
     loop {
         let begun = Instant::now();
         let (params, from) = (WatchParams::default(), version.clone());
@@ -219,13 +218,14 @@ async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallib
             Ok(watch) => watch,
             Err(_) => {
                 shared.replace(&mut fresh);
-                match tokio::time::timeout_at(due, begins).await {
-                    Ok(watch) => watch,
-                    Err(_) if shared.is_wanted() => return Err(End::Due),
-                    Err(_) => {
-                        due = Instant::now() + relist;
-                        continue;
+                loop {
+                    if let Ok(watch) = tokio::time::timeout_at(due, begins.as_mut()).await {
+                        break watch;
                     }
+                    if let Some(listed) = shared.news(api).await? {
+                        return Ok(listed);
+                    }
+                    due = shared.due();
                 }
             }
         };
@@ -233,8 +233,12 @@ async fn once(shared: &Shared, api: &Api<Seen>) -> Result<std::convert::Infallib
         shared.replace(&mut fresh);
         loop {
             match tokio::time::timeout_at(due, watch.try_next()).await {
-                Err(_) if shared.is_wanted() => return Err(End::Due),
-                Err(_) => due = Instant::now() + relist,
+                Err(_) => {
+                    if let Some(listed) = shared.news(api).await? {
+                        return Ok(listed);
+                    }
+                    due = shared.due();
+                }
                 Ok(Ok(Some(event))) => {
                     if let Some(seen) = shared.take(event)? {
                         version = seen;
@@ -262,9 +266,25 @@ impl Shared {
         })
     }
 
-    /// All objects, and the version from which changes are to be watched. What is known in the version that
-    /// is told is not read again.
-    async fn list(&self, api: &Api<Seen>) -> Result<(Objects, String), kube::Error> {
+    /// All objects, within [`LIST`].
+    async fn listed(&self, api: &Api<Seen>) -> Result<Listed, End> {
+        let listing = tokio::time::timeout(LIST, self.list(api)).await;
+        let listed = listing.map_err(|_| End::Failed {
+            why: format!("not listed within {} s", LIST.as_secs()),
+            refused: false,
+        })?;
+        listed.map_err(|error| match End::of("list", &self.kind, &error) {
+            // A page that is forgotten is one too few.
+            End::Forgotten => End::Failed {
+                why: error.to_string(),
+                refused: false,
+            },
+            end => end,
+        })
+    }
+
+    /// All objects. What is known in the version that is told is not read again.
+    async fn list(&self, api: &Api<Seen>) -> Result<Listed, kube::Error> {
         let mut objects = Objects::new();
         let mut params = ListParams::default().limit(PAGE);
         loop {
@@ -313,6 +333,24 @@ impl Shared {
     fn is_wanted(&self) -> bool {
         let listeners = lock(&self.listeners);
         listeners.iter().any(|listener| listener.strong_count() > 0)
+    }
+
+    /// When it is to be listed anew.
+    fn due(&self) -> Instant {
+        Instant::now() + relist(lock(&self.store).objects.len())
+    }
+
+    /// Lists anew, if somebody looks: a list that says anything but what is held.
+    async fn news(&self, api: &Api<Seen>) -> Result<Option<Listed>, End> {
+        if !self.is_wanted() {
+            return Ok(None);
+        }
+        let (objects, version) = self.listed(api).await?;
+        let held = &lock(&self.store).objects;
+        // What is held and was told again is the same one.
+        let same = |(held, told): (&Arc<Object>, &Arc<Object>)| Arc::ptr_eq(held, told);
+        let holds = held.len() == objects.len() && held.values().zip(objects.values()).all(same);
+        Ok((!holds).then_some((objects, version)))
     }
 
     /// Takes a whole list, once. Waits are woken only when it says something new.
