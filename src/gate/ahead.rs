@@ -23,8 +23,8 @@ const WITHOUT: Duration = Duration::from_secs(10);
 /// The workloads that had ready Pods when an upgrade began, and what became of them.
 pub(super) struct Ahead {
     ready: BTreeSet<ObjectRef>,
-    /// The nodes that were there then.
-    nodes: BTreeSet<String>,
+    /// The nodes that were there then, as they were.
+    nodes: Vec<Arc<Object>>,
     /// The Kubernetes version that the upgrade begins with.
     version: String,
     seen: Mutex<Seen>,
@@ -53,7 +53,7 @@ impl Ahead {
         let ready = live.filter(|(_, live)| live.as_deref().is_some_and(has_ready));
         Self {
             ready: ready.map(|(place, _)| place.clone()).collect(),
-            nodes: names(&workload.list(&kinds::NODE)),
+            nodes: workload.list(&kinds::NODE),
             version: goal.version.clone(),
             seen: Mutex::default(),
         }
@@ -78,6 +78,11 @@ impl Ahead {
             };
             let spec = &live.json["spec"]["template"]["spec"];
             let suits = |node: &&Arc<Object>| placement::suits(spec, node);
+            if self.nodes.iter().any(|node| suits(&node)) {
+                // That node may be gone, with the next one still to come: this is a rollout without one to spare.
+                seen.out.remove(place);
+                continue;
+            }
             let come: Vec<&Arc<Object>> = nodes.iter().filter(suits).collect();
             let is_out = !has_ready(&live) && is_wanted(&live);
             if is_out && come.is_empty() {
@@ -91,7 +96,8 @@ impl Ahead {
                 outage.until = now;
             }
             let is_long = outage.until - outage.since >= context.scaled(WITHOUT);
-            let is_old = |node: &&Arc<Object>| self.nodes.contains(node.name());
+            let is_old =
+                |node: &&Arc<Object>| self.nodes.iter().any(|old| old.name() == node.name());
             // A node of N that suits it after all was given its label late, which is another matter.
             if come.iter().any(is_old) || !(is_out || is_long) {
                 seen.out.remove(place);
@@ -169,10 +175,6 @@ impl Outage {
             until,
         }
     }
-}
-
-fn names(nodes: &[Arc<Object>]) -> BTreeSet<String> {
-    nodes.iter().map(|node| node.name().to_owned()).collect()
 }
 
 /// Whether a workload has a ready Pod, if only where it should be no more.
@@ -291,6 +293,12 @@ mod tests {
         // It asks for nothing new: whatever keeps it from running is another matter.
         assert_eq!(
             found(1, plain.clone(), &[(0, 0, old), (60, 0, both)]).await,
+            None
+        );
+        // The only node is replaced, and none is to spare.
+        let new: &[_] = &[("new", plain.clone())];
+        assert_eq!(
+            found(1, plain.clone(), &[(0, 0, &[]), (60, 0, &[]), (5, 0, new)]).await,
             None
         );
         // The node of N is given the label, if late.
