@@ -83,6 +83,12 @@ impl Object {
         self.at(pointer).and_then(Value::as_i64)
     }
 
+    /// Whether a field is true; one that is not there is not.
+    #[must_use]
+    pub fn bool(&self, pointer: &str) -> bool {
+        self.at(pointer).and_then(Value::as_bool) == Some(true)
+    }
+
     /// The array at a pointer, or an empty one.
     #[must_use]
     pub fn array(&self, pointer: &str) -> &[Value] {

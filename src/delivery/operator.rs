@@ -85,8 +85,6 @@ impl<'a> Operator<'a> {
         };
         let stack = cluster_stack(release, releases, namespace, self.provider);
         let template = self.provider.map(|provider| provider.object(namespace));
-        // The operator makes the provider's objects of the template as soon as it sees the ClusterStack.
-        let objects: Vec<Value> = template.into_iter().chain([stack]).collect();
         let options = Apply {
             deadline: self.deadline,
             namespace: Some(namespace),
@@ -94,8 +92,9 @@ impl<'a> Operator<'a> {
             source: "stack.yaml",
         };
         let applier = Applier::new("management", management.clone());
-        for object in objects.chunks(1) {
-            applier.apply(self.context, object, options).await?;
+        // The operator makes the provider's objects of the template as soon as it sees the ClusterStack.
+        for object in template.into_iter().chain([stack]) {
+            applier.apply(self.context, &[object], options).await?;
         }
         let what = format!("ClusterStackRelease {} ready", release.tag);
         let looks = Some(investigator);
@@ -151,7 +150,7 @@ fn unready(view: &View, namespace: &str, release: &Release) -> Vec<Blocker> {
         return blockers;
     };
     let mut blockers = unmet(&live);
-    if live.at("/status/ready").and_then(Value::as_bool) != Some(true) {
+    if !live.bool("/status/ready") {
         blockers.push(live.blocker("status.ready is not true"));
     }
     let wanted = release.kubernetes_version.to_string();
@@ -228,7 +227,7 @@ pub fn unclaimed(view: &View, namespace: &str, cluster: &str, class: &str) -> Ve
     if blockers.is_empty() && !addon.array("/status/stages").is_empty() {
         blockers.push(said("status.stages is not empty".to_owned()));
     }
-    if addon.at("/status/ready").and_then(Value::as_bool) != Some(true) {
+    if !addon.bool("/status/ready") {
         blockers.push(said("status.ready is not true".to_owned()));
     }
     blockers

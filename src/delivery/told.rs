@@ -1,8 +1,6 @@
 //! What the operator says of releases, held against the objects that it says it of: a release may be called ready
 //! after its provider's object is not, and the columns of a ClusterStack may name others than those that are ready.
 
-use serde_json::Value;
-
 use crate::cluster::{Kind, Object, View, blind, kinds};
 use crate::record::{Blocker, ObjectRef};
 use crate::stack::ReleaseTag;
@@ -45,7 +43,7 @@ pub fn untrue(view: &View, namespace: &str) -> Vec<Untrue> {
 }
 
 fn is_ready(object: &Object) -> bool {
-    object.at("/status/ready").and_then(Value::as_bool) == Some(true)
+    object.bool("/status/ready")
 }
 
 fn is_of(release: &Object, stack: &Object) -> bool {
@@ -158,7 +156,7 @@ fn miscounted(stack: &Object, ready: &[&Object]) -> Option<Untrue> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

@@ -6,7 +6,6 @@ mod releases;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
 
 use super::causes::{Clue, text};
 use super::finished::{Goal, rolls_out};
@@ -128,7 +127,7 @@ fn stuck_hook(goal: &Goal, management: &View, addon: &Object, now: Timestamp) ->
         && topology.message.contains("BeforeClusterUpgrade")
         && (topology.reason == "LifecycleHookBlocking" || topology.message.contains("blocking"));
     let applied = addon.condition("HelmChartApplied");
-    let idle = addon.at("/status/ready").and_then(Value::as_bool) == Some(true)
+    let idle = addon.bool("/status/ready")
         && addon
             .condition("Ready")
             .is_some_and(|ready| ready.status == "True")
@@ -294,7 +293,7 @@ fn failed_stage(
 fn failed_end(addon: &Object) -> Option<Clue> {
     let stages = addon.array("/status/stages");
     let done = !stages.is_empty() && stages.iter().all(|stage| stage["phase"] == "done");
-    let ready = addon.at("/status/ready").and_then(Value::as_bool) == Some(true);
+    let ready = addon.bool("/status/ready");
     if !done || ready || addon.str("/spec/hook").is_empty() {
         return None;
     }

@@ -217,7 +217,7 @@ pub fn findings(
             object: ObjectRef::new("workload", kind, namespace, name),
             evidence: seen.into_iter().chain([share]).collect(),
         };
-        if let Some(skip) = skipped(result).filter(|_| is_explained(result)) {
+        if let Some(skip) = skipped(result) {
             "cni-step-skipped".clone_into(&mut finding.cause);
             finding
                 .evidence

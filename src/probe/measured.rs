@@ -224,9 +224,9 @@ impl Measured {
         self.lock().agents.saw(pods, now);
     }
 
-    /// Whether the network left out a step while a probe lost most.
+    /// Whether the network left out a step while a probe that failed lost most.
     pub fn skipped(&self, result: &ProbeResult) -> Option<Skip> {
-        self.lock().agents.skipped(result.longest_gap.as_ref()?)
+        self.lock().skipped(result)
     }
 
     /// An asker, on a node, has tried.
@@ -361,9 +361,7 @@ impl Measured {
             .iter()
             .map(|course| {
                 let mut result = judge::result(course, now, upgraded, &state.still);
-                let gap = result.longest_gap.as_ref();
-                let skip = gap.and_then(|gap| state.agents.skipped(gap));
-                if let Some(skip) = skip.filter(|_| judge::is_explained(&result)) {
+                if let Some(skip) = state.skipped(&result) {
                     result.message = format!("{skip}: {}", result.message);
                 }
                 result
@@ -381,6 +379,12 @@ impl Measured {
 }
 
 impl State {
+    fn skipped(&self, result: &ProbeResult) -> Option<Skip> {
+        let gap = result.longest_gap.as_ref();
+        let gap = gap.filter(|_| judge::is_explained(result))?;
+        self.agents.skipped(gap)
+    }
+
     fn samples(&mut self, until: i64) -> Vec<What> {
         let told = self.courses.iter_mut().filter_map(|course| {
             let windows = course.windows(until);

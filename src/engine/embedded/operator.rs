@@ -73,16 +73,14 @@ impl cso::Releases for Registry {
     }
 
     fn has_chart(&self, tag: &str, chart: &str) -> bool {
-        let charts = self.of(tag).map(|release| release.addons.charts());
-        charts.into_iter().flatten().any(|(name, _)| name == chart)
+        let release = self.of(tag);
+        release.is_some_and(|release| release.addons.chart(chart).is_some())
     }
 
     fn has_overwrite(&self, tag: &str, chart: &str) -> bool {
-        let charts = self.of(tag).map(|release| release.addons.charts());
-        charts
-            .into_iter()
-            .flatten()
-            .any(|(name, addon)| name == chart && addon.overwrite.is_some())
+        let release = self.of(tag);
+        let addon = release.and_then(|release| release.addons.chart(chart));
+        addon.is_some_and(|addon| addon.overwrite.is_some())
     }
 
     fn addon(
@@ -93,7 +91,7 @@ impl cso::Releases for Registry {
         objects: &Objects,
     ) -> Result<Vec<Value>, RenderError> {
         let release = self.of(tag).ok_or(RenderError::Missing)?;
-        if !self.has_chart(tag, chart) {
+        if release.addons.chart(chart).is_none() {
             return Err(RenderError::Missing);
         }
         let context = json!({

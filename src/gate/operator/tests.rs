@@ -1,6 +1,6 @@
 //! What is named, and what is left to time.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use std::sync::Mutex;
 
