@@ -10,13 +10,14 @@ mod common {
 use std::path::{Path, PathBuf};
 
 use common::rehearsal::rehearse;
-use common::variant::{N, N1, THING, Variant, cilium, failing, named_by_values, provided};
+use common::variant::{
+    N, N1, N2, THING, Variant, agent, cilium, failing, named_by_values, provided,
+};
 use stackgate::lint;
 use stackgate::record::{PhaseOutcome, Severity, Verdict, What};
 use stackgate::simulate::{self, Scenario};
 use stackgate::stack::{Delivery, Hashes, ReleaseTag, Stack, archive};
 
-const N2: &str = "docker-demo-1-34-v2";
 const SEED: u64 = 7;
 
 /// How a defect is made.
@@ -78,33 +79,6 @@ fn class_and_addons() -> Variant {
     class_alone().edit(N2, "cluster-addon/metrics-server/values.yaml", |text| {
         text.replace("v0.8.0", "v0.8.1")
     })
-}
-
-/// An agent of the workers, which from N+1 on asks for a label that only kubelets of N+1 give. There is no machine to
-/// spare. Cluster API would hand a label of the class's metadata on to Machines that are there already.
-fn ahead() -> Variant {
-    let agents = "cluster-addon/storage/templates/agent.yaml";
-    let agent = |selector: &str| {
-        format!(
-            "apiVersion: apps/v1\nkind: DaemonSet\nmetadata:\n  name: agent\n  namespace: kube-system\nspec:\n  selector: {{matchLabels: {{app: agent}}}}\n  template:\n    metadata: {{labels: {{app: agent}}}}\n    spec:\n      nodeSelector: {{{selector}}}\n      containers:\n      - {{name: agent, image: 'registry.k8s.io/e2e-test-images/agnhost:2.53', args: [pause]}}\n"
-        )
-    };
-    let class = "    - class: default-worker\n";
-    let strategy = "{type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}";
-    let old = demo()
-        .add(N, agents, &agent("kubernetes.io/os: linux"))
-        .edit(N, "cluster-class/templates/cluster-class.yaml", |text| {
-            let rollout = format!("{class}      rollout: {{strategy: {strategy}}}\n");
-            text.replace(class, &rollout)
-        });
-    old.next_version(N, N2)
-        .edit(N2, agents, |text| {
-            text.replace("kubernetes.io/os: linux", "example.org/pool: next")
-        })
-        .edit(N2, "cluster-class/templates/worker.yaml", |text| {
-            let flag = "          - name: node-labels\n            value: example.org/pool=next\n";
-            format!("{}\n{flag}", text.trim_end())
-        })
 }
 
 fn thing() -> Variant {
@@ -187,7 +161,7 @@ fn defects() -> Vec<Defect> {
         pair(
             "CS#9, CSO#35",
             "addons and nodes change in no order, and an addon needs nodes of N+1",
-            ahead,
+            || agent("example.org/pool: next"),
             &[],
         ),
         Defect {
@@ -345,6 +319,12 @@ fn defects() -> Vec<Defect> {
             &[],
         ),
         pair(
+            "selector",
+            "an addon asks for nodes that N+1 does not have either",
+            || agent("example.org/pool: nxt"),
+            &[],
+        ),
+        pair(
             "budget",
             "a budget never lets a Pod go",
             || failing("blocked-drain"),
@@ -365,15 +345,6 @@ fn told(rules: impl Iterator<Item = &'static lint::Rule>) -> String {
     }
 }
 
-/// A stack in a folder, with what it refers to.
-fn written(variant: Variant, folder: &Path) -> PathBuf {
-    let configs = folder.join("kind-configs");
-    std::fs::create_dir(&configs).unwrap();
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("kind-configs/management.yaml");
-    std::fs::copy(shipped, configs.join("management.yaml")).unwrap();
-    variant.write(&folder.join("stacks/docker-demo"))
-}
-
 /// A row of the table.
 fn row(defect: &Defect) -> String {
     let Defect { id, what, made } = defect;
@@ -382,7 +353,7 @@ fn row(defect: &Defect) -> String {
         Made::Pair(variant, faults) => (variant, *faults),
     };
     let folder = tempfile::tempdir().unwrap();
-    let stack = written(variant(), folder.path());
+    let stack = variant().write_apart(folder.path());
     let loaded = Stack::load(&stack.to_string_lossy(), stack.parent().unwrap()).unwrap();
     let releases = &loaded.spec.releases;
     let is_unmade = matches!(made, Made::Unmade(_));
@@ -428,7 +399,7 @@ fn folder_of(stack: &Path, tag: &ReleaseTag) -> PathBuf {
 fn embedded_addons_that_change_with_the_machines_are_no_defect_where_nodes_of_n_suit_them_issue_7()
 {
     let folder = tempfile::tempdir().unwrap();
-    let stack = written(class_and_addons(), folder.path());
+    let stack = class_and_addons().write_apart(folder.path());
     let run = rehearse(&stack, Delivery::Operator, SEED, &[]);
     assert_eq!(run.verdict, Verdict::Open, "{}", run.reason);
 }

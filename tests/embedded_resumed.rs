@@ -1,10 +1,16 @@
 //! A run whose process is gone is gone on with: simulated clusters that outlive the first of two runs of the gate.
 
+mod common {
+    #![expect(dead_code, reason = "each test binary uses its own part")]
+    pub mod variant;
+}
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::variant::agent;
 use futures::future::BoxFuture;
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
@@ -175,15 +181,29 @@ fn kept(folder: &Path) -> BTreeSet<String> {
 }
 
 fn resumed(killed_at: Point) -> Resumed {
-    resumed_with(killed_at, || demo(Machines::Any), |_| {})
+    resumed_with(&[killed_at], || demo(Machines::Any), |_| {})
 }
 
-/// A run that is killed at a point and gone on with, after something has become of what was kept for that.
-fn resumed_with(killed_at: Point, stack: impl Fn() -> Stack, meanwhile: impl Fn(&Path)) -> Resumed {
+/// A run that is killed at each of these points and gone on with, after something has become of what was kept for that.
+fn resumed_with(
+    killed_at: &[Point],
+    stack: impl Fn() -> Stack,
+    meanwhile: impl Fn(&Path),
+) -> Resumed {
+    resumed_after(Duration::from_secs(1), killed_at, stack, meanwhile)
+}
+
+/// The same, where it has no process for so long.
+fn resumed_after(
+    away: Duration,
+    killed_at: &[Point],
+    stack: impl Fn() -> Stack,
+    meanwhile: impl Fn(&Path),
+) -> Resumed {
     let folder = tempfile::tempdir().unwrap();
     let private = tempfile::tempdir().unwrap();
     let run = RunId::of_seed(7);
-    let first = plan(&run, Some(killed_at), stack());
+    let first = plan(&run, Some(killed_at[0]), stack());
     let engine = Outliving {
         engine: EmbeddedEngine::new(EmbeddedOptions {
             run: run.clone(),
@@ -224,36 +244,28 @@ fn resumed_with(killed_at: Point, stack: impl Fn() -> Stack, meanwhile: impl Fn(
         });
         runtime.block_on(gate::run(&first, &context, &engine));
     }
-    // The tasks of the first run end when they are next at work.
-    runtime.block_on(tokio::time::sleep(Duration::from_secs(1)));
-    let at_kill = machines(&runtime, &engine);
-    let kept = kept(private.path());
-    meanwhile(private.path());
-    // What a killed process would have told: nothing of the pause, and nothing after it.
-    let told = events(folder.path());
-    let whole = told
-        .iter()
-        .position(|event| matches!(event.what, What::Paused(_)));
-    let lines = told[..whole.unwrap()].iter();
-    let lines: Vec<String> = lines
-        .map(|event| serde_json::to_string(event).unwrap())
-        .collect();
-    let torn = lines.join("\n") + "\n{\"seq\":";
-    std::fs::write(folder.path().join("events.jsonl"), torn).unwrap();
-
-    let resumption = Resumption::of(events(folder.path())).unwrap();
-    let recorder = Recorder::resume(folder.path(), resumption.events, clock, vec![]).unwrap();
-    let context = Context::new(run.clone(), recorder, Interrupt::default(), 1.0);
-    context.emit(What::Resumed {
-        version: String::new(),
-        phase: resumption.next,
-    });
-    let ending = runtime.block_on(gate::resume(
-        &plan(&run, None, stack()),
-        &context,
-        &engine,
-        &resumption,
-    ));
+    let mut next = killed_at[1..].iter();
+    let (at_kill, kept, resumption, ending) = loop {
+        // The tasks of the run end when they are next at work.
+        runtime.block_on(tokio::time::sleep(away));
+        let at_kill = machines(&runtime, &engine);
+        let kept = kept(private.path());
+        meanwhile(private.path());
+        tear(folder.path());
+        let resumption = Resumption::of(events(folder.path())).unwrap();
+        let recorder = Recorder::resume(folder.path(), resumption.events, clock, vec![]).unwrap();
+        let context = Context::new(run.clone(), recorder, Interrupt::default(), 1.0);
+        context.emit(What::Resumed {
+            version: String::new(),
+            phase: resumption.next,
+        });
+        let again = next.next().copied();
+        let plan = plan(&run, again, stack());
+        let ending = runtime.block_on(gate::resume(&plan, &context, &engine, &resumption));
+        if again.is_none() {
+            break (at_kill, kept, resumption, ending);
+        }
+    };
     Resumed {
         verdict: ending.verdict,
         reason: ending.reason,
@@ -263,6 +275,20 @@ fn resumed_with(killed_at: Point, stack: impl Fn() -> Stack, meanwhile: impl Fn(
         at_kill,
         kept,
     }
+}
+
+/// Leaves what a killed process would have told: nothing of the pause, and nothing after it.
+fn tear(folder: &Path) {
+    let told = events(folder);
+    let whole = told
+        .iter()
+        .position(|event| matches!(event.what, What::Paused(_)));
+    let lines = told[..whole.unwrap()].iter();
+    let lines: Vec<String> = lines
+        .map(|event| serde_json::to_string(event).unwrap())
+        .collect();
+    let torn = lines.join("\n") + "\n{\"seq\":";
+    std::fs::write(folder.join("events.jsonl"), torn).unwrap();
 }
 
 /// The checks with their outcomes before and after the upgrade.
@@ -332,15 +358,15 @@ const ROLLS: Point = Point::Within(Phase::Upgrade, Duration::from_secs(60));
 #[test]
 fn embedded_machines_are_judged_by_those_that_the_upgrade_began_with_however_often_its_process_ends()
  {
-    let replaced = resumed_with(ROLLS, || demo(Machines::Replaced), |_| {});
+    let replaced = resumed_with(&[ROLLS], || demo(Machines::Replaced), |_| {});
     assert_eq!(replaced.verdict, Verdict::Open, "{}", replaced.reason);
     let Resumed { at_kill, kept, .. } = &replaced;
     let rolls = !at_kill.is_disjoint(kept) && !at_kill.is_subset(kept);
     assert!(rolls, "{at_kill:?} {kept:?}");
     // Half of what is to be kept is gone when it is gone on with.
     let kept = || demo(Machines::Kept);
-    let before = resumed_with(Point::Before(Phase::Upgrade), kept, |_| {});
-    let within = resumed_with(ROLLS, kept, |_| {});
+    let before = resumed_with(&[Point::Before(Phase::Upgrade)], kept, |_| {});
+    let within = resumed_with(&[ROLLS], kept, |_| {});
     let all = "replaced 2 of 2 Machines, and was to keep them";
     assert!(before.reason.contains(all), "{}", before.reason);
     assert_eq!(
@@ -360,7 +386,7 @@ fn embedded_machines_that_nobody_remembers_leave_no_verdict_of_what_became_of_th
         std::fs::write(&file, kept.to_string()).unwrap();
     };
     for lose in [&forget as &dyn Fn(&Path), &older] {
-        let ended = resumed_with(ROLLS, || demo(Machines::Replaced), lose);
+        let ended = resumed_with(&[ROLLS], || demo(Machines::Replaced), lose);
         assert_eq!(ended.verdict, Verdict::None, "{}", ended.reason);
         let told = "it is not known any more with which Machines the upgrade began";
         assert!(ended.reason.contains(told), "{}", ended.reason);
@@ -379,23 +405,55 @@ fn embedded_hooks_that_nobody_could_see_leave_no_open_gate_issue_7() {
         Stack::load(&made.to_string_lossy(), folders).unwrap()
     };
     assert_eq!(stack().spec.upgrade.hooks, Hooks::Uncalled);
+    // All Machines are replaced at once: it is over soon.
+    let within = Point::Within(Phase::Upgrade, Duration::from_secs(20));
+    let after = Point::Before(Phase::CheckAfter);
     for (killed_at, verdict) in [
-        (Point::Before(Phase::Upgrade), Verdict::Open),
-        // All Machines are replaced at once: it is over soon.
-        (
-            Point::Within(Phase::Upgrade, Duration::from_secs(20)),
-            Verdict::None,
-        ),
-        (Point::Before(Phase::CheckAfter), Verdict::Open),
-        (Point::Before(Phase::Verdict), Verdict::Open),
+        (vec![Point::Before(Phase::Upgrade)], Verdict::Open),
+        (vec![within], Verdict::None),
+        // What the second process knows, the third one has to know, too.
+        (vec![within, after], Verdict::None),
+        (vec![within, Point::Before(Phase::Verdict)], Verdict::None),
+        (vec![after], Verdict::Open),
+        (vec![Point::Before(Phase::Verdict)], Verdict::Open),
     ] {
-        let ended = resumed_with(killed_at, stack, |_| {});
-        assert_eq!(ended.verdict, verdict, "{killed_at}: {}", ended.reason);
+        let ended = resumed_with(&killed_at, stack, |_| {});
+        assert_eq!(ended.verdict, verdict, "{killed_at:?}: {}", ended.reason);
         let told = ended.reason.contains("whether a hook was called");
         assert_eq!(told, verdict == Verdict::None, "{}", ended.reason);
     }
     // Nobody knows whether the upgrade was seen as a whole.
     let forget = |folder: &Path| std::fs::remove_file(folder.join(MEMORY)).unwrap();
-    let ended = resumed_with(Point::Before(Phase::Verdict), stack, forget);
+    let ended = resumed_with(&[Point::Before(Phase::Verdict)], stack, forget);
     assert_eq!(ended.verdict, Verdict::None, "{}", ended.reason);
+}
+
+#[test]
+fn embedded_an_addon_without_nodes_is_known_to_whoever_goes_on_issue_7() {
+    let folder = tempfile::tempdir().unwrap();
+    let written = agent("example.org/pool: next").write_apart(folder.path());
+    let stack = || Stack::load("docker-demo", written.parent().unwrap()).unwrap();
+    let waits = [Point::Within(Phase::Upgrade, Duration::from_secs(3))];
+    // It goes on for long enough after the process is gone.
+    let ended = resumed_with(&waits, stack, |_| {});
+    assert_eq!(ended.verdict, Verdict::Closed, "{}", ended.reason);
+    let told = "DaemonSet kube-system/agent was without a ready Pod for";
+    assert!(ended.reason.contains(told), "{}", ended.reason);
+    let until_it_has_come = Duration::from_secs(60);
+    // The node has come meanwhile: it was without, and nobody knows for how long.
+    let ended = resumed_after(until_it_has_come, &waits, stack, |_| {});
+    assert_eq!(ended.verdict, Verdict::None, "{}", ended.reason);
+    let told = "DaemonSet kube-system/agent asks for nodes as only";
+    assert!(ended.reason.contains(told), "{}", ended.reason);
+    // One that kept nothing of it says so.
+    let older = |folder: &Path| {
+        let file = folder.join(MEMORY);
+        let mut kept: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let upgrade = kept["upgrade"].as_object_mut().unwrap();
+        assert!(upgrade.remove("standing").is_some());
+        std::fs::write(&file, kept.to_string()).unwrap();
+    };
+    let ended = resumed_after(until_it_has_come, &waits, stack, older);
+    let said = |event: &Event| matches!(&event.what, What::Note { message } if message.contains("which addons had ready Pods"));
+    assert!(ended.events.iter().any(said));
 }

@@ -1,5 +1,5 @@
 //! Addons that ask for nodes as only N+1 has them, while there are only those of N: all their Pods go until the first
-//! Machine of N+1 has come.
+//! Machine of N+1 has come, or for good where it has no such nodes either.
 //!
 //! Addons are applied before Machines are replaced, or meanwhile where no hook is called. That is a defect of a release
 //! only where an addon cannot be on the nodes of N: whoever had ready Pods before the upgrade then has none.
@@ -9,22 +9,50 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::finished::{self, Goal};
 use crate::cluster::{Context, Object, View, blind, kinds, placement};
 use crate::record::{Finding, ObjectRef};
+use crate::stack::Image;
 
 /// For how long a workload has to be without a ready Pod. What it waits for is proven in another way, so this says only
 /// from when on it matters: as long as the probe of a Service allows.
 const WITHOUT: Duration = Duration::from_secs(10);
 
+/// What an upgrade finds when it begins. It is kept for a process that may have to go on with it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Standing {
+    /// The addons' workloads that have ready Pods.
+    ready: BTreeSet<ObjectRef>,
+    /// The nodes, as far as it tells of which kind they are.
+    nodes: Vec<Value>,
+}
+
+impl Standing {
+    /// Of views that are settled.
+    pub(super) fn of(goal: &Goal, workload: &View) -> Self {
+        let live = finished::live(goal, workload, None);
+        let ready = live.filter(|(_, live)| live.as_deref().is_some_and(has_ready));
+        let nodes = workload.list(&kinds::NODE).into_iter().map(|node| {
+            let metadata = &node.json["metadata"];
+            let metadata = json!({"name": metadata["name"], "labels": metadata["labels"]});
+            json!({"metadata": metadata, "spec": {"taints": node.json["spec"]["taints"]}})
+        });
+        Self {
+            ready: ready.map(|(place, _)| place.clone()).collect(),
+            nodes: nodes.collect(),
+        }
+    }
+}
+
 /// The workloads that had ready Pods when an upgrade began, and what became of them.
 pub(super) struct Ahead {
     ready: BTreeSet<ObjectRef>,
     /// The nodes that were there then, as they were.
-    nodes: Vec<Arc<Object>>,
+    nodes: Vec<Object>,
     /// The Kubernetes version that the upgrade begins with.
     version: String,
     seen: Mutex<Seen>,
@@ -47,14 +75,13 @@ struct Outage {
 }
 
 impl Ahead {
-    /// As an upgrade from `goal` finds it.
-    pub(super) fn of(goal: &Goal, workload: &View) -> Self {
-        let live = finished::live(goal, workload, None);
-        let ready = live.filter(|(_, live)| live.as_deref().is_some_and(has_ready));
+    /// What became of what an upgrade from a Kubernetes version has found.
+    pub(super) fn of(found: &Standing, version: &str) -> Self {
+        let nodes = found.nodes.iter().cloned();
         Self {
-            ready: ready.map(|(place, _)| place.clone()).collect(),
-            nodes: workload.list(&kinds::NODE),
-            version: goal.version.clone(),
+            ready: found.ready.clone(),
+            nodes: nodes.map(|node| Object::new("workload", node)).collect(),
+            version: version.to_owned(),
             seen: Mutex::default(),
         }
     }
@@ -72,21 +99,22 @@ impl Ahead {
             return;
         }
         let (nodes, now) = (workload.list(&kinds::NODE), Instant::now());
-        for (place, live) in finished::live(goal, workload, None) {
-            let Some(live) = live.filter(|_| self.ready.contains(place)) else {
-                continue;
-            };
-            let spec = &live.json["spec"]["template"]["spec"];
-            let suits = |node: &&Arc<Object>| placement::suits(spec, node);
-            if self.nodes.iter().any(|node| suits(&node)) {
-                // That node may be gone, with the next one still to come: this is a rollout without one to spare.
+        for (place, live) in self.had_ready(goal, workload) {
+            let spec = template(&live);
+            if !self.is_for_others(spec) || self.is_stood_in_for(&live, goal, workload) {
                 seen.out.remove(place);
                 continue;
             }
+            let suits = |node: &&Arc<Object>| placement::suits(spec, node);
             let come: Vec<&Arc<Object>> = nodes.iter().filter(suits).collect();
             let is_out = !has_ready(&live) && is_wanted(&live);
             if is_out && come.is_empty() {
-                let begin = || Outage::begin(spec, &nodes, now, context.now());
+                let begin = || Outage {
+                    asks: asks(spec, &nodes),
+                    from: context.now(),
+                    since: now,
+                    until: now,
+                };
                 seen.out.entry(place.clone()).or_insert_with(begin);
             }
             let Some(outage) = seen.out.get_mut(place) else {
@@ -106,6 +134,76 @@ impl Ahead {
                 return;
             }
         }
+    }
+
+    /// A DaemonSet that has no Pod any more where all has arrived, as no node is there for it: it wants none then, and
+    /// counts as rolled out.
+    pub(super) fn without_nodes(&self, goal: &Goal, workload: &View) -> Option<Finding> {
+        let nodes = workload.list(&kinds::NODE);
+        let mut left = self.had_ready(goal, workload).filter(|(place, live)| {
+            let spec = template(live);
+            place.kind == "DaemonSet"
+                && !has_ready(live)
+                && !nodes.iter().any(|node| placement::suits(spec, node))
+                && !self.is_stood_in_for(live, goal, workload)
+        });
+        let (place, live) = left.next()?;
+        let asks = asks(template(&live), &nodes);
+        Some(Finding {
+            cause: "addon-without-nodes".to_owned(),
+            message: format!(
+                "{place} had ready Pods before the upgrade and has none after it: in {} it asks for {asks}, which no \
+                 node meets. Let the release give its nodes what is asked for, or leave the addon out of it",
+                goal.class
+            ),
+            object: place.clone(),
+            evidence: vec![
+                "desiredNumberScheduled 0".to_owned(),
+                format!("asks for {asks}"),
+            ],
+        })
+    }
+
+    /// A workload that had to wait for a node of N+1, whether for long or not.
+    pub(super) fn waited(&self, goal: &Goal, workload: &View) -> Option<ObjectRef> {
+        let mut all = self.had_ready(goal, workload);
+        let waited = all.find(|(_, live)| {
+            self.is_for_others(template(live)) && !self.is_stood_in_for(live, goal, workload)
+        });
+        waited.map(|(place, _)| place.clone())
+    }
+
+    /// What there is now of the workloads that had ready Pods.
+    fn had_ready<'a>(
+        &'a self,
+        goal: &'a Goal,
+        workload: &'a View,
+    ) -> impl Iterator<Item = (&'a ObjectRef, Arc<Object>)> {
+        let live = finished::live(goal, workload, None);
+        live.filter_map(|(place, live)| {
+            let live = live.filter(|_| self.ready.contains(place));
+            Some((place, live?))
+        })
+    }
+
+    /// Whether no node of N suits a Pod. One that did may be gone, with the next one still to come: that is a rollout
+    /// without a node to spare.
+    fn is_for_others(&self, spec: &Value) -> bool {
+        !self.nodes.iter().any(|node| placement::suits(spec, node))
+    }
+
+    /// Whether a workload that came with N+1 does the same elsewhere: an addon may be split in two, for old nodes and
+    /// for new ones.
+    fn is_stood_in_for(&self, live: &Object, goal: &Goal, workload: &View) -> bool {
+        let mut others = finished::live(goal, workload, None).filter_map(|(place, other)| {
+            other.filter(|_| !self.ready.contains(place) && place.kind == live.kind())
+        });
+        let own = repositories(live);
+        others.any(|other| {
+            other.namespace() == live.namespace()
+                && has_ready(&other)
+                && !repositories(&other).is_disjoint(&own)
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Seen> {
@@ -155,26 +253,30 @@ impl Ahead {
     }
 }
 
-impl Outage {
-    fn begin(spec: &Value, nodes: &[Arc<Object>], since: Instant, from: Timestamp) -> Self {
-        let mut unmet = nodes
-            .iter()
-            .map(|node| placement::unmet_labels(spec, node))
-            .map(BTreeSet::from_iter);
-        let first: BTreeSet<String> = unmet.next().unwrap_or_default();
-        let labels = unmet.fold(first, |all, more| &all & &more);
-        let asks = match labels.is_empty() {
-            false => format!("label {}", Vec::from_iter(labels).join(", ")),
-            true => "other nodes by its selector, affinity and tolerations".to_owned(),
-        };
-        let until = since;
-        Self {
-            asks,
-            from,
-            since,
-            until,
-        }
+/// The spec of a workload's Pods.
+fn template(live: &Object) -> &Value {
+    &live.json["spec"]["template"]["spec"]
+}
+
+/// What Pods ask for that none of the nodes has.
+fn asks(spec: &Value, nodes: &[Arc<Object>]) -> String {
+    let mut unmet = nodes
+        .iter()
+        .map(|node| placement::unmet_labels(spec, node))
+        .map(BTreeSet::from_iter);
+    let first: BTreeSet<String> = unmet.next().unwrap_or_default();
+    let labels = unmet.fold(first, |all, more| &all & &more);
+    match labels.is_empty() {
+        false => format!("label {}", Vec::from_iter(labels).join(", ")),
+        true => "other nodes by its selector, affinity and tolerations".to_owned(),
     }
+}
+
+/// Where the images of a workload come from, whatever their version.
+fn repositories(live: &Object) -> BTreeSet<&str> {
+    let containers = live.array("/spec/template/spec/containers").iter();
+    let images = containers.filter_map(|one| one["image"].as_str());
+    images.map(|image| Image::parse(image).repository).collect()
 }
 
 /// Whether a workload has a ready Pod, if only where it should be no more.
@@ -207,9 +309,10 @@ mod tests {
         )
     }
 
-    fn agent(selector: &Value, ready: i64) -> (Kind, Value) {
-        let metadata = json!({"name": "agent", "namespace": "kube-system"});
-        let spec = json!({"template": {"spec": {"nodeSelector": selector}}});
+    fn agent(name: &str, selector: &Value, ready: i64) -> (Kind, Value) {
+        let metadata = json!({"name": name, "namespace": "kube-system"});
+        let images = json!([{"image": "example.org/agent:v1"}]);
+        let spec = json!({"template": {"spec": {"nodeSelector": selector, "containers": images}}});
         let status = json!({"numberReady": ready});
         (
             kinds::DAEMON_SET,
@@ -220,6 +323,22 @@ mod tests {
     /// So many seconds later, so many Pods are ready, and these nodes are there.
     type Look<'l> = (u64, i64, &'l [(&'l str, Value)]);
 
+    /// Of a release with agents of these names, on a cluster with the first of them.
+    fn upgrade(names: &[&str], before: i64) -> (Goal, Ahead) {
+        let mut goal = Goal::of_the_operator("docker-demo-1-34-v2", "v1.34.3");
+        let rendered: Vec<Value> = names
+            .iter()
+            .map(|name| agent(name, &json!({}), 0).1)
+            .collect();
+        let workloads = finished::workloads(&rendered).into_iter();
+        goal.workloads = workloads.map(|place| (String::new(), place)).collect();
+        let old = [agent("agent", &json!({}), before), node("old", json!({}))];
+        let standing = Standing::of(&goal, &View::holding("workload", &old));
+        // As another process finds it.
+        let standing = serde_json::from_value(json!(standing)).unwrap();
+        (goal, Ahead::of(&standing, "v1.34.3"))
+    }
+
     /// What is found of an agent that asks for something from N+1 on, by what there is to see.
     async fn found(before: i64, asks: Value, seen: &[Look<'_>]) -> Option<Finding> {
         let folder = tempfile::tempdir().unwrap();
@@ -227,14 +346,7 @@ mod tests {
         let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
         let run = "7f3a09bc".parse().unwrap();
         let context = Context::new(run, recorder, Interrupt::default(), 1.0);
-        let mut goal = Goal::of_the_operator("docker-demo-1-34-v2", "v1.34.3");
-        let workloads = finished::workloads(&[agent(&json!({}), 0).1]);
-        goal.workloads = workloads
-            .into_iter()
-            .map(|place| (String::new(), place))
-            .collect();
-        let old = [agent(&json!({}), before), node("old", json!({}))];
-        let ahead = Ahead::of(&goal, &View::holding("workload", &old));
+        let (goal, ahead) = upgrade(&["agent"], before);
         let machine = json!({
             "kind": "Machine",
             "metadata": {"name": "m", "namespace": "n", "labels": {kinds::CLUSTER_NAME: "c"}},
@@ -246,7 +358,7 @@ mod tests {
             let nodes = nodes
                 .iter()
                 .map(|(name, labels)| node(name, labels.clone()));
-            let objects: Vec<_> = nodes.chain([agent(&asks, *ready)]).collect();
+            let objects: Vec<_> = nodes.chain([agent("agent", &asks, *ready)]).collect();
             let workload = View::holding("workload", &objects);
             ahead.look(&context, &goal, &management, &workload);
         }
@@ -307,6 +419,50 @@ mod tests {
             found(1, asks, &[(0, 0, old), (60, 0, labelled)]).await,
             None
         );
+    }
+
+    #[test]
+    fn who_is_left_without_any_node_is_told_issue_7() {
+        let (goal, ahead) = upgrade(&["agent"], 1);
+        let without = |asks: Value, ready: i64, labels: Value| {
+            let objects = [agent("agent", &asks, ready), node("new", labels)];
+            ahead.without_nodes(&goal, &View::holding("workload", &objects))
+        };
+        let (asks, plain) = (json!({"pool": "nxt"}), json!({}));
+        let finding = without(asks.clone(), 0, plain.clone()).unwrap();
+        assert_eq!(finding.cause, "addon-without-nodes");
+        let told = "in docker-demo-1-34-v2 it asks for label pool=nxt, which no node meets";
+        assert!(finding.message.contains(told), "{}", finding.message);
+        // It has a node, and whatever keeps it from running there is another matter; or it runs.
+        assert_eq!(without(asks.clone(), 0, asks.clone()), None);
+        assert_eq!(without(asks.clone(), 1, plain.clone()), None);
+        assert_eq!(without(plain.clone(), 0, plain.clone()), None);
+        // It had none before, either.
+        let (goal, ahead) = upgrade(&["agent"], 0);
+        let objects = [agent("agent", &asks, 0), node("new", plain)];
+        let view = View::holding("workload", &objects);
+        assert_eq!(ahead.without_nodes(&goal, &view), None);
+    }
+
+    #[test]
+    fn an_addon_may_be_split_in_two_for_old_nodes_and_for_new_ones_issue_7() {
+        let (goal, ahead) = upgrade(&["agent", "agent-old"], 1);
+        let split = |ready: i64| {
+            let objects = [
+                agent("agent", &json!({"pool": "next"}), 0),
+                agent("agent-old", &json!({}), ready),
+                node("old", json!({})),
+            ];
+            let view = View::holding("workload", &objects);
+            (
+                ahead.waited(&goal, &view),
+                ahead.without_nodes(&goal, &view).is_some(),
+            )
+        };
+        assert_eq!(split(1), (None, false));
+        let (waited, without) = split(0);
+        assert_eq!(waited.unwrap().name, "agent");
+        assert!(without);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! The workload cluster's way: created from N, moved to N+1, and watched whether it stays there.
 
-use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -16,6 +15,7 @@ use super::named;
 use super::operator::Providing;
 use super::phases::Done;
 use super::run::Run;
+use super::start::Judged;
 use super::trouble::Trouble;
 use super::truth::{Expected, Truth};
 use super::{clusters, topology};
@@ -251,14 +251,14 @@ impl Run<'_> {
     }
 
     /// Addons, then the one patch, then everything that is not yet at the release. Returns what the release dropped.
-    /// Where it is the upgrade that is `judged`, these are the Machines that it begins with.
+    /// Where it is the upgrade, it is `judged` by what it began with.
     pub(super) async fn move_to(
         &self,
         release: &Release,
         management: &Management,
         view: &View,
         workload: &mut Workload,
-        judged: Option<&BTreeSet<String>>,
+        judged: Option<Judged<'_>>,
     ) -> Result<Done<Vec<Value>>, Trouble> {
         let mut prepared = self
             .prepare(management, release, Hook::BeforeClusterUpgrade)
@@ -266,7 +266,6 @@ impl Run<'_> {
         let held = self.operated() && release.addons.is_staged();
         prepared.goal.from = held.then(|| workload.goal.version.clone());
         let (client, before) = (&workload.client, &workload.addons);
-        let ahead = Ahead::of(&workload.goal, &workload.view);
         let uncalled = self.plan.stack.spec.upgrade.hooks == Hooks::Uncalled;
         let mut seen = Seen {
             goal: &prepared.goal,
@@ -274,7 +273,7 @@ impl Run<'_> {
             workload: &workload.view,
             truth: None,
             unasked: judged.is_some() && uncalled,
-            ahead: judged.map(|_| &ahead),
+            ahead: judged.and_then(|judged| judged.ahead),
         };
         let rendered = &prepared.addons;
         let on_its_way = self.truth(client, release, rendered, before, false).await?;
@@ -297,7 +296,7 @@ impl Run<'_> {
         if self.operated() {
             // For as long the hook before the upgrade keeps the nodes where they are.
             let asked = Instant::now();
-            if let Some(machines) = judged {
+            if let Some(Judged { machines, .. }) = judged {
                 let causes = self.causes(seen);
                 self.disturb(Moment::Addons, machines, &prepared.goal, view, &causes)
                     .await?;
@@ -310,7 +309,7 @@ impl Run<'_> {
             self.context
                 .property("addons.applied-after", format!("{seconds} s"));
         }
-        if let Some(machines) = judged {
+        if let Some(Judged { machines, .. }) = judged {
             let causes = self.causes(seen);
             self.disturb(Moment::Machines, machines, &prepared.goal, view, &causes)
                 .await?;

@@ -2,6 +2,7 @@
 //! what is skipped because of it when it ends badly.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(super) struct Phases<'a> {
     ends: Cell<Option<Instant>>,
     /// What failed, and in which phase.
     failed: RefCell<Vec<(Phase, String)>>,
+    /// In which phases it stood still after they had begun.
+    stood: RefCell<BTreeSet<Phase>>,
     /// Who is told when the run stands still, and when it does not any more.
     onlooker: RefCell<Option<Onlooker>>,
 }
@@ -56,6 +59,7 @@ impl<'a> Phases<'a> {
             next: Cell::new(0),
             ends: Cell::new(None),
             failed: RefCell::new(Vec::new()),
+            stood: RefCell::new(BTreeSet::new()),
             onlooker: RefCell::new(None),
         }
     }
@@ -291,6 +295,9 @@ impl<'a> Phases<'a> {
                 onlooker(still);
             }
         };
+        if may_retry {
+            self.stood.borrow_mut().insert(phase);
+        }
         tell(true);
         let decided = pauses.stand(self.context, stop).await;
         tell(false);
@@ -298,6 +305,11 @@ impl<'a> Phases<'a> {
             return Err(Trouble::Interrupted);
         }
         decided.map_err(Trouble::Infrastructure)
+    }
+
+    /// Whether it stood still in a phase that had begun.
+    pub(super) fn stood_within(&self, phase: Phase) -> bool {
+        self.stood.borrow().contains(&phase)
     }
 
     fn failed_so_far(&self) -> Vec<String> {

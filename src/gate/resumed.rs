@@ -14,6 +14,7 @@ use kube::Client;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::ahead::Standing;
 use super::clusters;
 use super::journey::{Prepared, Workload};
 use super::run::{Checked, Run};
@@ -57,17 +58,27 @@ enum Upgrade {
 /// What cannot be seen any more once an upgrade has begun.
 #[derive(Debug, Serialize, Deserialize)]
 struct Begun {
-    machines: BTreeSet<String>,
+    #[serde(flatten)]
+    found: Found,
     disturbed: bool,
     #[serde(default)]
     unwatched: bool,
 }
 
+/// What an upgrade begins with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Found {
+    /// The UIDs of the Machines.
+    pub(super) machines: BTreeSet<String>,
+    /// The addons and the nodes, where they are known.
+    #[serde(default)]
+    pub(super) standing: Option<Standing>,
+}
+
 /// The same, as it is while the run has a process.
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
-    /// The UIDs of the Machines that the upgrade began with.
-    machines: OnceCell<BTreeSet<String>>,
+    found: OnceCell<Found>,
     /// Whether it was disturbed, as it is to be once.
     pub(super) disturbed: Cell<bool>,
     /// Whether a part of it may have gone by while the run had no process.
@@ -193,9 +204,9 @@ impl Run<'_> {
         let kept = Kept {
             run: self.context.memory(),
             rules: self.memory.all(),
-            upgrade: match self.beginning.machines.get() {
-                Some(machines) => Upgrade::Begun(Begun {
-                    machines: machines.clone(),
+            upgrade: match self.beginning.found.get() {
+                Some(found) => Upgrade::Begun(Begun {
+                    found: found.clone(),
                     disturbed: self.beginning.disturbed.get(),
                     unwatched: self.beginning.unwatched.get(),
                 }),
@@ -229,11 +240,19 @@ impl Run<'_> {
 
     fn recover_memory(&self) {
         let (kept, lost) = match self.kept() {
-            Ok(kept) if matches!(kept.upgrade, Upgrade::Unknown) => {
-                let lost = "an older stackgate kept nothing of the upgrade: it may have begun, and nobody knows how";
-                (kept, Some(lost.to_owned()))
+            Ok(kept) => {
+                let lost = match &kept.upgrade {
+                    Upgrade::Unknown => Some(
+                        "an older stackgate kept nothing of the upgrade: it may have begun, and nobody knows how",
+                    ),
+                    Upgrade::Begun(begun) if begun.found.standing.is_none() => Some(
+                        "it is not known which addons had ready Pods when the upgrade began: one that was without is not found",
+                    ),
+                    _ => None,
+                };
+                let lost = lost.map(str::to_owned);
+                (kept, lost)
             }
-            Ok(kept) => (kept, None),
             Err(error) => {
                 let lost = format!(
                     "what was seen before the upgrade is not known any more ({error:#}): checks that compare cannot be judged"
@@ -263,7 +282,9 @@ impl Run<'_> {
         if let Upgrade::Begun(upgrade) = upgrade {
             own.disturbed.set(upgrade.disturbed);
             // Nothing is known yet: the phases come later.
-            let _ = own.machines.set(upgrade.machines);
+            let _ = own.found.set(upgrade.found);
+            // The next process has to know, too.
+            self.save_memory();
         }
     }
 
@@ -273,33 +294,45 @@ impl Run<'_> {
         !self.is_ahead(Phase::Upgrade) || self.beginning.unwatched.get()
     }
 
+    /// Whether a part of the upgrade may have gone by with nobody watching: the run had no process, or it stood still.
+    pub(super) fn looked_away(&self) -> bool {
+        self.beginning.unwatched.get() || self.phases.stood_within(Phase::Upgrade)
+    }
+
     /// What was to be seen throughout the upgrade, and cannot have been.
     pub(super) fn unseen(&self) -> Option<String> {
         let asked = self.plan.stack.spec.upgrade.hooks == Hooks::Uncalled;
-        let unseen = asked && self.beginning.unwatched.get();
+        let unseen = asked && self.looked_away();
         unseen.then(|| {
-            "whether a hook was called while the run had no process is not known: run it again"
+            "whether a hook was called while the run had no process or stood still is not known: run it again"
                 .to_owned()
         })
     }
 
-    /// The Machines that the upgrade began with, or begins with now.
-    pub(super) fn machines_before(
-        &self,
-        now: impl FnOnce() -> BTreeSet<String>,
-    ) -> Result<BTreeSet<String>, Trouble> {
-        if let Some(before) = self.beginning.machines.get() {
-            return Ok(before.clone());
+    /// What the upgrade began with, or begins with now.
+    pub(super) fn found_before(&self, now: impl FnOnce() -> Found) -> Result<Found, Trouble> {
+        let own = &self.beginning;
+        if let Some(found) = own.found.get() {
+            // Another attempt at it was not watched to its end, by this process or by one that is gone.
+            own.unwatched.set(true);
+            self.save_memory();
+            return Ok(found.clone());
         }
+        let begun = self.may_have_begun();
         let wanted = &self.plan.stack.spec.upgrade;
         let asked = wanted.machines != Machines::Any || wanted.disturbance.is_some();
-        if asked && self.may_have_begun() {
+        if asked && begun {
             return Err(Trouble::Infrastructure(anyhow!(
                 "it is not known any more with which Machines the upgrade began, so that nobody can tell what became of them: run it again"
             )));
         }
-        let before = self.beginning.machines.get_or_init(now).clone();
+        let found = own.found.get_or_init(|| {
+            let mut found = now();
+            found.standing = found.standing.filter(|_| !begun);
+            found
+        });
+        let found = found.clone();
         self.save_memory();
-        Ok(before)
+        Ok(found)
     }
 }

@@ -5,15 +5,25 @@ use std::collections::BTreeSet;
 use anyhow::anyhow;
 use serde_json::Value;
 
+use super::ahead::{Ahead, Standing};
 use super::finished::Goal;
 use super::journey::Workload;
 use super::phases::Done;
+use super::resumed::Found;
 use super::run::Run;
 use super::trouble::Trouble;
-use crate::cluster::View;
+use crate::cluster::{Progress, View, WaitError, blind, wait};
 use crate::engine::Management;
 use crate::record::{Finding, ObjectRef};
 use crate::stack::{Machines, Start};
+
+/// What an upgrade that is judged began with.
+#[derive(Clone, Copy)]
+pub(super) struct Judged<'a> {
+    pub(super) machines: &'a BTreeSet<String>,
+    /// The addons that were ready, where they are known.
+    pub(super) ahead: Option<&'a Ahead>,
+}
 
 impl Run<'_> {
     /// A cluster of N.
@@ -69,12 +79,35 @@ impl Run<'_> {
         view: &View,
         workload: &mut Workload,
     ) -> Result<Done<Vec<Value>>, Trouble> {
-        let before = self.machines_before(|| workload.goal.machine_uids(view))?;
+        let views = [view, &workload.view];
+        let what = format!("{}: seen as the upgrade finds it", workload.goal.cluster);
+        wait(
+            self.context,
+            &what,
+            self.phases.left(),
+            &views,
+            None,
+            || Progress::unless(views.into_iter().flat_map(blind).collect()),
+        )
+        .await?;
+        let found = self.found_before(|| Found {
+            machines: workload.goal.machine_uids(view),
+            standing: Some(Standing::of(&workload.goal, &workload.view)),
+        })?;
+        let standing = found.standing.as_ref();
+        let ahead = standing.map(|found| Ahead::of(found, &workload.goal.version));
+        let before = found.machines;
         let release = &self.plan.pair.to;
-        let judged = Some(&before);
+        let judged = Judged {
+            machines: &before,
+            ahead: ahead.as_ref(),
+        };
         let upgraded = self
-            .move_to(release, management, view, workload, judged)
+            .move_to(release, management, view, workload, Some(judged))
             .await?;
+        if let Some(ahead) = &ahead {
+            self.have_nodes(ahead, workload)?;
+        }
         let after = workload.goal.machine_uids(view);
         let wanted = self.plan.stack.spec.upgrade.machines;
         match unlike(wanted, &before, &after) {
@@ -84,6 +117,23 @@ impl Run<'_> {
                 let message = format!("the upgrade from {from} to {to} {what}");
                 Err(machines(cause, message, &workload.goal))
             }
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Every addon that had ready Pods before the upgrade has nodes after it, and did not have to wait for them.
+    fn have_nodes(&self, ahead: &Ahead, workload: &Workload) -> Result<(), Trouble> {
+        let (goal, view) = (&workload.goal, &workload.view);
+        if let Some(finding) = ahead.without_nodes(goal, view) {
+            return Err(WaitError::Cause(Box::new(finding)).into());
+        }
+        match ahead.waited(goal, view).filter(|_| self.looked_away()) {
+            None => Ok(()),
+            Some(place) => Err(Trouble::Infrastructure(anyhow!(
+                "{place} asks for nodes as only {} has them; for how long it was without a ready Pod until they came is not known, as the run had no process or stood still meanwhile: run it again",
+                goal.class
+            ))),
         }
     }
 }

@@ -10,6 +10,9 @@ pub const N: &str = "docker-demo-1-34-v1";
 /// Release N+1 of the demo stack.
 pub const N1: &str = "docker-demo-1-35-v1";
 
+/// Another release of the Kubernetes version of N.
+pub const N2: &str = "docker-demo-1-34-v2";
+
 /// A kind and an object of it, in one file.
 pub const THING: &str = "apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -221,6 +224,14 @@ impl Variant {
         self.change(STACK_FILE.into(), change)
     }
 
+    /// Writes it into a folder of its own, with what the repository has beside its stacks.
+    pub fn write_apart(self, folder: &Path) -> PathBuf {
+        let config = "kind-configs/management.yaml";
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join(config);
+        write(&folder.join(config), &std::fs::read(shipped).unwrap());
+        self.write(&folder.join("stacks/docker-demo"))
+    }
+
     /// Writes the stack into `folder`, its releases packed, and returns the folder.
     pub fn write(self, folder: &Path) -> PathBuf {
         let mut tags: Vec<String> = Vec::new();
@@ -324,4 +335,32 @@ pub fn cilium() -> Variant {
         .edit(N, "clusteraddon.yaml", network);
     old.edit(N1, file, agent("v1.18.9"))
         .edit(N1, "clusteraddon.yaml", network)
+}
+
+/// The demo stack with an agent of the workers, which from N2 on asks for another label than all nodes have. Kubelets of
+/// N2 give `example.org/pool=next`: Cluster API would hand a label of the class's metadata on to Machines that are there
+/// already. There is no machine to spare.
+pub fn agent(asks: &str) -> Variant {
+    let agents = "cluster-addon/storage/templates/agent.yaml";
+    let agent = |selector: &str| {
+        format!(
+            "apiVersion: apps/v1\nkind: DaemonSet\nmetadata:\n  name: agent\n  namespace: kube-system\nspec:\n  selector: {{matchLabels: {{app: agent}}}}\n  template:\n    metadata: {{labels: {{app: agent}}}}\n    spec:\n      nodeSelector: {{{selector}}}\n      containers:\n      - {{name: agent, image: 'registry.k8s.io/e2e-test-images/agnhost:2.53', args: [pause]}}\n"
+        )
+    };
+    let class = "    - class: default-worker\n";
+    let strategy = "{type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}";
+    let old = Variant::from("docker-demo")
+        .add(N, agents, &agent("kubernetes.io/os: linux"))
+        .edit(N, "cluster-class/templates/cluster-class.yaml", |text| {
+            let rollout = format!("{class}      rollout: {{strategy: {strategy}}}\n");
+            text.replace(class, &rollout)
+        });
+    old.next_version(N, N2)
+        .edit(N2, agents, |text| {
+            text.replace("kubernetes.io/os: linux", asks)
+        })
+        .edit(N2, "cluster-class/templates/worker.yaml", |text| {
+            let flag = "          - name: node-labels\n            value: example.org/pool=next\n";
+            format!("{}\n{flag}", text.trim_end())
+        })
 }
