@@ -69,6 +69,9 @@ impl Run<'_> {
         view: &View,
         workload: &mut Workload,
     ) -> Result<Done<Vec<Value>>, Trouble> {
+        // Nobody has waited for these for as long as the checks took.
+        view.fresh().await;
+        workload.view.fresh().await;
         let before = self.machines_before(|| workload.goal.machine_uids(view))?;
         let release = &self.plan.pair.to;
         let judged = Some(&before);
