@@ -145,6 +145,22 @@ fn judged(events: &[Event]) -> Vec<String> {
 }
 
 #[test]
+fn hooks_that_nobody_could_see_in_a_pause_leave_no_open_gate_issue_7() {
+    let context = TestContext::new();
+    let mut run = Run::start(&context, "--scenario class-only --pause upgrade+20s");
+    run.stands();
+    let resumed = context.run("resume latest");
+    assert!(resumed.starts_with("exit code"), "{resumed}");
+    let (code, _, events) = run.ends();
+    let judged = judged(&events);
+    let told = "had no process or stood still is not known";
+    let none = judged
+        .iter()
+        .any(|line| line.starts_with("None: ") && line.contains(told));
+    assert!(code == Some(3) && none, "{judged:?}");
+}
+
+#[test]
 fn a_paused_rehearsal_is_looked_at_and_goes_on_as_if_nothing_had_been() {
     let context = TestContext::new();
     let mut run = Run::start(&context, "--pause before:upgrade");

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::pending;
+use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
 use kube::Client;
@@ -13,6 +14,9 @@ use tokio::sync::watch;
 
 use super::{Context, Interrupt, Kind, View};
 use crate::record::{Clock, Recorder, RunId, What, read};
+
+/// How long the server takes to say what it says late: longer than a watch is waited for.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What the server serves.
 pub const CONFIG_MAP: Kind = Kind::new("", "v1", "ConfigMap", "configmaps");
@@ -29,6 +33,8 @@ pub enum Mode {
     Refuses,
     /// Lists come; watches are forbidden.
     ForbidsWatches,
+    /// The same, but it takes a while to say so.
+    ForbidsWatchesLate,
 }
 
 #[derive(Clone, Default)]
@@ -40,6 +46,8 @@ struct State {
     events: Vec<(u64, Value)>,
     lists: usize,
     watches: usize,
+    /// How often the connections of all watches have died.
+    deaths: usize,
 }
 
 /// The server; clones are the same.
@@ -68,6 +76,11 @@ impl Server {
     /// Adds an object whose event gets lost.
     pub fn add_silently(&self, name: &str) {
         self.put(name, false);
+    }
+
+    /// The watches so far are told nothing any more, without an end.
+    pub fn kill_watches(&self) {
+        self.0.send_modify(|state| state.deaths += 1);
     }
 
     fn put(&self, name: &str, tell: bool) {
@@ -122,13 +135,16 @@ impl Server {
                     "message": "etcd is on holiday", "reason": "ServiceUnavailable", "code": 503});
                 response(503, status.to_string())
             }
-            Mode::ForbidsWatches if watches => {
+            Mode::ForbidsWatches | Mode::ForbidsWatchesLate if watches => {
+                if state.mode == Mode::ForbidsWatchesLate {
+                    tokio::time::sleep(LATE).await;
+                }
                 let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure",
                     "message": "you cannot watch", "reason": "Forbidden", "code": 403});
                 response(403, status.to_string())
             }
             Mode::Well if watches => self.events(since(path)).await,
-            Mode::Well | Mode::ForbidsWatches => {
+            Mode::Well | Mode::ForbidsWatches | Mode::ForbidsWatchesLate => {
                 let list = json!({"kind": "ConfigMapList", "apiVersion": "v1",
                     "metadata": {"resourceVersion": state.revision.to_string()},
                     "items": state.objects});
@@ -145,7 +161,10 @@ impl Server {
             new.map(|(_, event)| format!("{event}\n"))
                 .collect::<String>()
         };
-        let told = states.wait_for(|state| !news(state).is_empty()).await;
+        let deaths = states.borrow().deaths;
+        let told = states
+            .wait_for(|state| state.deaths == deaths && !news(state).is_empty())
+            .await;
         // The sender lives in self, so waiting cannot fail.
         let told = told.map(|state| news(&state)).unwrap();
         response(200, told)

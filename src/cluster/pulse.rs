@@ -69,13 +69,14 @@ impl Changes {
         arrived
     }
 
-    /// Waits until there is a change that was not seen.
+    /// Waits until there is a change that was not seen, and all that arrives at the same moment.
     pub async fn changed(&self) {
         loop {
             let mut told = std::pin::pin!(self.pulse.0.notify.notified());
             // From here on nothing is missed.
             told.as_mut().enable();
             if self.pulse.last().0 != self.seen {
+                tokio::task::yield_now().await;
                 return;
             }
             told.await;

@@ -13,7 +13,7 @@ use kube::api::{ApiResource, GroupVersionKind};
 
 use super::Object;
 use super::pulse::{Changes, Pulse};
-use super::watch::Watch;
+use super::watch::{LIST, Watch};
 use crate::record::{Blocker, ObjectRef};
 
 /// How long a refusal has to last to be one.
@@ -185,10 +185,28 @@ impl View {
         parts.find_map(|(watch, _)| watch.store().refused(REFUSED))
     }
 
-    /// Tells of each change, with the time at which it arrived.
+    /// Tells of each change, with the time at which it arrived. While somebody listens, what watches may have
+    /// lost is looked for often.
     #[must_use]
     pub fn changes(&self) -> Changes {
-        self.changed.listen()
+        let changes = self.changed.listen();
+        for (watch, _) in &self.parts {
+            watch.is_of_interest();
+        }
+        changes
+    }
+
+    /// Returns once nothing that it holds has been unconfirmed for longer than it is while somebody listens: who
+    /// decides by it begins here. What cannot be confirmed is unsettled.
+    pub async fn fresh(&self) {
+        let _listens = self.changes();
+        let all = async {
+            for (watch, _) in &self.parts {
+                watch.fresh().await;
+            }
+        };
+        // An API server that does not answer is told of by then.
+        let _ = tokio::time::timeout(2 * LIST, all).await;
     }
 }
 

@@ -102,8 +102,8 @@ pub async fn wait<T>(
 ) -> Result<T, WaitError> {
     let deadline = context.scaled(deadline);
     let phase = context.phase();
+    let mut changes = fresh(context, views).await?;
     let started = Instant::now();
-    let mut changes: Vec<_> = views.iter().map(|view| view.changes()).collect();
     let mut told: Option<Vec<Blocker>> = None;
     let mut woken_by: Option<Instant> = None;
     let mut next_look = started + INVESTIGATE;
@@ -249,8 +249,8 @@ pub async fn stay(
     views: &[&View],
     mut violated: impl FnMut() -> Vec<Blocker>,
 ) -> Result<Vec<Blocker>, Interrupted> {
+    let mut changes = fresh(context, views).await?;
     let until = Instant::now() + context.scaled(period);
-    let mut changes: Vec<_> = views.iter().map(|view| view.changes()).collect();
     loop {
         for change in &mut changes {
             change.seen();
@@ -265,6 +265,21 @@ pub async fn stay(
             () = tokio::time::sleep_until(until) => return Ok(violated()),
             () = any_change(&changes) => {}
         }
+    }
+}
+
+/// Listens to views from when they hold nothing that is old.
+async fn fresh(context: &Context, views: &[&View]) -> Result<Vec<Changes>, Interrupted> {
+    let changes = views.iter().map(|view| view.changes()).collect();
+    let fresh = async {
+        for view in views {
+            view.fresh().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = fresh => Ok(changes),
+        () = context.interrupt.raised() => Err(Interrupted),
     }
 }
 

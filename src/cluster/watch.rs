@@ -1,7 +1,8 @@
 //! A live copy of the objects of one kind, fed by a list and a watch.
 //!
-//! It is listed anew from time to time, since a watch can silently lose events (linkerd2#14773). What it
-//! holds counts once the watch stands, too: who may list and not watch would be told what was once.
+//! It is listed anew from time to time, since a watch can silently lose events (linkerd2#14773): often while
+//! somebody waits for its changes, seldom while it is only kept for who may look. What it holds counts once the
+//! watch stands, too: who may list and not watch would be told what was once.
 
 mod page;
 pub(super) mod seen;
@@ -16,6 +17,7 @@ use kube::api::{ApiResource, ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
 use kube::{Api, Client, Resource as _};
 use serde_json::Value;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -25,16 +27,19 @@ use super::pulse::{Pulse, Teller};
 use super::refusal::told;
 use super::{Kind, Object};
 
-/// How often a kind is listed anew beside its watch, while somebody looks at it.
+/// How often a kind is listed anew beside its watch, while somebody waits for its changes.
 pub(super) const RELIST: Duration = Duration::from_secs(10);
-/// How often at least, however many pages that takes.
-const SELDOM: Duration = Duration::from_secs(60);
+/// How often at least while somebody may look, however many pages that takes; and for how long a watch is
+/// believed to live.
+pub(super) const SELDOM: Duration = Duration::from_secs(60);
 /// How long a list may take, with all its pages; until the next one works the kind is unsettled then.
 pub(super) const LIST: Duration = Duration::from_secs(15);
 /// How long to wait before a watch that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long the beginning of a watch is waited for before the list counts by itself.
 const BEGINS: Duration = Duration::from_millis(500);
+/// How long after it was refused: to be refused again may take as long as that.
+pub(super) const REFUSED: Duration = Duration::from_secs(5);
 /// How many objects a page of a list has.
 const PAGE: u32 = 500;
 
@@ -50,8 +55,8 @@ pub(super) struct Store {
     listed: bool,
     /// Why the last list or watch failed, until the next ones work.
     error: Option<String>,
-    /// Since when the API server says that it is not allowed.
-    refused: Option<Instant>,
+    /// When the API server began to say that it is not allowed, and when it said so last.
+    refused: Option<(Instant, Instant)>,
 }
 
 impl Store {
@@ -64,10 +69,10 @@ impl Store {
         }
     }
 
-    /// What is not allowed, once it has been so for a while.
+    /// What is not allowed, once that has been said for a while.
     pub(super) fn refused(&self, after: Duration) -> Option<String> {
-        let lasting = self.refused.is_some_and(|since| since.elapsed() >= after);
-        self.error.clone().filter(|_| lasting)
+        let (first, last) = self.refused?;
+        self.error.clone().filter(|_| last - first >= after)
     }
 }
 
@@ -76,8 +81,14 @@ struct Shared {
     kind: Kind,
     resource: ApiResource,
     store: Mutex<Store>,
+    /// When a list was last told.
+    told: Mutex<Instant>,
     /// Who is told of changes.
     listeners: Mutex<Vec<Weak<Teller>>>,
+    /// Somebody has begun to look or to wait.
+    interest: Notify,
+    /// What is held has just been told or confirmed by a list, or could not be.
+    answered: Notify,
 }
 
 /// The live copy. Dropping it ends the watch.
@@ -136,11 +147,37 @@ impl Watch {
         let mut listeners = lock(&self.shared.listeners);
         listeners.retain(|listener| listener.strong_count() > 0);
         listeners.push(pulse.weak());
+        self.is_of_interest();
+    }
+
+    /// Somebody looks or waits who did not before.
+    pub(super) fn is_of_interest(&self) {
+        self.shared.interest.notify_one();
+    }
+
+    /// Returns once what is held is no older than it is while somebody waits, as somebody must do meanwhile; or
+    /// cannot be made so.
+    pub(super) async fn fresh(&self) {
+        let mut answered = pin!(self.shared.answered.notified());
+        answered.as_mut().enable();
+        if self.store().unsettled().is_none() && self.shared.is_due() {
+            answered.await;
+        }
     }
 }
 
 /// What a list told, and the version from which changes are to be watched.
 type Listed = (Objects, String);
+
+/// How much a kind is looked at.
+enum Interest {
+    /// Nobody does.
+    No,
+    /// Somebody may at any time.
+    Some,
+    /// Somebody waits for its changes.
+    Waits,
+}
 
 /// Why following came to an end.
 enum End {
@@ -180,8 +217,8 @@ async fn follow(shared: Arc<Shared>, api: Api<Seen>) {
             End::Failed { why, refused } => shared.fail(why, refused),
         }
         tokio::time::sleep(RETRY).await;
-        while !shared.is_wanted() {
-            tokio::time::sleep(RETRY).await;
+        while matches!(shared.interest(), Interest::No) {
+            shared.interest.notified().await;
         }
     }
 }
@@ -208,44 +245,58 @@ async fn watch(
     (objects, mut version): Listed,
 ) -> Result<Listed, End> {
     let kind = &shared.kind;
-    let mut due = Instant::now() + relist(objects.len());
     let mut fresh = Some(objects);
-    loop {
+    let mut due = pin!(shared.due());
+    'watches: loop {
         let begun = Instant::now();
         let (params, from) = (WatchParams::default(), version.clone());
         let mut begins = pin!(api.watch(&params, &from));
-        let watch = match tokio::time::timeout(BEGINS, begins.as_mut()).await {
+        let patience = if shared.is_refused() { REFUSED } else { BEGINS };
+        let watch = match tokio::time::timeout(patience, begins.as_mut()).await {
             Ok(watch) => watch,
             Err(_) => {
                 shared.replace(&mut fresh);
                 loop {
-                    if let Ok(watch) = tokio::time::timeout_at(due, begins.as_mut()).await {
-                        break watch;
+                    tokio::select! {
+                        biased;
+                        watch = begins.as_mut() => break watch,
+                        () = due.as_mut() => {
+                            if let Some(listed) = shared.news(api, &mut version).await? {
+                                return Ok(listed);
+                            }
+                            due.set(shared.due());
+                            if begun.elapsed() >= SELDOM {
+                                continue 'watches;
+                            }
+                        }
                     }
-                    if let Some(listed) = shared.news(api).await? {
-                        return Ok(listed);
-                    }
-                    due = shared.due();
                 }
             }
         };
         let mut watch = pin!(watch.map_err(|error| End::of("watch", kind, &error))?);
         shared.replace(&mut fresh);
         loop {
-            match tokio::time::timeout_at(due, watch.try_next()).await {
-                Err(_) => {
-                    if let Some(listed) = shared.news(api).await? {
+            tokio::select! {
+                biased;
+                told = watch.try_next() => match told {
+                    Ok(Some(event)) => {
+                        if let Some(seen) = shared.take(event)? {
+                            version = seen;
+                        }
+                    }
+                    Ok(None) => break,
+                    Err(error) => return Err(End::of("watch", kind, &error)),
+                },
+                () = due.as_mut() => {
+                    if let Some(listed) = shared.news(api, &mut version).await? {
                         return Ok(listed);
                     }
-                    due = shared.due();
-                }
-                Ok(Ok(Some(event))) => {
-                    if let Some(seen) = shared.take(event)? {
-                        version = seen;
+                    due.set(shared.due());
+                    // Lists that agree tell nothing of whether its connection is still there.
+                    if begun.elapsed() >= SELDOM {
+                        break;
                     }
                 }
-                Ok(Ok(None)) => break,
-                Ok(Err(error)) => return Err(End::of("watch", kind, &error)),
             }
         }
         // Watches end now and then; one that ends at once must not be begun without a pause.
@@ -262,13 +313,17 @@ impl Shared {
             resource: kind.resource(),
             kind,
             store: Mutex::new(store),
+            told: Mutex::new(Instant::now()),
             listeners: Mutex::default(),
+            interest: Notify::new(),
+            answered: Notify::new(),
         })
     }
 
     /// All objects, within [`LIST`].
     async fn listed(&self, api: &Api<Seen>) -> Result<Listed, End> {
         let listing = tokio::time::timeout(LIST, self.list(api)).await;
+        *lock(&self.told) = Instant::now();
         let listed = listing.map_err(|_| End::Failed {
             why: format!("not listed within {} s", LIST.as_secs()),
             refused: false,
@@ -329,28 +384,54 @@ impl Shared {
         Arc::new(Object::new(self.cluster, json))
     }
 
-    /// Whether somebody looks at it at the moment.
-    fn is_wanted(&self) -> bool {
+    fn interest(&self) -> Interest {
         let listeners = lock(&self.listeners);
-        listeners.iter().any(|listener| listener.strong_count() > 0)
-    }
-
-    /// When it is to be listed anew.
-    fn due(&self) -> Instant {
-        Instant::now() + relist(lock(&self.store).objects.len())
-    }
-
-    /// Lists anew, if somebody looks: a list that says anything but what is held.
-    async fn news(&self, api: &Api<Seen>) -> Result<Option<Listed>, End> {
-        if !self.is_wanted() {
-            return Ok(None);
+        // A view's own pulse, and one more for each that waits for what it tells.
+        match listeners.iter().map(Weak::strong_count).max() {
+            None | Some(0) => Interest::No,
+            Some(1) => Interest::Some,
+            Some(_) => Interest::Waits,
         }
-        let (objects, version) = self.listed(api).await?;
+    }
+
+    /// Whether it is to be listed anew for somebody who waits.
+    fn is_due(&self) -> bool {
+        lock(&self.told).elapsed() >= relist(lock(&self.store).objects.len())
+    }
+
+    /// Returns when it is to be listed anew.
+    async fn due(&self) {
+        loop {
+            let pause = match self.interest() {
+                Interest::No => {
+                    self.interest.notified().await;
+                    continue;
+                }
+                Interest::Some => SELDOM,
+                Interest::Waits => relist(lock(&self.store).objects.len()),
+            };
+            let due = *lock(&self.told) + pause;
+            if due <= Instant::now() {
+                return;
+            }
+            // Until then, others may have begun to wait, or all have ended.
+            let _ = tokio::time::timeout_at(due, self.interest.notified()).await;
+        }
+    }
+
+    /// Lists anew: a list that says anything but what is held. Where it says the same, a watch may go on from its
+    /// version.
+    async fn news(&self, api: &Api<Seen>, version: &mut String) -> Result<Option<Listed>, End> {
+        let (objects, told) = self.listed(api).await?;
         let held = &lock(&self.store).objects;
         // What is held and was told again is the same one.
         let same = |(held, told): (&Arc<Object>, &Arc<Object>)| Arc::ptr_eq(held, told);
-        let holds = held.len() == objects.len() && held.values().zip(objects.values()).all(same);
-        Ok((!holds).then_some((objects, version)))
+        if held.len() == objects.len() && held.values().zip(objects.values()).all(same) {
+            *version = told;
+            self.answered.notify_waiters();
+            return Ok(None);
+        }
+        Ok(Some((objects, told)))
     }
 
     /// Takes a whole list, once. Waits are woken only when it says something new.
@@ -368,6 +449,7 @@ impl Shared {
         if news {
             self.tell();
         }
+        self.answered.notify_waiters();
     }
 
     /// Takes what a watch tells, and returns up to which version it is told then.
@@ -395,15 +477,20 @@ impl Shared {
         Ok(version)
     }
 
+    fn is_refused(&self) -> bool {
+        lock(&self.store).refused.is_some()
+    }
+
     fn fail(&self, why: String, refused: bool) {
         let mut store = lock(&self.store);
         store.error = Some(why);
-        store.refused = match (refused, store.refused) {
-            (false, _) => None,
-            (true, since) => since.or(Some(Instant::now())),
-        };
+        store.refused = refused.then(|| {
+            let now = Instant::now();
+            (store.refused.map_or(now, |(first, _)| first), now)
+        });
         drop(store);
         self.tell();
+        self.answered.notify_waiters();
     }
 
     fn tell(&self) {

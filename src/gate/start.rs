@@ -79,6 +79,7 @@ impl Run<'_> {
         view: &View,
         workload: &mut Workload,
     ) -> Result<Done<Vec<Value>>, Trouble> {
+        // Nobody has waited for these for as long as the checks took.
         let views = [view, &workload.view];
         let what = format!("{}: seen as the upgrade finds it", workload.goal.cluster);
         wait(

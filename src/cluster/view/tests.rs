@@ -4,7 +4,7 @@ use futures::FutureExt;
 
 use super::*;
 use crate::cluster::fake::{CONFIG_MAP, Mode, Server};
-use crate::cluster::watch::{LIST, RELIST};
+use crate::cluster::watch::{self, LIST, RELIST, SELDOM};
 
 /// Lets the view's watches do what they can do by now.
 async fn pass(seconds: u64) {
@@ -36,6 +36,7 @@ async fn what_is_listed_and_watched_is_held() {
 async fn a_lost_event_is_seen_by_the_next_list() {
     let server = Server::new();
     let view = server.view("workload");
+    let _waits = view.changes();
     pass(1).await;
     server.add_silently("a");
     pass(1).await;
@@ -47,10 +48,67 @@ async fn a_lost_event_is_seen_by_the_next_list() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_nobody_waits_it_is_listed_seldom_and_at_once_for_who_begins_to() {
+    let server = Server::new();
+    let view = server.view("workload");
+    pass(SELDOM.as_secs() - 1).await;
+    assert_eq!(server.lists(), 1);
+    pass(2).await;
+    assert_eq!(server.lists(), 2);
+    pass(RELIST.as_secs()).await;
+    server.add_silently("a");
+    view.fresh().await;
+    assert!(holds(&view, "a"));
+    assert_eq!(server.lists(), 3);
+    // What is as new as that is good enough.
+    server.add_silently("b");
+    view.fresh().await;
+    assert_eq!((server.lists(), holds(&view, "b")), (3, false));
+    pass(2 * RELIST.as_secs()).await;
+    assert_eq!(server.lists(), 3, "who waited has gone");
+    let waits = view.changes();
+    pass(1 + 2 * RELIST.as_secs()).await;
+    assert_eq!((server.lists(), holds(&view, "b")), (6, true));
+    drop(waits);
+    pass(SELDOM.as_secs() - RELIST.as_secs()).await;
+    assert_eq!(server.lists(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_made_fresh_is_unsettled_then() {
+    let server = Server::new();
+    let view = server.view("workload");
+    pass(RELIST.as_secs()).await;
+    server.turn(Mode::Hangs);
+    let asked = tokio::time::Instant::now();
+    view.fresh().await;
+    assert_eq!(asked.elapsed(), LIST);
+    assert_eq!(why(&view).as_deref(), Some("not listed within 15 s"));
+    // Who is told so does not wait for it again.
+    view.fresh().await;
+    assert_eq!(asked.elapsed(), LIST);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_whose_connection_is_dead_is_begun_anew_after_a_while() {
+    let server = Server::new();
+    let view = server.view("workload");
+    pass(1).await;
+    server.kill_watches();
+    pass(SELDOM.as_secs()).await;
+    assert_eq!((server.lists(), server.watches()), (2, 2));
+    server.add("a");
+    pass(1).await;
+    assert!(holds(&view, "a"));
+    assert_eq!(server.lists(), 2, "the watch told it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_list_that_hangs_unsettles_what_was_settled_until_one_works() {
     let server = Server::new();
     server.add("a");
     let view = server.view("management");
+    let _waits = view.changes();
     pass(1).await;
     assert_eq!(why(&view), None);
     server.turn(Mode::Hangs);
@@ -110,6 +168,26 @@ async fn a_list_that_says_nothing_new_wakes_nobody_and_ends_no_watch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_that_takes_its_time_is_one_too() {
+    let server = Server::new();
+    let view = server.view("workload");
+    pass(1).await;
+    server.turn(Mode::ForbidsWatchesLate);
+    // The watch ends with the next event; beginning it anew is refused.
+    server.add("a");
+    pass(2).await;
+    let expected = Some("may not watch configmaps: you cannot watch".to_owned());
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(why(&view), expected);
+    }
+    assert_eq!(view.refused(), expected);
+    server.turn(Mode::Well);
+    pass(1 + watch::REFUSED.as_secs()).await;
+    assert_eq!((view.refused(), why(&view)), (None, None));
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_may_list_and_not_watch_is_told_so_and_settles_nothing() {
     let server = Server::new();
     server.add("a");
@@ -128,7 +206,7 @@ async fn who_may_list_and_not_watch_is_told_so_and_settles_nothing() {
     pass(3).await;
     assert_eq!(view.refused(), expected);
     server.turn(Mode::Well);
-    pass(1).await;
+    pass(1 + watch::REFUSED.as_secs()).await;
     assert_eq!((view.refused(), why(&view)), (None, None));
     assert!(holds(&view, "a"));
 }
