@@ -104,7 +104,7 @@ fn node_images_of_the_release_before_matter_until_the_next_is_the_goal_issue_7()
     // Without its provider's object.
     let ready = |name: &str| {
         let reference =
-            json!({"apiVersion": provider, "kind": "DockerClusterStackRelease", "name": name});
+            json!({"apiVersion": provider, "kind": "OpenStackClusterStackRelease", "name": name});
         let json = json!({"kind": "ClusterStackRelease", "metadata": {"name": name, "namespace": "n"},
             "spec": {"providerRef": reference}, "status": {"ready": true}});
         (kinds::CLUSTER_STACK_RELEASE, json)
@@ -123,7 +123,7 @@ fn node_images_of_the_release_before_matter_until_the_next_is_the_goal_issue_7()
         let mut causes = found.iter().map(|one| &*one.finding.cause);
         assert_eq!(causes.any(|one| one == cause), counts, "{class} {lost}");
         let mut blockers = blockers(&goal, &management, &workload).into_iter();
-        let blocks = blockers.any(|one| one.object.kind == "DockerClusterStackRelease");
+        let blocks = blockers.any(|one| one.object.kind == "OpenStackClusterStackRelease");
         assert_eq!(blocks, counts, "{class} {lost}");
     }
 }
