@@ -100,7 +100,8 @@ impl<'a> Operator<'a> {
         let looks = Some(investigator);
         wait(self.context, &what, self.deadline, &[view], looks, || {
             let mut blockers = unready(view, namespace, release);
-            blockers.extend(untrue(view, namespace).into_iter().map(|one| one.blocker));
+            let untrue = untrue(view, namespace, &release.class_name);
+            blockers.extend(untrue.into_iter().map(|one| one.blocker));
             Progress::unless(blockers)
         })
         .await?;

@@ -20,16 +20,20 @@ pub struct Untrue {
     pub blocker: Blocker,
 }
 
-/// What the operator says in a namespace and is not so; nothing of what cannot be watched now.
+/// What the operator says in a namespace and is not so; nothing of what cannot be watched now. `class` is that of the
+/// release that what is under way stands on: the provider may have let go of another's node images.
 #[must_use]
-pub fn untrue(view: &View, namespace: &str) -> Vec<Untrue> {
+pub fn untrue(view: &View, namespace: &str, class: &str) -> Vec<Untrue> {
     if !blind(view).is_empty() {
         return Vec::new();
     }
     let mut releases = view.list(&kinds::CLUSTER_STACK_RELEASE);
     releases.retain(|release| release.namespace() == namespace && is_ready(release));
-    let provided = releases.iter();
-    let mut found: Vec<Untrue> = provided
+    let own = releases.iter().filter(|release| {
+        let tag = release.name().parse::<ReleaseTag>();
+        tag.is_ok_and(|tag| tag.class_name() == class)
+    });
+    let mut found: Vec<Untrue> = own
         .filter_map(|release| unprovided(view, release))
         .collect();
     for stack in view.list(&kinds::CLUSTER_STACK) {
@@ -185,8 +189,13 @@ mod tests {
     }
 
     fn told(objects: &[(Kind, Value)]) -> Vec<(&'static str, String)> {
+        of(objects, "openstack-scs-1-34-v1")
+    }
+
+    /// What is untrue to what stands on a class.
+    fn of(objects: &[(Kind, Value)], class: &str) -> Vec<(&'static str, String)> {
         let view = View::holding("management", objects);
-        let found = untrue(&view, "n").into_iter();
+        let found = untrue(&view, "n", class).into_iter();
         found
             .map(|one| (one.cause, one.blocker.to_string()))
             .collect()
@@ -208,6 +217,35 @@ mod tests {
             said("status.ready is not true, ProcessOngoing: no image")
         );
         assert_eq!(told(&[release(name, true)]), said("missing"));
+    }
+
+    #[test]
+    fn only_the_release_that_is_stood_on_has_to_have_its_node_images_issue_7() {
+        let names = ["openstack-scs-1-34-v1", "openstack-scs-1-35-v0-sha-abc1234"];
+        for (lost, kept, class, other) in [
+            (
+                names[0],
+                names[1],
+                names[0],
+                "openstack-scs-1-35-v0-sha.abc1234",
+            ),
+            (
+                names[1],
+                names[0],
+                "openstack-scs-1-35-v0-sha.abc1234",
+                names[0],
+            ),
+        ] {
+            let objects = [
+                release(lost, true),
+                images(lost, json!({})),
+                release(kept, true),
+                images(kept, json!({"ready": true})),
+            ];
+            let said = format!("{IMAGES} n/{lost}: status.ready is not true");
+            assert_eq!(of(&objects, class), [(PROVIDER, said)]);
+            assert_eq!(of(&objects, other), []);
+        }
     }
 
     #[test]

@@ -99,7 +99,8 @@ pub fn blockers(goal: &Goal, management: &View, workload: &View) -> Vec<Blocker>
             &goal.cluster,
             &goal.class,
         ));
-        let untrue = untrue(management, &goal.namespace).into_iter();
+        // Once N+1 is the goal, nothing stands on N any more.
+        let untrue = untrue(management, &goal.namespace, &goal.class).into_iter();
         found.extend(untrue.map(|one| one.blocker));
     }
     found

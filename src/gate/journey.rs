@@ -97,7 +97,7 @@ impl Run<'_> {
                 context: self.context,
                 view: &view,
                 namespace,
-                tag: release.tag.to_string(),
+                release,
                 fetches: self.fetches(),
                 seen: Mutex::default(),
             };

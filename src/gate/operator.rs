@@ -2,20 +2,22 @@
 //! named.
 
 mod releases;
+mod stages;
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::causes::{Clue, text};
-use super::finished::{Goal, rolls_out};
+use super::finished::Goal;
 use super::truth::{Truth, Wrong};
 use crate::cluster::{Object, View, kinds};
-use crate::delivery::{addon_name, unclaimed, unmet};
+use crate::delivery::{addon_name, unclaimed};
 use crate::record::{Finding, ObjectRef};
 use crate::stack::OPERATOR_NAMESPACE;
 pub(super) use releases::{Providing, is_of_its_setup};
 use releases::{mistold, unable, unread};
+use stages::{failed_end, failed_stage};
 
 /// How many objects are shown as evidence.
 const SHOWN: usize = 8;
@@ -26,9 +28,6 @@ const SETTLED: Duration = Duration::from_secs(30);
 /// What fails is tried again after 20 s: three attempts at least. A definition of custom resources takes
 /// one of them. Each condition and each stage has this time for itself.
 const STAGE: Duration = Duration::from_secs(70);
-/// A condition that a stage waits for may take what its Pods take to start: images, a network, a lease. So may a stage
-/// that cannot be applied before workloads of its own run. What cannot come true is waited for as long.
-const CONDITION: Duration = Duration::from_secs(300);
 /// How long addons may differ from what the release renders while the operator says that all is done.
 const BEHIND: Duration = Duration::from_secs(60);
 /// From how many restarts on a crash loop is taken for one, and for how long it has to last then.
@@ -67,7 +66,7 @@ pub(super) fn evidence(
         found.extend(failed_end(addon));
     }
     found.extend(truth.and_then(|truth| differences(goal, management, truth)));
-    found.extend(mistold(management, &goal.namespace));
+    found.extend(mistold(management, &goal.namespace, &goal.class));
     found
 }
 
@@ -241,105 +240,6 @@ fn kept_hook(goal: &Goal, addon: &Object) -> Option<Clue> {
         SETTLED,
         finding("hook-kept", message, addon.reference(), told),
     ))
-}
-
-/// A condition of the ClusterAddon says that a stage fails. It names no object; what differs on the cluster does.
-fn failed_stage(
-    goal: &Goal,
-    addon: &Object,
-    workload: &View,
-    truth: Option<&Truth>,
-) -> Option<Clue> {
-    let kinds = [
-        "ClusterAddonConfigValidated",
-        "HelmChartFound",
-        "HelmChartTemplated",
-        "HelmChartApplied",
-        "EvaluatedCEL",
-        "HelmChartDeleted",
-    ];
-    let failed = unmet(addon).into_iter().find(|blocker| {
-        let kind = blocker.condition.strip_suffix(" False");
-        kind.is_some_and(|kind| kinds.contains(&kind)) && still_fails(addon, &blocker.reason)
-    })?;
-    let stages = || addon.array("/status/stages").iter();
-    let at_work = stages().find(|stage| !["Pending", "done"].contains(&text(stage, "/phase")));
-    let mut told: Vec<String> = stages()
-        .map(|stage| format!("stage {}: {}", stage["name"], stage["phase"]).replace('"', ""))
-        .collect();
-    told.insert(0, failed.to_string());
-    let differences = truth.map(Truth::differences).unwrap_or_default();
-    let differences = differences.iter().take(SHOWN);
-    told.extend(differences.map(|one| one.blocker.to_string()));
-    let message = format!(
-        "the operator fails on the addons of ClusterAddon {}: {}: {}",
-        addon.name(),
-        failed.reason,
-        failed.message,
-    );
-    let stage = at_work.map(|stage| text(stage, "/name"));
-    // What a stage brings may have to run before the rest of it is let in: a webhook, an API.
-    let starts = failed.reason == "FailedToApplyObjects" && rolls_out(goal, workload, stage);
-    let waits = starts || failed.condition == "EvaluatedCEL False";
-    let found = finding("addon-stage-failed", message, addon.reference(), told);
-    let way = [&failed.condition, &failed.reason, stage.unwrap_or_default()].join(" ");
-    // Once all of it runs, there is the time of several attempts again.
-    let way = if starts { way + " starts" } else { way };
-    Some(Clue::new(if waits { CONDITION } else { STAGE }, found).by_way_of(way))
-}
-
-/// All stages are done and the ClusterAddon is not ready: what the release before has beside them is looked for then,
-/// and no condition tells that this fails.
-fn failed_end(addon: &Object) -> Option<Clue> {
-    let stages = addon.array("/status/stages");
-    let done = !stages.is_empty() && stages.iter().all(|stage| stage["phase"] == "done");
-    let ready = addon.bool("/status/ready");
-    if !done || ready || addon.str("/spec/hook").is_empty() {
-        return None;
-    }
-    let message = format!(
-        "the operator does not come to the end of the addons of ClusterAddon {}: all stages are done, and it is not \
-         ready: what only the release before has cannot be found or removed",
-        addon.name(),
-    );
-    let told = vec![
-        format!(
-            "{}: hook {}, {} stages done, ready false",
-            addon.reference(),
-            addon.str("/spec/hook"),
-            stages.len()
-        ),
-        format!("the log of the operator, in {OPERATOR_NAMESPACE}, tells why"),
-    ];
-    let found = finding("addon-stage-failed", message, addon.reference(), told);
-    Some(Clue::new(STAGE, found).by_way_of("the end"))
-}
-
-/// Whether what a condition tells of is still so: some stay False until all is done.
-fn still_fails(addon: &Object, reason: &str) -> bool {
-    let any = |pointer: &str, field: &str, values: &[&str]| {
-        let mut all = addon.array(pointer).iter();
-        all.any(|one| {
-            one[field]
-                .as_str()
-                .is_some_and(|value| values.contains(&value))
-        })
-    };
-    match reason {
-        "ObjectsApplyingOngoing" => false,
-        // Objects are noted where there is one chart, and those of a release before stay; with stages it is the stage.
-        "FailedToApplyObjects" if !addon.array("/status/stages").is_empty() => {
-            any("/status/stages", "phase", &["applyingOrDeleting"])
-        }
-        "FailedToApplyObjects" => any("/status/resources", "status", &["not-synced"]),
-        "FailedToEvaluatePreCondition" => {
-            any("/status/stages", "phase", &["waitingForPreCondition"])
-        }
-        "FailedToEvaluatePostCondition" => {
-            any("/status/stages", "phase", &["waitingForPostCondition"])
-        }
-        _ => true,
-    }
 }
 
 /// The ClusterAddon says that all is done, and it is not.

@@ -72,6 +72,12 @@ pub fn result(
     result
 }
 
+/// The longest gap, where it is longer than it may be.
+pub fn too_long(result: &ProbeResult) -> Option<&ProbeGap> {
+    let over = |gap: &&ProbeGap| gap.length_ms() > result.budget.longest_gap_ms;
+    result.longest_gap.as_ref().filter(over)
+}
+
 /// How it is over its budget, in a sentence.
 fn over(result: &ProbeResult, lost: &str) -> Option<String> {
     let ProbeBudget {
@@ -85,11 +91,7 @@ fn over(result: &ProbeResult, lost: &str) -> Option<String> {
             when(gap)
         ));
     }
-    if let Some(gap) = result
-        .longest_gap
-        .as_ref()
-        .filter(|gap| gap.length_ms() > longest_gap_ms)
-    {
+    if let Some(gap) = too_long(result) {
         return Some(format!(
             "{lost} for {}{}, where {} is allowed",
             seconds(gap.length_ms()),

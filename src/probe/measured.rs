@@ -59,7 +59,7 @@ pub struct Course {
     pub lost: u64,
     /// The longest gap.
     pub longest: Option<ProbeGap>,
-    gaps: usize,
+    gaps: Vec<Stretch>,
     windows: BTreeMap<i64, Window>,
 }
 
@@ -84,7 +84,7 @@ impl Course {
             tries: 0,
             lost: 0,
             longest: None,
-            gaps: 0,
+            gaps: Vec::new(),
             windows: BTreeMap::new(),
         }
     }
@@ -224,7 +224,7 @@ impl Measured {
         self.lock().agents.saw(pods, now);
     }
 
-    /// Whether the network left out a step while a probe that failed lost most.
+    /// Whether the network left out a step while a probe that failed lost what it failed for.
     pub fn skipped(&self, result: &ProbeResult) -> Option<Skip> {
         self.lock().skipped(result)
     }
@@ -349,9 +349,8 @@ impl Measured {
             }
             if let (true, Stage::Measuring(since)) = (course.probe.moves, &course.stage) {
                 let covered = [course.covered(), still.clone()].concat();
-                for (from, to) in holes(covered, (*since, now), judge::PAUSE) {
-                    let word = "AWAY".to_owned();
-                    events.extend(course.gap(Stretch { from, to, word }, "", nodes));
+                for hole in holes(covered, (*since, now), judge::PAUSE) {
+                    events.extend(course.gap(Stretch::between(hole, "AWAY"), "", nodes));
                 }
             }
         }
@@ -380,9 +379,25 @@ impl Measured {
 
 impl State {
     fn skipped(&self, result: &ProbeResult) -> Option<Skip> {
-        let gap = result.longest_gap.as_ref();
-        let gap = gap.filter(|_| judge::is_explained(result))?;
-        self.agents.skipped(gap)
+        if !judge::is_explained(result) {
+            return None;
+        }
+        if let Some(gap) = judge::too_long(result) {
+            let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+            return self.agents.skipped((ms(gap.from_ms), ms(gap.to_ms)));
+        }
+        // All gaps together are the share, none by itself: a step explains it where it explains most of what was lost.
+        let mut courses = self.courses.iter();
+        let course = courses.find(|course| course.probe.name == result.probe)?;
+        let mut lost = 0;
+        let mut found = None;
+        for gap in &course.gaps {
+            if let Some(skip) = self.agents.skipped((gap.from, gap.to)) {
+                lost += gap.lost;
+                found.get_or_insert(skip);
+            }
+        }
+        found.filter(|_| lost * 2 > result.lost)
     }
 
     fn samples(&mut self, until: i64) -> Vec<What> {
@@ -427,7 +442,7 @@ impl Course {
             probe: self.probe.name.to_owned(),
             from_ms: positive(stretch.from),
             to_ms: positive(stretch.to),
-            reason: stretch.word,
+            reason: stretch.word.clone(),
             seen_from: self.seen_from.get(asker).cloned().unwrap_or_default(),
             meanwhile: nodes.meanwhile(stretch.from, stretch.to),
         };
@@ -440,8 +455,8 @@ impl Course {
         {
             self.longest = Some(gap.clone());
         }
-        self.gaps += 1;
-        (self.gaps <= GAPS).then_some(What::ProbeGap(gap))
+        self.gaps.push(stretch);
+        (self.gaps.len() <= GAPS).then_some(What::ProbeGap(gap))
     }
 }
 
@@ -449,34 +464,43 @@ impl Course {
 mod tests {
     use std::time::Duration;
 
+    use serde_json::json;
+
     use super::*;
     use crate::cluster::Interrupt;
-    use crate::probe::api;
+    use crate::probe::{api, service};
     use crate::record::{Clock, Outcome, Recorder};
+
+    /// One probe, which may lose something for ten seconds, and a share.
+    fn trying(probe: &'static Probe, share: Option<f64>, folder: &std::path::Path) -> Measured {
+        let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
+        let recorder = Recorder::create(folder, clock, vec![]).unwrap();
+        let run = "7f3a09bc".parse().unwrap();
+        let context = Context::new(run, recorder, Interrupt::default(), 1.0);
+        let budget = ProbeBudget {
+            longest_gap_ms: 10_000,
+            share_lost_percent: share,
+        };
+        Measured::new(context, vec![Course::new(probe, budget, Stage::Trying)])
+    }
+
+    /// Tries every two seconds, with the same answer.
+    async fn tries(measured: &Measured, probe: &str, count: u32, word: &str) {
+        for _ in 0..count {
+            tokio::time::advance(Duration::from_secs(2)).await;
+            let end = measured.now_ms();
+            let start = end - 10;
+            measured.take(probe, api::HERE, api::HERE, &Try { start, end, word });
+        }
+    }
 
     /// What comes of an API server that is away for six seconds before two minutes in which nobody is to look, and
     /// all the time then.
     async fn measured(stands_still: bool) -> ProbeResult {
         let folder = tempfile::tempdir().unwrap();
-        let clock = Clock::starting_at(jiff::Timestamp::UNIX_EPOCH);
-        let recorder = Recorder::create(folder.path(), clock, vec![]).unwrap();
-        let run = "7f3a09bc".parse().unwrap();
-        let context = Context::new(run, recorder, Interrupt::default(), 1.0);
-        let budget = ProbeBudget {
-            longest_gap_ms: 10_000,
-            share_lost_percent: None,
-        };
-        let course = Course::new(&api::PROBE, budget, Stage::Trying);
-        let measured = Measured::new(context, vec![course]);
+        let measured = trying(&api::PROBE, None, folder.path());
         let name = api::PROBE.name;
-        let tries = async |count: u32, word: &str| {
-            for _ in 0..count {
-                tokio::time::advance(Duration::from_secs(2)).await;
-                let end = measured.now_ms();
-                let start = end - 10;
-                measured.take(name, api::HERE, api::HERE, &Try { start, end, word });
-            }
-        };
+        let tries = async |count, word| tries(&measured, name, count, word).await;
         measured.begin(name);
         tries(10, "ok").await;
         tries(3, "TIMEOUT").await;
@@ -503,5 +527,57 @@ mod tests {
         let result = measured(false).await;
         assert_eq!((result.tries, result.lost), (83, 63));
         assert_eq!(result.outcome, Outcome::Fail, "{}", result.message);
+    }
+
+    /// What a probe says that loses tries while agents of the network are two versions apart, and others once they are
+    /// not: so many in a row, so often.
+    async fn of_a_step(during: (u32, u32), later: (u32, u32)) -> ProbeResult {
+        let folder = tempfile::tempdir().unwrap();
+        let measured = trying(&service::PROBE, Some(2.0), folder.path());
+        let name = service::PROBE.name;
+        let tries = async |count, word| tries(&measured, name, count, word).await;
+        let lose = async |(row, times): (u32, u32)| {
+            for _ in 0..times {
+                tries(row, "TIMEOUT").await;
+                tries(1, "ok").await;
+            }
+        };
+        let agent = |uid: &str, version: &str| {
+            let owners = json!([{"kind": "DaemonSet", "name": "cilium"}]);
+            let image = format!("quay.io/cilium/cilium:{version}");
+            let pod = json!({"kind": "Pod", "spec": {"containers": [{"image": image}]},
+                "metadata": {"namespace": "kube-system", "name": uid, "uid": uid, "ownerReferences": owners}});
+            Arc::new(Object::new("workload", pod))
+        };
+        let (old, new) = (agent("a", "v1.16.6"), agent("b", "v1.18.9"));
+        measured.begin(name);
+        measured.saw_pods(std::slice::from_ref(&old));
+        tries(20, "ok").await;
+        measured.saw_pods(&[old, new.clone()]);
+        lose(during).await;
+        measured.saw_pods(&[new]);
+        tries(20, "ok").await;
+        lose(later).await;
+        let upgraded = measured.now_ms();
+        tries(20, "ok").await;
+        measured.finish(Some(upgraded)).remove(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_step_explains_what_a_probe_failed_for_and_nothing_else_issue_7() {
+        for (during, later, is_named) in [
+            // By its share alone: most of what was lost has to be lost by the step.
+            ((1, 3), (1, 1), true),
+            ((1, 2), (1, 2), false),
+            ((2, 1), (1, 3), false),
+            // By a gap: that has to be one of the step.
+            ((7, 1), (1, 20), true),
+            ((1, 20), (7, 1), false),
+        ] {
+            let result = of_a_step(during, later).await;
+            assert_eq!(result.outcome, Outcome::Fail, "{}", result.message);
+            let named = result.message.starts_with("DaemonSet kube-system/cilium");
+            assert_eq!(named, is_named, "{during:?} {later:?}: {}", result.message);
+        }
     }
 }

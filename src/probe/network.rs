@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::cluster::Object;
-use crate::record::{ObjectRef, ProbeGap};
+use crate::record::ObjectRef;
 use crate::stack::network::{STEPS, cilium, skips};
 
 /// For how long after an agent has gone what it had set up may matter, in milliseconds.
@@ -29,7 +29,7 @@ pub struct Agents(BTreeMap<String, Agent>);
 pub struct Skip {
     /// The DaemonSet of its agents.
     pub set: ObjectRef,
-    /// The oldest and the newest of their images at the time.
+    /// Two of their images, in order of time, without one of a version between at the time.
     pub images: (String, String),
 }
 
@@ -70,26 +70,35 @@ impl Agents {
         }
     }
 
-    /// Whether agents of one DaemonSet were further apart than they may be when something was lost.
-    pub fn skipped(&self, gap: &ProbeGap) -> Option<Skip> {
-        let ms = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-        let (from, to) = (ms(gap.from_ms), ms(gap.to_ms));
+    /// Whether agents of one DaemonSet were further apart than they may be when something was lost, from one
+    /// millisecond of the run to another. Where there were agents of the versions between as well, each step was one.
+    pub fn skipped(&self, (from, to): (i64, i64)) -> Option<Skip> {
         let mut there: Vec<_> = self
             .0
             .values()
             .filter(|agent| agent.from <= to && from <= agent.to.saturating_add(NEAR))
-            .filter_map(|agent| Some((&agent.set, cilium(&agent.image)?, &agent.image)))
+            .filter_map(|agent| Some((&agent.set, cilium(&agent.image)?, agent.from, &agent.image)))
             .collect();
         there.sort();
-        there
-            .chunk_by(|one, other| one.0 == other.0)
-            .find_map(|agents| {
-                let (old, new) = (agents.first()?, agents.last()?);
-                skips(old.1, new.1).then(|| Skip {
-                    set: old.0.clone(),
-                    images: (old.2.clone(), new.2.clone()),
-                })
+        // The first agent of each version.
+        there.dedup_by_key(|(set, version, ..)| (*set, *version));
+        let mut steps = there.iter().zip(there.iter().skip(1));
+        steps.find_map(|(low, high)| {
+            let (set, version, since, image) = low;
+            let (of, above, later, other) = high;
+            (set == of && skips(*version, *above)).then(|| {
+                // What was there first is what the step began with, also where it goes down.
+                let (first, last) = if later < since {
+                    (other, image)
+                } else {
+                    (image, other)
+                };
+                Skip {
+                    set: (*set).clone(),
+                    images: ((*first).clone(), (*last).clone()),
+                }
             })
+        })
     }
 }
 
@@ -111,7 +120,7 @@ mod tests {
     }
 
     /// What is told of a gap from one second to another, where an agent was moved after ten seconds.
-    fn told(old: &str, new: &str, owner: &str, gap: (u64, u64)) -> Option<(String, String)> {
+    fn told(old: &str, new: &str, owner: &str, gap: (i64, i64)) -> Option<(String, String)> {
         let mut agents = Agents::default();
         let kept = agent("a", old, owner);
         agents.saw(&[kept.clone(), agent("b", old, owner)], 0);
@@ -120,15 +129,8 @@ mod tests {
         }
         agents.saw(&[agent("d", new, owner), agent("c", new, owner)], 61_000);
         agents.saw(&[agent("d", new, owner), agent("c", new, owner)], 300_000);
-        let gap = ProbeGap {
-            probe: "dns".to_owned(),
-            from_ms: gap.0 * 1000,
-            to_ms: gap.1 * 1000,
-            reason: "TIMEOUT".to_owned(),
-            seen_from: String::new(),
-            meanwhile: String::new(),
-        };
-        agents.skipped(&gap).map(|skip| skip.images)
+        let gap = (gap.0 * 1000, gap.1 * 1000);
+        agents.skipped(gap).map(|skip| skip.images)
     }
 
     #[test]
@@ -149,5 +151,36 @@ mod tests {
             told("a/operator:v1.16.6", "a/operator:v1.18.9", set, (12, 50)),
             None
         );
+    }
+
+    fn cilium_at(minor: u64) -> String {
+        format!("quay.io/cilium/cilium:v1.{minor}.0")
+    }
+
+    #[test]
+    fn a_step_down_is_told_in_order_of_time_issue_7() {
+        let (high, low) = (cilium_at(18), cilium_at(16));
+        let found = told(&high, &low, "DaemonSet", (12, 50));
+        assert_eq!(found, Some((high, low)));
+    }
+
+    #[test]
+    fn steps_of_one_version_each_are_proper_within_one_gap_issue_7() {
+        // Versions of the one agent, ten seconds each, within a gap that lasts longer.
+        let course = |minors: &[u64]| {
+            let mut agents = Agents::default();
+            for (second, minor) in (0..).step_by(10).zip(minors) {
+                let uid = format!("{second}");
+                agents.saw(
+                    &[agent(&uid, &cilium_at(*minor), "DaemonSet")],
+                    second * 1000,
+                );
+            }
+            agents.skipped((0, 90_000)).map(|skip| skip.images)
+        };
+        assert_eq!(course(&[16, 17, 18]), None);
+        assert_eq!(course(&[18, 17, 16]), None);
+        assert_eq!(course(&[16, 18]), Some((cilium_at(16), cilium_at(18))));
+        assert_eq!(course(&[16, 17, 19]), Some((cilium_at(17), cilium_at(19))));
     }
 }

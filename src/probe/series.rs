@@ -20,6 +20,21 @@ pub struct Stretch {
     pub to: i64,
     /// The first word that told of it.
     pub word: String,
+    /// How many tries were lost.
+    pub lost: u64,
+}
+
+impl Stretch {
+    /// One that is known by its ends alone.
+    pub fn between((from, to): (i64, i64), word: &str) -> Self {
+        let word = word.to_owned();
+        Self {
+            from,
+            to,
+            word,
+            lost: 0,
+        }
+    }
 }
 
 /// How far apart two tries may be for the time between them to count as looked at, in milliseconds.
@@ -67,12 +82,10 @@ impl Series {
         }
         self.last = Some(one.end);
         if lost {
-            let open = self.open.get_or_insert_with(|| Stretch {
-                from: one.start,
-                to: one.end,
-                word: one.word.to_owned(),
-            });
+            let begun = || Stretch::between((one.start, one.end), one.word);
+            let open = self.open.get_or_insert_with(begun);
             open.to = one.end;
+            open.lost += 1;
         } else if let Some(mut open) = self.open.take() {
             open.to = one.start.max(open.from);
             over = Some(open);
@@ -137,8 +150,8 @@ mod tests {
         }
         let over = take(&mut series, 9, false).over.unwrap();
         assert_eq!(
-            (over.from, over.to, over.word.as_str()),
-            (3000, 9000, "TIMEOUT")
+            (over.from, over.to, over.word.as_str(), over.lost),
+            (3000, 9000, "TIMEOUT", 3)
         );
         assert!(series.open().is_none());
     }

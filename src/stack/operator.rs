@@ -70,7 +70,7 @@ pub struct ProviderTemplate {
     /// E.g. `OpenStackClusterStackReleaseTemplate`.
     pub kind: String,
     pub metadata: ProviderMetadata,
-    /// With the provider's own settings in `template.spec`.
+    /// With the provider's own settings in `template.spec`; `template` names no apiVersion or kind of its own.
     pub spec: Map<String, Value>,
 }
 
@@ -101,24 +101,34 @@ impl ProviderTemplate {
         json!({"apiVersion": self.api_version, "kind": self.kind, "name": self.metadata.name})
     }
 
-    /// What is wrong with it, by the field, and what was expected.
-    pub(super) fn problem(&self) -> Option<(&'static str, String, &'static str)> {
+    /// What is wrong with it, by the way to the field, and what was expected.
+    pub(super) fn problem(&self) -> Option<(&'static [&'static str], String, &'static str)> {
         if !self.api_version.contains('/') {
             let wrong = format!("`{}` is no version of a provider's kinds", self.api_version);
             let expected =
                 "group and version, such as infrastructure.clusterstack.x-k8s.io/v1alpha1";
-            return Some(("apiVersion", wrong, expected));
+            return Some((&["apiVersion"], wrong, expected));
         }
         if self.provided().is_empty() {
             let wrong = format!("`{}` is no template", self.kind);
             let expected =
                 "a kind that ends in Template, such as OpenStackClusterStackReleaseTemplate";
-            return Some(("kind", wrong, expected));
+            return Some((&["kind"], wrong, expected));
         }
-        let template = self.spec.get("template").and_then(Value::as_object);
-        let wrong = "there is no mapping spec.template".to_owned();
-        let expected = "what the provider's objects are made of: template with its spec";
-        template.is_none().then_some(("spec", wrong, expected))
+        let Some(template) = self.spec.get("template").and_then(Value::as_object) else {
+            let wrong = "there is no mapping spec.template".to_owned();
+            let expected = "what the provider's objects are made of: template with its spec";
+            return Some((&["spec"], wrong, expected));
+        };
+        // The operator would make objects of that kind, and releases refer to those of another.
+        let own: [&[&str]; 2] = [
+            &["spec", "template", "apiVersion"],
+            &["spec", "template", "kind"],
+        ];
+        let own = own.into_iter().find(|way| template.contains_key(way[2]))?;
+        let wrong = format!("spec.template has `{}` of its own", own[2]);
+        let expected = "none: the provider's objects are of the template's apiVersion, and of its kind without Template";
+        Some((own, wrong, expected))
     }
 }
 

@@ -119,6 +119,34 @@ fn a_template_of_a_provider_is_one_issue_7() {
 }
 
 #[test]
+fn a_template_of_a_provider_names_the_kind_of_its_objects_once_issue_7() {
+    for field in ["apiVersion: other.example.org/v1", "kind: Other"] {
+        let template = format!(
+            "  providerTemplate:
+    apiVersion: infrastructure.clusterstack.x-k8s.io/v1alpha1
+    kind: OpenStackClusterStackReleaseTemplate
+    metadata: {{name: cspotemplate}}
+    spec:
+      template:
+        {field}
+        spec: {{}}
+  delivery: direct"
+        );
+        let text = DEMO.replace("  delivery: direct", &template);
+        let line = text.lines().position(|line| line.trim() == field).unwrap() + 1;
+        let error = load(&text).unwrap_err();
+        let name = field.split(':').next().unwrap();
+        for words in [
+            format!("stack.yaml:{line}:"),
+            format!("spec.template has `{name}` of its own"),
+            "expected none: the provider's objects are of the template's apiVersion".to_owned(),
+        ] {
+            assert!(error.contains(&words), "{words}: {error}");
+        }
+    }
+}
+
+#[test]
 fn what_kind_alone_needs_is_missed_by_kind_alone_issue_7() {
     let field = |name: &str| {
         DEMO.lines()

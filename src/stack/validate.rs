@@ -53,8 +53,9 @@ pub(super) fn check(source: &Source, file: &StackFile, folder: &Path) -> Problem
         );
     }
     let template = spec.provider_template.as_ref();
-    if let Some((field, wrong, expected)) = template.and_then(ProviderTemplate::problem) {
-        findings.add(&["spec", "providerTemplate", field], wrong, expected);
+    if let Some((way, wrong, expected)) = template.and_then(ProviderTemplate::problem) {
+        let way = [&["spec", "providerTemplate"], way].concat();
+        findings.add(&way, wrong, expected);
     }
     findings.suites(file);
     findings.accepted(&spec.accepted);

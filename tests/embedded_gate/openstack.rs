@@ -62,7 +62,7 @@ fn embedded_openstack_opens_with_node_images_of_its_provider_and_closes_without_
     provided(&["--fault", "provider-object-not-ready"]).is_closed_by(&[
         "provider-object-not-ready",
         "OpenStackClusterStackRelease",
-        "openstack-demo-1-34-v1",
+        "openstack-demo-1-35-v1",
     ]);
 }
 

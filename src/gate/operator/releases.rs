@@ -13,7 +13,7 @@ use crate::cluster::{Context, Investigate, Object, View, kinds};
 use crate::delivery::{self, Untrue, unmet, untrue};
 use crate::gate::causes::{Clue, held};
 use crate::record::{Blocker, Finding};
-use crate::stack::OPERATOR_NAMESPACE;
+use crate::stack::{OPERATOR_NAMESPACE, Release};
 
 /// A release that cannot be fetched or read is tried again with growing pauses, at first of milliseconds.
 const DOWNLOAD: Duration = Duration::from_secs(90);
@@ -38,7 +38,7 @@ pub(in crate::gate) struct Providing<'a> {
     pub(in crate::gate) context: &'a Context,
     pub(in crate::gate) view: &'a View,
     pub(in crate::gate) namespace: &'a str,
-    pub(in crate::gate) tag: String,
+    pub(in crate::gate) release: &'a Release,
     /// Whether the operator fetches releases itself.
     pub(in crate::gate) fetches: bool,
     pub(in crate::gate) seen: Mutex<HashMap<String, Instant>>,
@@ -47,13 +47,14 @@ pub(in crate::gate) struct Providing<'a> {
 impl Investigate for Providing<'_> {
     fn investigate<'b>(&'b self, _: &'b [Blocker]) -> BoxFuture<'b, Option<Finding>> {
         let mut found = crashes(self.view);
+        let tag = self.release.tag.to_string();
         let release = self
             .view
-            .get(&kinds::CLUSTER_STACK_RELEASE, self.namespace, &self.tag);
+            .get(&kinds::CLUSTER_STACK_RELEASE, self.namespace, &tag);
         found.extend(release.iter().filter_map(|release| unable(release)));
         let unprovided = |release| unprovided(release, self.fetches);
         found.extend(release.as_deref().and_then(unprovided));
-        found.extend(mistold(self.view, self.namespace));
+        found.extend(mistold(self.view, self.namespace, &self.release.class_name));
         let named = held(&self.seen, self.context, found);
         async move { named }.boxed()
     }
@@ -139,8 +140,8 @@ pub(super) fn unprovided(release: &Object, fetches: bool) -> Option<Clue> {
     Some(Clue::new(STAGE, found))
 }
 
-/// What the operator says of releases is not so.
-pub(super) fn mistold(view: &View, namespace: &str) -> Vec<Clue> {
+/// What the operator says of releases is not so, as far as it concerns the one of a class.
+pub(super) fn mistold(view: &View, namespace: &str, class: &str) -> Vec<Clue> {
     let clue = |untrue: Untrue| {
         let hold = match untrue.cause {
             delivery::PROVIDER => PROVIDER,
@@ -151,5 +152,8 @@ pub(super) fn mistold(view: &View, namespace: &str) -> Vec<Clue> {
         let way = untrue.blocker.condition;
         Clue::new(hold, finding(untrue.cause, untrue.message, object, lines)).by_way_of(way)
     };
-    untrue(view, namespace).into_iter().map(clue).collect()
+    untrue(view, namespace, class)
+        .into_iter()
+        .map(clue)
+        .collect()
 }
