@@ -6,8 +6,8 @@
 
 mod page;
 pub(super) mod seen;
+mod store;
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use self::page::{Identity, Item, Page};
 use self::seen::Seen;
+use self::store::{Key, Objects, Store};
 use super::pulse::{Pulse, Teller};
 use super::refusal::told;
 use super::{Kind, Object};
@@ -42,39 +43,6 @@ const BEGINS: Duration = Duration::from_millis(500);
 pub(super) const REFUSED: Duration = Duration::from_secs(5);
 /// How many objects a page of a list has.
 const PAGE: u32 = 500;
-
-/// Namespace and name.
-type Key = (String, String);
-type Objects = BTreeMap<Key, Arc<Object>>;
-
-/// What is known.
-#[derive(Default)]
-pub(super) struct Store {
-    /// By namespace and name.
-    pub(super) objects: Objects,
-    listed: bool,
-    /// Why the last list or watch failed, until the next ones work.
-    error: Option<String>,
-    /// When the API server began to say that it is not allowed, and when it said so last.
-    refused: Option<(Instant, Instant)>,
-}
-
-impl Store {
-    /// Why it is not to be trusted.
-    pub(super) fn unsettled(&self) -> Option<String> {
-        match &self.error {
-            Some(error) => Some(error.clone()),
-            None if self.listed => None,
-            None => Some("not listed yet".to_owned()),
-        }
-    }
-
-    /// What is not allowed, once that has been said for a while.
-    pub(super) fn refused(&self, after: Duration) -> Option<String> {
-        let (first, last) = self.refused?;
-        self.error.clone().filter(|_| last - first >= after)
-    }
-}
 
 struct Shared {
     cluster: &'static str,
@@ -123,11 +91,8 @@ impl Watch {
     /// A settled copy that watches nothing.
     #[cfg(test)]
     pub(super) fn holding(cluster: &'static str, kind: Kind, objects: Objects) -> Self {
-        let store = Store {
-            objects,
-            listed: true,
-            ..Store::default()
-        };
+        let mut store = Store::default();
+        store.replace(objects);
         Self {
             shared: Shared::new(cluster, kind, store),
             _task: JoinSet::new(),
@@ -251,7 +216,11 @@ async fn watch(
         let begun = Instant::now();
         let (params, from) = (WatchParams::default(), version.clone());
         let mut begins = pin!(api.watch(&params, &from));
-        let patience = if shared.is_refused() { REFUSED } else { BEGINS };
+        let patience = if lock(&shared.store).is_refused() {
+            REFUSED
+        } else {
+            BEGINS
+        };
         let watch = match tokio::time::timeout(patience, begins.as_mut()).await {
             Ok(watch) => watch,
             Err(_) => {
@@ -437,15 +406,7 @@ impl Shared {
     /// Takes a whole list, once. Waits are woken only when it says something new.
     fn replace(&self, fresh: &mut Option<Objects>) {
         let Some(listed) = fresh.take() else { return };
-        let mut store = lock(&self.store);
-        let news = !store.listed || store.error.is_some() || store.objects != listed;
-        *store = Store {
-            objects: listed,
-            listed: true,
-            error: None,
-            refused: None,
-        };
-        drop(store);
+        let news = lock(&self.store).replace(listed);
         if news {
             self.tell();
         }
@@ -477,18 +438,8 @@ impl Shared {
         Ok(version)
     }
 
-    fn is_refused(&self) -> bool {
-        lock(&self.store).refused.is_some()
-    }
-
     fn fail(&self, why: String, refused: bool) {
-        let mut store = lock(&self.store);
-        store.error = Some(why);
-        store.refused = refused.then(|| {
-            let now = Instant::now();
-            (store.refused.map_or(now, |(first, _)| first), now)
-        });
-        drop(store);
+        lock(&self.store).fail(why, refused);
         self.tell();
         self.answered.notify_waiters();
     }

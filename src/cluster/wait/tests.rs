@@ -103,6 +103,27 @@ async fn an_event_satisfies_it_when_it_comes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_arrives_at_the_same_moment_is_looked_at_once() {
+    let (run, server) = (Run::new(), Server::new());
+    let views = [(); 5].map(|()| server.view("workload"));
+    pass(1).await;
+    let (views, asked) = (views.each_ref(), AtomicUsize::new(0));
+    let outcome = wait(&run.context, "a", DEADLINE, &views, None, || {
+        asked.fetch_add(1, Ordering::SeqCst);
+        holds(views[0], "a")
+    });
+    let (outcome, ()) = tokio::join!(outcome, async {
+        pass(3).await;
+        server.add("b");
+        pass(1).await;
+        server.add("a");
+    });
+    outcome.unwrap();
+    // At first, to tell that it lasts, and for each of the two.
+    assert_eq!(asked.load(Ordering::SeqCst), 4);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_event_is_made_up_for_by_the_next_list() {
     let (run, server) = (Run::new(), Server::new());
     let view = server.view("workload");

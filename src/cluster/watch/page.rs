@@ -1,5 +1,5 @@
-//! A page of a list, read no further than it is needed: a view lists every object of a cluster every ten
-//! seconds, and hardly any of them has changed.
+//! A page of a list, read no further than it is needed: a view lists every object of a cluster again
+//! and again, and hardly any of them has changed.
 
 use std::fmt;
 use std::sync::Arc;
