@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::kinds::CUSTOM_RESOURCE_DEFINITION;
 use super::patience::{Failure, judge};
+use super::reach::WEBHOOK_AWAY;
 use super::resolve::{ResolveError, Resolver};
 use super::{Context, Interrupted, Kind, Object, Progress, View, WaitError, wait};
 use crate::record::{Blocker, ObjectRef};
@@ -21,6 +22,8 @@ pub const FIELD_MANAGER: &str = "stackgate";
 const PARALLEL: usize = 16;
 /// How long one request may take; a webhook has at most 30 s of it.
 const REQUEST: Duration = Duration::from_secs(40);
+/// For how long a webhook may be away: its Pod may have to come first, with its image and its certificate.
+const WEBHOOK: Duration = Duration::from_secs(300);
 /// The pauses between attempts: the first, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(30), Duration::from_millis(300));
 
@@ -283,7 +286,8 @@ impl Applier {
         )
     }
 
-    /// Repeats an attempt while its failure is one that passes, until the deadline.
+    /// Repeats an attempt while its failure is one that passes, until the deadline; for a webhook that is away all the
+    /// time, no longer than one takes to come.
     async fn patiently<T, F: Future<Output = Result<T, Failure>>>(
         &self,
         verb: &'static str,
@@ -299,6 +303,7 @@ impl Applier {
         let origin = options.source.to_owned();
         let mut pause = PAUSE.0;
         let mut last = "none".to_owned();
+        let mut away: Option<Instant> = None;
         loop {
             let limit = until.min(Instant::now() + REQUEST);
             let outcome = tokio::select! {
@@ -316,7 +321,11 @@ impl Applier {
                         message,
                     });
                 }
-                Ok(Err(Failure::Passing(message))) => last = message,
+                Ok(Err(Failure::Passing(message))) => {
+                    let now = message.contains(WEBHOOK_AWAY).then(Instant::now);
+                    away = now.map(|now| away.unwrap_or(now));
+                    last = message;
+                }
                 Err(_) => last = format!("{last}; then no answer"),
             }
             tokio::select! {
@@ -324,12 +333,14 @@ impl Applier {
                 () = context.interrupt.raised() => return Err(Interrupted.into()),
                 () = tokio::time::sleep_until(until.min(Instant::now() + pause)) => {}
             }
-            if Instant::now() >= until {
+            let patience = context.scaled(WEBHOOK);
+            let gone = away.is_some_and(|since| since.elapsed() >= patience);
+            if gone || Instant::now() >= until {
                 return Err(ApplyError::Deadline {
                     verb,
                     object: reference,
                     origin,
-                    seconds: deadline.as_secs_f64(),
+                    seconds: if gone { patience } else { deadline }.as_secs_f64(),
                     message: last,
                 });
             }

@@ -78,6 +78,15 @@ impl Server {
         self.put(name, false);
     }
 
+    /// Removes an object whose event gets lost.
+    pub fn remove_silently(&self, name: &str) {
+        self.0.send_modify(|state| {
+            state.revision += 1;
+            let own = |object: &Value| object["metadata"]["name"] == name;
+            state.objects.retain(|object| !own(object));
+        });
+    }
+
     /// The watches so far are told nothing any more, without an end.
     pub fn kill_watches(&self) {
         self.0.send_modify(|state| state.deaths += 1);

@@ -71,5 +71,7 @@ pub const CLUSTER_ADDON: Kind = Kind::new(STACKS, "v1alpha1", "ClusterAddon", "c
 
 /// Label that Cluster API puts on everything that belongs to a Cluster.
 pub const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
+/// The label by which Cluster API tells the control plane's Machines.
+pub const CONTROL_PLANE: &str = "cluster.x-k8s.io/control-plane";
 /// Annotation of a Cluster whose lifecycle hooks have not all been answered.
 pub const PENDING_HOOKS: &str = "runtime.cluster.x-k8s.io/pending-hooks";

@@ -102,8 +102,8 @@ pub async fn wait<T>(
 ) -> Result<T, WaitError> {
     let deadline = context.scaled(deadline);
     let phase = context.phase();
-    let mut changes = fresh(context, views).await?;
     let started = Instant::now();
+    let mut changes = fresh(context, views).await?;
     let mut told: Option<Vec<Blocker>> = None;
     let mut woken_by: Option<Instant> = None;
     let mut next_look = started + INVESTIGATE;

@@ -49,7 +49,9 @@ struct Shared {
     kind: Kind,
     resource: ApiResource,
     store: Mutex<Store>,
-    /// When a list was last told.
+    /// When the last list ended.
+    asked: Mutex<Instant>,
+    /// When the list ended that told or confirmed what is held, or could not.
     told: Mutex<Instant>,
     /// Who is told of changes.
     listeners: Mutex<Vec<Weak<Teller>>>,
@@ -282,6 +284,7 @@ impl Shared {
             resource: kind.resource(),
             kind,
             store: Mutex::new(store),
+            asked: Mutex::new(Instant::now()),
             told: Mutex::new(Instant::now()),
             listeners: Mutex::default(),
             interest: Notify::new(),
@@ -292,7 +295,7 @@ impl Shared {
     /// All objects, within [`LIST`].
     async fn listed(&self, api: &Api<Seen>) -> Result<Listed, End> {
         let listing = tokio::time::timeout(LIST, self.list(api)).await;
-        *lock(&self.told) = Instant::now();
+        *lock(&self.asked) = Instant::now();
         let listed = listing.map_err(|_| End::Failed {
             why: format!("not listed within {} s", LIST.as_secs()),
             refused: false,
@@ -397,7 +400,7 @@ impl Shared {
         let same = |(held, told): (&Arc<Object>, &Arc<Object>)| Arc::ptr_eq(held, told);
         if held.len() == objects.len() && held.values().zip(objects.values()).all(same) {
             *version = told;
-            self.answered.notify_waiters();
+            self.answers();
             return Ok(None);
         }
         Ok(Some((objects, told)))
@@ -410,7 +413,7 @@ impl Shared {
         if news {
             self.tell();
         }
-        self.answered.notify_waiters();
+        self.answers();
     }
 
     /// Takes what a watch tells, and returns up to which version it is told then.
@@ -441,6 +444,12 @@ impl Shared {
     fn fail(&self, why: String, refused: bool) {
         lock(&self.store).fail(why, refused);
         self.tell();
+        self.answers();
+    }
+
+    /// What is held is as a list just told it, or not to be trusted.
+    fn answers(&self) {
+        *lock(&self.told) = *lock(&self.asked);
         self.answered.notify_waiters();
     }
 

@@ -200,9 +200,10 @@ impl Ahead {
         });
         let own = repositories(live);
         others.any(|other| {
+            // Sidecars are shared by addons that have nothing else in common.
             other.namespace() == live.namespace()
                 && has_ready(&other)
-                && !repositories(&other).is_disjoint(&own)
+                && own.is_subset(&repositories(&other))
         })
     }
 
@@ -311,7 +312,9 @@ mod tests {
 
     fn agent(name: &str, selector: &Value, ready: i64) -> (Kind, Value) {
         let metadata = json!({"name": name, "namespace": "kube-system"});
-        let images = json!([{"image": "example.org/agent:v1"}]);
+        // Each has a sidecar that everybody has.
+        let own = format!("example.org/{}:v1", name.trim_end_matches("-old"));
+        let images = json!([{"image": own}, {"image": "example.org/sidecar:v1"}]);
         let spec = json!({"template": {"spec": {"nodeSelector": selector, "containers": images}}});
         let status = json!({"numberReady": ready});
         (
@@ -463,6 +466,17 @@ mod tests {
         let (waited, without) = split(0);
         assert_eq!(waited.unwrap().name, "agent");
         assert!(without);
+        // Another addon has the same sidecar, and does something else.
+        let (goal, ahead) = upgrade(&["agent", "other"], 1);
+        let objects = [
+            agent("agent", &json!({"pool": "next"}), 0),
+            agent("other", &json!({}), 1),
+            node("old", json!({})),
+        ];
+        let view = View::holding("workload", &objects);
+        assert!(
+            ahead.waited(&goal, &view).is_some() && ahead.without_nodes(&goal, &view).is_some()
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::ahead::Ahead;
 use super::finished::{self, Goal};
 use super::truth::Truth;
-use super::{hooks, images, named, operator};
+use super::{hooks, images, named, operator, order};
 use crate::cluster::{Context, Investigate, Object, View, blind, kinds};
 use crate::engine::Engine;
 use crate::record::{Blocker, Finding, ObjectRef};
@@ -108,6 +108,7 @@ impl Causes<'_> {
         evidence.extend(images::refused(&pods, self.had, self.moves_dns_yet()));
         let ahead = self.ahead.and_then(Ahead::proven);
         evidence.extend(ahead.map(|finding| Clue::new(Duration::ZERO, finding)));
+        evidence.extend(order::workers_first(self.goal, self.management));
         if self.unasked {
             evidence.extend(hooks::called(self.goal, self.management));
         }

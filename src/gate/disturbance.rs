@@ -15,7 +15,6 @@ use crate::record::{Blocker, ObjectRef};
 use crate::stack::Disturbance;
 
 /// On a Machine of the control plane.
-const CONTROL_PLANE: &str = "cluster.x-k8s.io/control-plane";
 
 /// Between which steps of an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +132,8 @@ fn at_machines(goal: &Goal, view: &View, before: &BTreeSet<String>) -> Progress<
 fn worker(goal: &Goal, view: &View, before: &BTreeSet<String>) -> Option<Arc<Object>> {
     let mut workers = goal.machines(view);
     workers.retain(|machine| {
-        machine.label(CONTROL_PLANE).is_none() && before.contains(machine.str("/metadata/uid"))
+        machine.label(kinds::CONTROL_PLANE).is_none()
+            && before.contains(machine.str("/metadata/uid"))
     });
     workers.sort_by(|one, other| one.name().cmp(other.name()));
     workers.into_iter().next()
@@ -161,7 +161,7 @@ mod tests {
             },
         });
         if control_plane {
-            machine["metadata"]["labels"][CONTROL_PLANE] = json!("");
+            machine["metadata"]["labels"][kinds::CONTROL_PLANE] = json!("");
         }
         machine
     }

@@ -56,7 +56,8 @@ impl Goal {
         }
     }
 
-    fn mine(&self, object: &Object) -> bool {
+    /// Whether an object of Cluster API is the run's.
+    pub(super) fn has(&self, object: &Object) -> bool {
         object.namespace() == self.namespace && object.label(CLUSTER_NAME) == Some(&self.cluster)
     }
 
@@ -64,7 +65,7 @@ impl Goal {
     #[must_use]
     pub fn machines(&self, management: &View) -> Vec<Arc<Object>> {
         let mut machines = management.list(&kinds::MACHINE);
-        machines.retain(|machine| self.mine(machine));
+        machines.retain(|machine| self.has(machine));
         machines
     }
 
@@ -141,7 +142,7 @@ fn topology(goal: &Goal, management: &View) -> Vec<Blocker> {
 
 fn control_plane(goal: &Goal, management: &View) -> Vec<Blocker> {
     let mut planes = management.list(&kinds::KUBEADM_CONTROL_PLANE);
-    planes.retain(|plane| goal.mine(plane));
+    planes.retain(|plane| goal.has(plane));
     let Some(plane) = planes.first() else {
         return vec![about(goal, "KubeadmControlPlane", "missing")];
     };
@@ -153,7 +154,7 @@ fn control_plane(goal: &Goal, management: &View) -> Vec<Blocker> {
 
 fn workers(goal: &Goal, management: &View) -> Vec<Blocker> {
     let mut deployments = management.list(&kinds::MACHINE_DEPLOYMENT);
-    deployments.retain(|deployment| goal.mine(deployment));
+    deployments.retain(|deployment| goal.has(deployment));
     let mut found = Vec::new();
     let mut wanted = 0;
     for deployment in &deployments {
@@ -226,6 +227,11 @@ fn machines(goal: &Goal, machines: &[Arc<Object>]) -> Vec<Blocker> {
             continue;
         }
         found.extend(versions(machine, "/spec/version", goal));
+        let mut owners = machine.array("/metadata/ownerReferences").iter();
+        if !owners.any(|owner| owner["controller"] == true) {
+            // Nobody would replace it, now or at the next upgrade.
+            found.push(machine.blocker("no controller owns it"));
+        }
         // The most telling one: a Machine without infrastructure has no healthy node either.
         let unmet = ["InfrastructureReady", "BootstrapConfigReady", "NodeHealthy"]
             .iter()

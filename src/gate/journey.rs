@@ -1,4 +1,4 @@
-//! The workload cluster's way: created from N, moved to N+1, and watched whether it stays there.
+//! The workload cluster's way: created from N, and moved to N+1.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -11,7 +11,6 @@ use super::ahead::Ahead;
 use super::causes::Causes;
 use super::disturbance::Moment;
 use super::finished::{self, Goal};
-use super::named;
 use super::operator::Providing;
 use super::phases::Done;
 use super::run::Run;
@@ -19,10 +18,10 @@ use super::start::Judged;
 use super::trouble::Trouble;
 use super::truth::{Expected, Truth};
 use super::{clusters, topology};
-use crate::cluster::{Applier, Apply, Progress, View, WaitError, blind, stay, wait};
+use crate::cluster::{Applier, Apply, Progress, View, WaitError, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
-use crate::record::{Blocker, Finding, ObjectRef};
+use crate::record::Blocker;
 use crate::stack::{Action, Delivery, Hook, Hooks, OperatorReleases, Release, ReleaseError};
 
 /// How long the workload cluster may take to tell its kinds before an upgrade: who does not answer for
@@ -47,11 +46,11 @@ pub(super) struct Prepared {
 
 /// What a wait looks at.
 #[derive(Clone, Copy)]
-struct Seen<'a> {
+pub(super) struct Seen<'a> {
     goal: &'a Goal,
     view: &'a View,
     workload: &'a View,
-    truth: Option<&'a Truth>,
+    pub(super) truth: Option<&'a Truth>,
     /// Whether no hook may be called meanwhile.
     unasked: bool,
     /// What was ready when the upgrade began.
@@ -59,14 +58,25 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn views(&self) -> Vec<&'a View> {
+    pub(super) const fn of(goal: &'a Goal, view: &'a View, workload: &'a View) -> Self {
+        Self {
+            goal,
+            view,
+            workload,
+            truth: None,
+            unasked: false,
+            ahead: None,
+        }
+    }
+
+    pub(super) fn views(&self) -> Vec<&'a View> {
         let mut views = vec![self.view, self.workload];
         views.extend(self.truth.map(Truth::view));
         views
     }
 
     /// Everything that keeps the cluster from having arrived.
-    fn blockers(&self) -> Vec<Blocker> {
+    pub(super) fn blockers(&self) -> Vec<Blocker> {
         let mut found = finished::blockers(self.goal, self.view, self.workload);
         found.extend(self.truth.into_iter().flat_map(Truth::blockers));
         found
@@ -192,14 +202,7 @@ impl Run<'_> {
         self.record("workload", &client);
         let workload = clusters::watch_workload(&client);
         let bare = self.goal(management, release, &[]);
-        let seen = Seen {
-            goal: &bare,
-            view,
-            workload: &workload,
-            truth: None,
-            unasked: false,
-            ahead: None,
-        };
+        let seen = Seen::of(&bare, view, &workload);
         self.arrive("API server answers", seen, |blockers| {
             blockers
                 .retain(|blocker| blocker.condition == "cannot be watched on the workload cluster");
@@ -216,6 +219,15 @@ impl Run<'_> {
         })
     }
 
+    /// Waits until all of a Cluster that has arrived is seen, as it may be a while since anybody looked.
+    pub(super) async fn sees(&self, view: &View, workload: &Workload) -> Result<(), Trouble> {
+        let seen = Seen::of(&workload.goal, view, &workload.view);
+        self.arrive("seen", seen, |blockers| {
+            blockers.retain(|blocker| blocker.condition.starts_with("cannot be watched"));
+        })
+        .await
+    }
+
     /// Brings a Cluster that has begun to where everything of its release is there.
     pub(super) async fn settle(
         &self,
@@ -224,14 +236,7 @@ impl Run<'_> {
         workload: &mut Workload,
     ) -> Result<Done<()>, Trouble> {
         let (client, addons) = (&workload.client, &workload.addons);
-        let mut seen = Seen {
-            goal: &workload.goal,
-            view,
-            workload: &workload.view,
-            truth: None,
-            unasked: false,
-            ahead: None,
-        };
+        let mut seen = Seen::of(&workload.goal, view, &workload.view);
         if !self.operated() {
             let causes = self.causes(seen);
             Direct::new(self.context, self.phases.left(), Some(&causes))
@@ -268,12 +273,9 @@ impl Run<'_> {
         let (client, before) = (&workload.client, &workload.addons);
         let uncalled = self.plan.stack.spec.upgrade.hooks == Hooks::Uncalled;
         let mut seen = Seen {
-            goal: &prepared.goal,
-            view,
-            workload: &workload.view,
-            truth: None,
             unasked: judged.is_some() && uncalled,
             ahead: judged.and_then(|judged| judged.ahead),
+            ..Seen::of(&prepared.goal, view, &workload.view)
         };
         let rendered = &prepared.addons;
         let on_its_way = self.truth(client, release, rendered, before, false).await?;
@@ -392,7 +394,7 @@ impl Run<'_> {
         }
     }
 
-    async fn arrive(
+    pub(super) async fn arrive(
         &self,
         what: &str,
         seen: Seen<'_>,
@@ -429,66 +431,8 @@ impl Run<'_> {
             None => Ok(()),
         }
     }
-
-    /// Nothing moves any more: no Machine is replaced, and nothing that had arrived goes away for
-    /// good. A workload that is briefly unavailable is waited for, and watched again.
-    pub(super) async fn stays(
-        &self,
-        view: &View,
-        workload: &Workload,
-        period: Duration,
-    ) -> Result<(), Trouble> {
-        let machines = || workload.goal.machine_uids(view);
-        let arrived = machines();
-        let seen = Seen {
-            goal: &workload.goal,
-            view,
-            workload: &workload.view,
-            truth: workload.truth.as_ref(),
-            unasked: false,
-            ahead: None,
-        };
-        loop {
-            let violated = stay(self.context, period, &seen.views(), || seen.blockers()).await?;
-            if machines() != arrived {
-                return Err(unexpected_rollout(&workload.goal, &violated));
-            }
-            let Some(first) = violated.first() else {
-                return Ok(());
-            };
-            self.context.note(format!("had arrived, but then: {first}"));
-            if self.phases.left() < period {
-                let message = format!("does not stay as it arrived: {first}");
-                if !blind(view).is_empty() {
-                    // While the management cluster does not answer, nothing is said about the stack.
-                    return Err(Trouble::Infrastructure(anyhow::anyhow!(message)));
-                }
-                return Err(Trouble::Stack {
-                    finding: named::cause(&message, &violated).map(Box::new),
-                    message,
-                });
-            }
-            self.arrive("settled again", seen, |_| {}).await?;
-        }
-    }
 }
 
 fn rendering(error: ReleaseError) -> Trouble {
     Trouble::stack(error.to_string())
-}
-
-fn unexpected_rollout(goal: &Goal, evidence: &[Blocker]) -> Trouble {
-    let finding = Finding {
-        cause: "unexpected-rollout".to_owned(),
-        message: format!(
-            "Machines of {} are replaced although the upgrade to {} had arrived",
-            goal.cluster, goal.version
-        ),
-        object: ObjectRef::new("management", "Cluster", &goal.namespace, &goal.cluster),
-        evidence: evidence.iter().map(ToString::to_string).collect(),
-    };
-    Trouble::Stack {
-        message: finding.message.clone(),
-        finding: Some(Box::new(finding)),
-    }
 }

@@ -208,7 +208,7 @@ impl Run<'_> {
                 Some(found) => Upgrade::Begun(Begun {
                     found: found.clone(),
                     disturbed: self.beginning.disturbed.get(),
-                    unwatched: self.beginning.unwatched.get(),
+                    unwatched: self.looked_away(),
                 }),
                 None => Upgrade::Ahead,
             },

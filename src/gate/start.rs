@@ -1,6 +1,7 @@
 //! The cluster's way to N and from there to N+1, and what must become of its Machines.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::anyhow;
 use serde_json::Value;
@@ -12,10 +13,13 @@ use super::phases::Done;
 use super::resumed::Found;
 use super::run::Run;
 use super::trouble::Trouble;
-use crate::cluster::{Progress, View, WaitError, blind, wait};
+use crate::cluster::{Progress, View, WaitError, wait};
 use crate::engine::Management;
-use crate::record::{Finding, ObjectRef};
+use crate::record::{Blocker, Finding, ObjectRef};
 use crate::stack::{Machines, Start};
+
+/// Labels that something else than Cluster API gives may come a while after a node is Ready.
+const LABELLED: Duration = Duration::from_secs(60);
 
 /// What an upgrade that is judged began with.
 #[derive(Clone, Copy)]
@@ -79,18 +83,7 @@ impl Run<'_> {
         view: &View,
         workload: &mut Workload,
     ) -> Result<Done<Vec<Value>>, Trouble> {
-        // Nobody has waited for these for as long as the checks took.
-        let views = [view, &workload.view];
-        let what = format!("{}: seen as the upgrade finds it", workload.goal.cluster);
-        wait(
-            self.context,
-            &what,
-            self.phases.left(),
-            &views,
-            None,
-            || Progress::unless(views.into_iter().flat_map(blind).collect()),
-        )
-        .await?;
+        self.sees(view, workload).await?;
         let found = self.found_before(|| Found {
             machines: workload.goal.machine_uids(view),
             standing: Some(Standing::of(&workload.goal, &workload.view)),
@@ -107,7 +100,11 @@ impl Run<'_> {
             .move_to(release, management, view, workload, Some(judged))
             .await?;
         if let Some(ahead) = &ahead {
-            self.have_nodes(ahead, workload)?;
+            self.have_nodes(ahead, workload).await?;
+        }
+        if self.looked_away() {
+            // Who goes on after this one has to know.
+            self.save_memory();
         }
         let after = workload.goal.machine_uids(view);
         let wanted = self.plan.stack.spec.upgrade.machines;
@@ -124,15 +121,26 @@ impl Run<'_> {
 
 impl Run<'_> {
     /// Every addon that had ready Pods before the upgrade has nodes after it, and did not have to wait for them.
-    fn have_nodes(&self, ahead: &Ahead, workload: &Workload) -> Result<(), Trouble> {
+    async fn have_nodes(&self, ahead: &Ahead, workload: &Workload) -> Result<(), Trouble> {
         let (goal, view) = (&workload.goal, &workload.view);
-        if let Some(finding) = ahead.without_nodes(goal, view) {
-            return Err(WaitError::Cause(Box::new(finding)).into());
+        let what = format!("{}: addons have nodes", goal.cluster);
+        let left = self.phases.left().min(LABELLED);
+        let found = || ahead.without_nodes(goal, view);
+        let waited = wait(self.context, &what, left, &[view], None, || {
+            let blockers = found().map(|one| Blocker::new(one.object, "no node suits it"));
+            Progress::unless(Vec::from_iter(blockers))
+        })
+        .await;
+        match (waited, found()) {
+            (Err(WaitError::Deadline { .. }), Some(finding)) => {
+                return Err(WaitError::Cause(Box::new(finding)).into());
+            }
+            (waited, _) => waited?,
         }
         match ahead.waited(goal, view).filter(|_| self.looked_away()) {
             None => Ok(()),
             Some(place) => Err(Trouble::Infrastructure(anyhow!(
-                "{place} asks for nodes as only {} has them; for how long it was without a ready Pod until they came is not known, as the run had no process or stood still meanwhile: run it again",
+                "{place} asks for nodes as only {} has them; whether it was without a ready Pod until they came is not known, as the run had no process or stood still meanwhile: run it again",
                 goal.class
             ))),
         }

@@ -136,6 +136,44 @@ async fn a_lost_event_is_made_up_for_by_the_next_list() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_begins_to_wait_decides_by_nothing_that_is_old() {
+    let (run, server) = (Run::new(), Server::new());
+    server.add("a");
+    let view = server.view("workload");
+    pass(1).await;
+    server.remove_silently("a");
+    // Nobody waits, so nobody has looked since.
+    pass(11).await;
+    assert!(matches!(holds(&view, "a"), Progress::Done(())));
+    let (outcome, _) = wait_for_a(&run, &view, None).await;
+    assert!(matches!(outcome, Err(WaitError::Deadline { .. })));
+
+    let view = server.view("workload");
+    pass(1).await;
+    server.add_silently("b");
+    pass(11).await;
+    let absent = || match holds(&view, "b") {
+        Progress::Done(()) => vec![Blocker::new(about("b"), "there")],
+        Progress::Blocked(_) => Vec::new(),
+    };
+    assert_eq!(absent(), []);
+    let second = Duration::from_secs(1);
+    let violated = stay(&run.context, second, &[&view], absent).await.unwrap();
+    assert_eq!(violated.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_deadline_holds_though_what_it_begins_with_cannot_be_had() {
+    let (run, server) = (Run::new(), Server::new());
+    let view = server.view("workload");
+    pass(11).await;
+    server.turn(Mode::Hangs);
+    let (outcome, took) = wait_for_a(&run, &view, None).await;
+    assert!(matches!(outcome, Err(WaitError::Deadline { .. })));
+    assert_eq!(took, DEADLINE);
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_ends_at_its_deadline_and_names_the_blocker() {
     let (run, server) = (Run::new(), Server::new());
     let view = server.view("management");

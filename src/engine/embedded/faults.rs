@@ -250,7 +250,7 @@ static ADDONS: [Known; 4] = [
     ),
 ];
 
-static CLUSTERS: [Known; 11] = [
+static CLUSTERS: [Known; 12] = [
     simulated(Fault::WorkerNeverReady, WHILE_IT_GROWS, Fatal),
     simulated(Fault::ControlPlaneJoinFails, WHILE_IT_GROWS, Fatal),
     simulated(Fault::ImagePullFails, WHILE_IT_GROWS, Fatal),
@@ -262,6 +262,7 @@ static CLUSTERS: [Known; 11] = [
     simulated(Fault::PolicyGap, AT_UPGRADE, Fatal),
     simulated(Fault::CniStepSkipped, AT_UPGRADE, Fatal),
     simulated(Fault::UnexpectedRollout, ONCE_ARRIVED, Fatal),
+    simulated(Fault::NeverAtRest, ONCE_ARRIVED, Fatal),
 ];
 
 static CONNECTIONS: [Known; 8] = [

@@ -26,7 +26,7 @@ fn mine(kind: &str, name: &str, rest: Value) -> Value {
 }
 
 fn machine(name: &str) -> Value {
-    mine(
+    let mut machine = mine(
         "Machine",
         name,
         json!({"spec": {"version": N1}, "status": {
@@ -36,7 +36,10 @@ fn machine(name: &str) -> Value {
                 {"type": "BootstrapConfigReady", "status": "True"},
                 {"type": "NodeHealthy", "status": "True"},
                 {"type": "UpToDate", "status": "True"}]}}),
-    )
+    );
+    let owner = json!({"kind": "MachineSet", "name": "md", "controller": true});
+    machine["metadata"]["ownerReferences"] = json!([owner]);
+    machine
 }
 
 fn node(name: &str) -> Value {
@@ -141,7 +144,7 @@ fn a_cluster_that_has_arrived_is_not_held_up_by_anything() {
 
 #[test]
 fn each_single_thing_that_is_not_there_yet_is_told() {
-    let cases: [(&str, usize, &str, Value, &str); 15] = [
+    let cases: [(&str, usize, &str, Value, &str); 16] = [
         (
             "m",
             0,
@@ -199,6 +202,13 @@ fn each_single_thing_that_is_not_there_yet_is_told() {
             "/spec/version",
             json!(N),
             "Machine run/md: /spec/version is v1.34.3",
+        ),
+        (
+            "m",
+            4,
+            "/metadata/ownerReferences",
+            json!([{"kind": "Cluster", "name": "demo"}]),
+            "Machine run/md: no controller owns it",
         ),
         (
             "m",

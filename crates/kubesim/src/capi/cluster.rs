@@ -16,13 +16,19 @@ use super::provider::{Provider, is_provisioned, is_ready};
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
-use crate::object::{condition, is_deleting, is_true, label, name, namespace, text, truth};
+use crate::fault::Fault;
+use crate::object::{
+    condition, is_deleting, is_true, label, name, namespace, set_in_metadata, text, truth,
+};
 use crate::resource::GroupResource;
 use crate::store::{Change, reads};
 
 const MANAGER: &str = "capi-cluster";
 const FINALIZER: &str = "cluster.cluster.x-k8s.io";
 const LOOK: Duration = Duration::from_secs(10);
+/// What a controller writes that does not come to rest, and how often.
+const SEEN: &str = "simulation.example.org/seen";
+const RESTLESS: Duration = Duration::from_secs(2);
 
 /// The controller.
 pub struct Clusters {
@@ -84,6 +90,18 @@ impl Controller for Clusters {
             .modify(&CLUSTERS, &key.namespace, &key.name, MANAGER, |cluster| {
                 parts.report(cluster, &now);
             })?;
+        let faults = cx.simulation.faults().clone();
+        if reads::other(move || faults.is(Fault::NeverAtRest)) {
+            reads::spoil();
+            cx.simulation.faults().note(Fault::NeverAtRest);
+            let (space, own) = (&key.namespace, &key.name);
+            cx.cluster
+                .api()
+                .modify(&CLUSTERS, space, own, MANAGER, |cluster| {
+                    set_in_metadata(cluster, "annotations", SEEN, &now);
+                })?;
+            return Ok(Next::After(RESTLESS));
+        }
         let young = parts.workload.is_none() || !is_true(&cluster, "RemoteConnectionProbe");
         Ok(if young {
             Next::After(Duration::from_secs(2))

@@ -1,0 +1,82 @@
+//! The order of a rollout: no worker has the next version of Kubernetes before the whole control plane has.
+
+use std::time::Duration;
+
+use super::causes::Clue;
+use super::finished::Goal;
+use crate::cluster::View;
+use crate::cluster::kinds::CONTROL_PLANE;
+use crate::record::Finding;
+
+/// A kubelet may not be newer than an API server (Kubernetes' version skew policy), so Cluster API asks for workers of
+/// a version once the control plane is there.
+pub(super) fn workers_first(goal: &Goal, management: &View) -> Option<Clue> {
+    let mut machines = goal.machines(management);
+    // What goes is replaced already.
+    machines.retain(|machine| !machine.is_deleting());
+    let (planes, workers): (Vec<_>, Vec<_>) = machines
+        .iter()
+        .partition(|machine| machine.label(CONTROL_PLANE).is_some());
+    let at = |machine: &crate::cluster::Object| machine.str("/spec/version").to_owned();
+    let behind = planes.iter().find(|plane| at(plane) != goal.version)?;
+    let ahead = workers.iter().find(|worker| at(worker) == goal.version)?;
+    let finding = Finding {
+        cause: "workers-before-control-plane".to_owned(),
+        message: format!(
+            "worker {} has Kubernetes {} while {} of the control plane is at {}: a kubelet must not be newer than an API \
+             server, so the control plane has to be upgraded as a whole first",
+            ahead.reference(),
+            goal.version,
+            behind.reference(),
+            at(behind),
+        ),
+        object: ahead.reference(),
+        evidence: [*ahead, *behind]
+            .map(|machine| format!("{}: spec.version {}", machine.reference(), at(machine)))
+            .to_vec(),
+    };
+    Some(Clue::new(Duration::ZERO, finding))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::cluster::{Kind, kinds};
+
+    fn machine(name: &str, plane: bool, version: &str) -> (Kind, Value) {
+        let mut labels = json!({kinds::CLUSTER_NAME: "c"});
+        if plane {
+            labels[kinds::CONTROL_PLANE] = json!("");
+        }
+        let metadata = json!({"name": name, "namespace": "n", "labels": labels});
+        let machine =
+            json!({"kind": "Machine", "metadata": metadata, "spec": {"version": version}});
+        (kinds::MACHINE, machine)
+    }
+
+    #[test]
+    fn workers_follow_the_control_plane_issue_7() {
+        let goal = Goal::of_the_operator("docker-demo-1-35-v1", "v1.35.0");
+        let (old, new) = ("v1.34.3", "v1.35.0");
+        let told = |objects: &[(Kind, Value)]| {
+            let clue = workers_first(&goal, &View::holding("management", objects));
+            clue.is_some()
+        };
+        assert!(told(&[
+            machine("a", true, new),
+            machine("b", true, old),
+            machine("w", false, new)
+        ]));
+        // The one goes, and the control plane is there; or workers are still behind.
+        let mut gone = machine("b", true, old);
+        gone.1["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        assert!(!told(&[
+            machine("a", true, new),
+            gone,
+            machine("w", false, new)
+        ]));
+        assert!(!told(&[machine("a", true, old), machine("w", false, old)]));
+    }
+}

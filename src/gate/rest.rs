@@ -1,0 +1,288 @@
+//! Whether a Cluster that has arrived stays as it is, and comes to rest: who goes on writing to what makes it up may do
+//! anything next.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::finished::Goal;
+use super::journey::{Seen, Workload};
+use super::named;
+use super::run::Run;
+use super::trouble::Trouble;
+use crate::cluster::{Object, Progress, View, WaitError, blind, kinds, stay, wait};
+use crate::delivery::addon_name;
+use crate::record::{Blocker, Finding, ObjectRef};
+
+/// How long it may take until nothing is written any more, as Cluster API's own tests have it.
+const REST: Duration = Duration::from_secs(120);
+
+/// What was seen of an object.
+struct Known {
+    version: String,
+    generation: i64,
+    /// How often it has changed, and of these its spec.
+    changes: usize,
+    of_the_spec: usize,
+}
+
+/// The objects that make up a Cluster, by what was written to them since it was first looked.
+pub(super) struct Rest {
+    known: BTreeMap<ObjectRef, Known>,
+    since: Instant,
+    last: Option<ObjectRef>,
+}
+
+impl Rest {
+    pub(super) fn of(goal: &Goal, management: &View) -> Self {
+        let mut rest = Self {
+            known: BTreeMap::new(),
+            since: Instant::now(),
+            last: None,
+        };
+        rest.look(goal, management);
+        rest.last = None;
+        rest
+    }
+
+    /// Looks at how they are now; nothing is known to change while they cannot be seen.
+    pub(super) fn look(&mut self, goal: &Goal, management: &View) {
+        if !blind(management).is_empty() {
+            self.since = Instant::now();
+            return;
+        }
+        for object in parts(goal, management) {
+            let version = object.str("/metadata/resourceVersion");
+            let generation = object.int("/metadata/generation").unwrap_or_default();
+            let place = object.reference();
+            let changed = match self.known.get_mut(&place) {
+                Some(known) if known.version == version => false,
+                Some(known) => {
+                    known.changes += 1;
+                    known.of_the_spec += usize::from(known.generation != generation);
+                    known.generation = generation;
+                    version.clone_into(&mut known.version);
+                    true
+                }
+                None => {
+                    let known = Known {
+                        version: version.to_owned(),
+                        generation,
+                        changes: 0,
+                        of_the_spec: 0,
+                    };
+                    self.known.insert(place.clone(), known);
+                    true
+                }
+            };
+            if changed {
+                self.since = Instant::now();
+                self.last = Some(place);
+            }
+        }
+    }
+
+    /// For how long nothing was written.
+    pub(super) fn lasts(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    /// What was written last.
+    pub(super) fn blockers(&self) -> Vec<Blocker> {
+        let last = self.last.iter();
+        last.map(|place| Blocker::new(place.clone(), "goes on changing"))
+            .collect()
+    }
+
+    /// What is said when it does not come to rest.
+    pub(super) fn finding(&self, goal: &Goal, period: Duration) -> Option<Finding> {
+        let most = self.known.iter().max_by_key(|(_, known)| known.changes);
+        let (place, known) = most.filter(|(_, known)| known.changes > 0)?;
+        let written = match known.of_the_spec {
+            0 => "its status or metadata each time".to_owned(),
+            times => format!("{times} times its spec"),
+        };
+        let evidence = self.known.iter().filter(|(_, known)| known.changes > 0);
+        let evidence = evidence.map(|(place, known)| {
+            let Known {
+                version, changes, ..
+            } = known;
+            format!("{place}: changed {changes} times, last to resourceVersion {version}")
+        });
+        Some(Finding {
+            cause: "never-at-rest".to_owned(),
+            message: format!(
+                "{place} goes on changing although the Cluster has arrived at {}: {} times so far, {written}; expected \
+                 {} s without a change. metadata.managedFields tells who writes",
+                goal.class,
+                known.changes,
+                period.as_secs(),
+            ),
+            object: place.clone(),
+            evidence: evidence.collect(),
+        })
+    }
+}
+
+/// The Cluster, its control plane, its MachineDeployments and Machines, and its ClusterAddon.
+fn parts(goal: &Goal, management: &View) -> Vec<Arc<Object>> {
+    let own = [
+        kinds::KUBEADM_CONTROL_PLANE,
+        kinds::MACHINE_DEPLOYMENT,
+        kinds::MACHINE,
+    ];
+    let mut found: Vec<_> = own.iter().flat_map(|kind| management.list(kind)).collect();
+    found.retain(|object| goal.has(object));
+    found.extend(management.get(&kinds::CLUSTER, &goal.namespace, &goal.cluster));
+    if goal.operator {
+        let name = addon_name(&goal.cluster);
+        found.extend(management.get(&kinds::CLUSTER_ADDON, &goal.namespace, &name));
+    }
+    found
+}
+
+impl Run<'_> {
+    /// Nothing moves any more: no Machine is replaced, and nothing that had arrived goes away for
+    /// good. A workload that is briefly unavailable is waited for, and watched again.
+    pub(super) async fn stays(
+        &self,
+        view: &View,
+        workload: &Workload,
+        period: Duration,
+    ) -> Result<(), Trouble> {
+        self.sees(view, workload).await?;
+        let goal = &workload.goal;
+        let machines = || goal.machine_uids(view);
+        let arrived = machines();
+        let rest = RefCell::new(Rest::of(goal, view));
+        let mut seen = Seen::of(goal, view, &workload.view);
+        seen.truth = workload.truth.as_ref();
+        loop {
+            let violated = stay(self.context, period, &seen.views(), || {
+                rest.borrow_mut().look(goal, view);
+                seen.blockers()
+            })
+            .await?;
+            if machines() != arrived {
+                return Err(unexpected_rollout(goal, &violated));
+            }
+            let Some(first) = violated.first() else {
+                self.rests(goal, view, period, &mut rest.borrow_mut())
+                    .await?;
+                if machines() == arrived && seen.blockers().is_empty() {
+                    return Ok(());
+                }
+                continue;
+            };
+            self.context.note(format!("had arrived, but then: {first}"));
+            if self.phases.left() < period {
+                let message = format!("does not stay as it arrived: {first}");
+                if !blind(view).is_empty() {
+                    // While the management cluster does not answer, nothing is said about the stack.
+                    return Err(Trouble::Infrastructure(anyhow::anyhow!(message)));
+                }
+                return Err(Trouble::Stack {
+                    finding: named::cause(&message, &violated).map(Box::new),
+                    message,
+                });
+            }
+            self.arrive("settled again", seen, |_| {}).await?;
+        }
+    }
+
+    /// Nothing is written any more to what makes up the Cluster, for as long as it was to stay as it is.
+    async fn rests(
+        &self,
+        goal: &Goal,
+        view: &View,
+        period: Duration,
+        rest: &mut Rest,
+    ) -> Result<(), Trouble> {
+        let what = format!("{}: at rest", goal.cluster);
+        let quiet = self.context.scaled(period);
+        let left = self.phases.left().min(period + REST);
+        let waited = wait(self.context, &what, left, &[view], None, || {
+            rest.look(goal, view);
+            if rest.lasts() >= quiet {
+                Progress::Done(())
+            } else {
+                Progress::Blocked(rest.blockers())
+            }
+        })
+        .await;
+        match waited {
+            Err(WaitError::Deadline { blind, .. }) if blind.is_empty() => {
+                match rest.finding(goal, period) {
+                    Some(finding) => Err(WaitError::Cause(Box::new(finding)).into()),
+                    None => Ok(()),
+                }
+            }
+            waited => Ok(waited?),
+        }
+    }
+}
+
+fn unexpected_rollout(goal: &Goal, evidence: &[Blocker]) -> Trouble {
+    let finding = Finding {
+        cause: "unexpected-rollout".to_owned(),
+        message: format!(
+            "Machines of {} are replaced although the upgrade to {} had arrived",
+            goal.cluster, goal.version
+        ),
+        object: ObjectRef::new("management", "Cluster", &goal.namespace, &goal.cluster),
+        evidence: evidence.iter().map(ToString::to_string).collect(),
+    };
+    Trouble::Stack {
+        message: finding.message.clone(),
+        finding: Some(Box::new(finding)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(version: &str, generation: i64) -> View {
+        let metadata = json!({"name": "c", "namespace": "n", "resourceVersion": version, "generation": generation});
+        let cluster = json!({"kind": "Cluster", "metadata": metadata});
+        let other = json!({"kind": "Machine", "metadata": {"name": "m", "namespace": "n",
+            "resourceVersion": version, "labels": {kinds::CLUSTER_NAME: "other"}}});
+        View::holding(
+            "management",
+            &[(kinds::CLUSTER, cluster), (kinds::MACHINE, other)],
+        )
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_again_and_again_is_told_issue_7() {
+        let goal = Goal::of_the_operator("docker-demo-1-35-v1", "v1.35.0");
+        let period = Duration::from_secs(15);
+        let mut rest = Rest::of(&goal, &at("1", 1));
+        tokio::time::advance(period).await;
+        rest.look(&goal, &at("1", 1));
+        assert_eq!(rest.lasts(), period);
+        assert!(rest.blockers().is_empty() && rest.finding(&goal, period).is_none());
+        for (version, generation) in [("2", 1), ("3", 2)] {
+            tokio::time::advance(period / 2).await;
+            rest.look(&goal, &at(version, generation));
+            assert_eq!(rest.lasts(), Duration::ZERO);
+        }
+        assert_eq!(
+            rest.blockers()[0].to_string(),
+            "Cluster n/c: goes on changing"
+        );
+        let finding = rest.finding(&goal, period).unwrap();
+        assert_eq!(finding.cause, "never-at-rest");
+        let told = "2 times so far, 1 times its spec; expected 15 s without a change";
+        assert!(finding.message.contains(told), "{}", finding.message);
+        assert_eq!(
+            finding.evidence,
+            ["Cluster n/c: changed 2 times, last to resourceVersion 3"]
+        );
+    }
+}
