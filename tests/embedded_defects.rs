@@ -126,6 +126,20 @@ fn selector() -> Variant {
     })
 }
 
+/// The network of N+1 ends as soon as it starts, and no stage waits for it.
+fn crashing_network() -> Variant {
+    let variant = stages(|text| {
+        let waits = |line: &&str| line.starts_with("    ") && line.trim() != "action: apply";
+        let kept = text.lines().filter(|line| !waits(line));
+        kept.map(|line| format!("{line}\n")).collect()
+    });
+    variant.edit(N1, "cluster-addon/cni/templates/daemonset.yaml", |text| {
+        let command =
+            "registry.k8s.io/e2e-test-images/agnhost:2.53\n        args: [no-such-command]";
+        text.replace("{{ .Values.image }}", command)
+    })
+}
+
 /// The defects, in the order of where they were told of.
 fn defects() -> Vec<Defect> {
     let pair = |id, what, variant: fn() -> Variant, faults| Defect {
@@ -161,7 +175,7 @@ fn defects() -> Vec<Defect> {
         pair(
             "CS#9, CSO#35",
             "addons and nodes change in no order, and an addon needs nodes of N+1",
-            || agent("example.org/pool: next"),
+            || agent(N2, "example.org/pool: next"),
             &[],
         ),
         Defect {
@@ -172,8 +186,8 @@ fn defects() -> Vec<Defect> {
         pair(
             "CS#143",
             "the network does not come up, the ClusterAddon is ready",
-            demo,
-            &["image-pull-fails"],
+            crashing_network,
+            &[],
         ),
         pair(
             "CS#213",
@@ -221,6 +235,18 @@ fn defects() -> Vec<Defect> {
             "a stage whose chart does not render is skipped",
             demo,
             &["addon-stage-skipped"],
+        ),
+        pair(
+            "a, chart missing",
+            "a stage has no chart in the release",
+            || stages(|text| text.replace("name: storage", "name: storag")),
+            &[],
+        ),
+        pair(
+            "a, chart fails",
+            "a chart renders for no cluster",
+            || demo().add(N1, MORE, "{{ fail \"on purpose\" }}"),
+            &[],
         ),
         pair(
             "b",
@@ -321,7 +347,7 @@ fn defects() -> Vec<Defect> {
         pair(
             "selector",
             "an addon asks for nodes that N+1 does not have either",
-            || agent("example.org/pool: nxt"),
+            || agent(N1, "example.org/pool: nxt"),
             &[],
         ),
         pair(
@@ -404,13 +430,33 @@ fn embedded_addons_that_change_with_the_machines_are_no_defect_where_nodes_of_n_
     assert_eq!(run.verdict, Verdict::Open, "{}", run.reason);
 }
 
-/// What the gate says when nobody has linted, and after how long.
+#[test]
+fn embedded_a_network_that_crashes_closes_the_gate_though_the_cluster_addon_is_ready_issue_7() {
+    let folder = tempfile::tempdir().unwrap();
+    let stack = crashing_network().write_apart(folder.path());
+    let run = rehearse(&stack, Delivery::Operator, SEED, &[]);
+    assert_eq!(run.verdict, Verdict::Closed, "{}", run.reason);
+    let found = run.findings();
+    assert_eq!(found[0].cause, "container-crash-loop");
+    for words in ["container kindnet of Pod kube-system/", "last exit code 1)"] {
+        assert!(found[0].message.contains(words), "{}", found[0].message);
+    }
+    // Waits look at the ClusterAddon: it blocks while it is not ready, and in the end the network alone does.
+    let blocked = run.events.iter().filter_map(|event| match &event.what {
+        What::Blocked { blockers, .. } => Some(blockers),
+        _ => None,
+    });
+    let kinds = blocked.map(|all| all.iter().map(|one| one.object.kind.as_str()).collect());
+    let kinds: Vec<Vec<&str>> = kinds.collect();
+    assert!(kinds.iter().flatten().any(|kind| *kind == "ClusterAddon"));
+    assert_eq!(kinds.last().unwrap(), &["DaemonSet"]);
+}
+
+/// What the gate says when nobody has linted, and after how long. It closes for each defect.
 fn judged(stack: &Path, faults: &[&str]) -> String {
     let run = rehearse(stack, Delivery::Operator, SEED, faults);
-    if run.verdict == Verdict::Open {
-        return "open: a rehearsal does not see it".to_owned();
-    }
-    assert_eq!(run.verdict, Verdict::Closed, "{}", run.reason);
+    let why = format!("{}: {}", stack.display(), run.reason);
+    assert_eq!(run.verdict, Verdict::Closed, "{faults:?}, {why}");
     let failed = run.events.iter().find_map(|event| match &event.what {
         What::PhaseFinished {
             phase,

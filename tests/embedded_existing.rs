@@ -17,7 +17,7 @@ use stackgate::engine::existing::{ExistingEngine, ExistingOptions};
 use stackgate::engine::{Engine, EngineError, Kept, Management, Opened, Problem};
 use stackgate::gate::{self, Keep, Plan};
 use stackgate::record::{Blocker, Clock, Finding, Recorder, Redactor, RunId, Verdict};
-use stackgate::stack::Stack;
+use stackgate::stack::{Delivery, Stack};
 use stackgate::suite::Suite;
 
 /// An engine `existing` whose management cluster is simulated, and so is what that makes.
@@ -121,8 +121,14 @@ async fn all_but(client: &Client, namespace: &str) -> BTreeMap<String, Value> {
 }
 
 fn plan(run: &RunId, keep: Keep) -> Plan {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test/docker-demo");
-    let stack = Stack::load(&folder.to_string_lossy(), folder.parent().unwrap()).unwrap();
+    plan_of("docker-demo", Delivery::Direct, run, keep)
+}
+
+fn plan_of(stack: &str, delivery: Delivery, run: &RunId, keep: Keep) -> Plan {
+    let stacks = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("stacks-under-test");
+    let folder = stacks.join(stack);
+    let mut stack = Stack::load(&folder.to_string_lossy(), &stacks).unwrap();
+    stack.spec.delivery = delivery;
     let suites = Suite::load_all(&stack.spec.suites, &stack.folder.join("suites")).unwrap();
     let pair = stack.open_releases().unwrap();
     Plan::new(stack, pair, suites, keep, run).unwrap()
@@ -130,14 +136,19 @@ fn plan(run: &RunId, keep: Keep) -> Plan {
 
 /// A management cluster with what Cluster API needs, its client, and the engine in front of it.
 async fn somebodys(plan: &Plan, context: &Context) -> (Simulated, Client) {
-    let clusters = EmbeddedEngine::new(EmbeddedOptions {
+    let components = &plan.stack.spec.management.components;
+    let mut clusters = EmbeddedEngine::new(EmbeddedOptions {
         run: context.run.clone(),
         seed: 7,
         faults: Vec::new(),
         missing_images: Vec::new(),
         workload_cluster: plan.cluster.clone(),
-        infrastructure: plan.stack.spec.management.components.infrastructure,
+        infrastructure: components.infrastructure,
     });
+    if plan.stack.spec.delivery == Delivery::Operator {
+        let releases = [plan.pair.from.clone(), plan.pair.to.clone()];
+        clusters = clusters.with_operator(&releases, components.cluster_api);
+    }
     let Management {
         client, namespace, ..
     } = clusters.management(context).await.unwrap();
@@ -177,19 +188,20 @@ fn context(folder: &Path, run: &str) -> Context {
     Context::new(run.parse().unwrap(), recorder, Interrupt::default(), 1.0)
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_gate_leaves_somebodys_management_cluster_as_it_was() {
+/// Runs a gate in somebody's management cluster, with kinds of `groups` there, and compares that before and after.
+async fn leaves_it_as_it_was(stack: &str, delivery: Delivery, run: &str, groups: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
-    let context = context(folder.path(), "e0e0e0e1");
-    let plan = plan(&context.run, Keep::Never);
+    let context = context(folder.path(), run);
+    let plan = plan_of(stack, delivery, &context.run, Keep::Never);
     let (engine, client) = somebodys(&plan, &context).await;
     let namespace = format!("stackgate-{}", context.run);
     let before = all_but(&client, &namespace).await;
-    assert!(
-        before
-            .keys()
-            .any(|key| key.starts_with("CustomResourceDefinition "))
-    );
+    for group in groups {
+        let is_there = |key: &String| {
+            key.starts_with("CustomResourceDefinition ") && key.ends_with(&format!(".{group}"))
+        };
+        assert!(before.keys().any(is_there), "no kind of {group}");
+    }
     let ending = gate::run(&plan, &context, &engine).await;
     assert_eq!(ending.verdict, Verdict::Open, "{}", ending.reason);
     assert_eq!(engine.leftovers().await.unwrap(), Vec::<String>::new());
@@ -202,6 +214,40 @@ async fn a_gate_leaves_somebodys_management_cluster_as_it_was() {
     assert_eq!(changed, Vec::<&String>::new());
     let properties = engine.properties().await;
     assert!(properties.contains(&("management".to_owned(), "existing".to_owned())));
+}
+
+const INFRASTRUCTURE: &str = "infrastructure.cluster.x-k8s.io";
+const OPERATOR: &str = "clusterstack.x-k8s.io";
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_leaves_somebodys_management_cluster_as_it_was() {
+    leaves_it_as_it_was(
+        "docker-demo",
+        Delivery::Direct,
+        "e0e0e0e1",
+        &[INFRASTRUCTURE],
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn embedded_a_gate_of_their_operator_leaves_the_management_cluster_as_it_was_issue_7() {
+    let kinds = [INFRASTRUCTURE, OPERATOR];
+    leaves_it_as_it_was("docker-demo", Delivery::Operator, "e0e0e0e4", &kinds).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn embedded_a_gate_of_machines_on_openstack_leaves_the_management_cluster_as_it_was_issue_7()
+{
+    let kinds = [INFRASTRUCTURE, OPERATOR];
+    leaves_it_as_it_was("openstack-demo", Delivery::Operator, "e0e0e0e5", &kinds).await;
+    leaves_it_as_it_was(
+        "openstack-demo",
+        Delivery::Direct,
+        "e0e0e0e6",
+        &[INFRASTRUCTURE],
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::variant::agent;
+use common::variant::{N2, agent};
 use futures::future::BoxFuture;
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
@@ -431,7 +431,7 @@ fn embedded_hooks_that_nobody_could_see_leave_no_open_gate_issue_7() {
 #[test]
 fn embedded_an_addon_without_nodes_is_known_to_whoever_goes_on_issue_7() {
     let folder = tempfile::tempdir().unwrap();
-    let written = agent("example.org/pool: next").write_apart(folder.path());
+    let written = agent(N2, "example.org/pool: next").write_apart(folder.path());
     let stack = || Stack::load("docker-demo", written.parent().unwrap()).unwrap();
     let waits = [Point::Within(Phase::Upgrade, Duration::from_secs(3))];
     // It goes on for long enough after the process is gone.

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{TestContext, copy};
+use oci_client::secrets::RegistryAuth;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use stackgate::scenario;
@@ -1011,12 +1012,33 @@ fn an_archive_by_hand_is_verified_or_refused_in_one_message_issue_7() {
 struct RealRegistry {
     process: std::process::Child,
     host: String,
+    auth: RegistryAuth,
     _folder: tempfile::TempDir,
 }
 
+/// One who may pull and push, as `htpasswd -nbB user secret` writes it.
+const USER: &str = "user:$2y$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n";
+
 impl RealRegistry {
+    /// One that lets everybody in.
     fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), RegistryAuth::Anonymous, "")
+    }
+
+    /// One that lets in [`USER`] alone.
+    fn guarded() -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let users = folder.path().join("htpasswd");
+        std::fs::write(&users, USER).unwrap();
+        let guard = format!(
+            "auth: {{htpasswd: {{realm: releases, path: '{}'}}}}\n",
+            users.display()
+        );
+        let user = RegistryAuth::Basic("user".to_owned(), "secret".to_owned());
+        Self::start_in(folder, user, &guard)
+    }
+
+    fn start_in(folder: tempfile::TempDir, auth: RegistryAuth, more: &str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -1024,7 +1046,7 @@ impl RealRegistry {
             .port();
         let host = format!("127.0.0.1:{port}");
         let config = format!(
-            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{host}'}}\n",
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: '{}'}}}}\nhttp: {{addr: '{host}'}}\n{more}",
             folder.path().join("data").display()
         );
         let file = folder.path().join("config.yml");
@@ -1042,6 +1064,7 @@ impl RealRegistry {
         Self {
             process,
             host,
+            auth,
             _folder: folder,
         }
     }
@@ -1056,9 +1079,8 @@ impl RealRegistry {
         let reference: oci_client::Reference =
             format!("{}/{PATH}:{tag}", self.host).parse().unwrap();
         runtime().block_on(async {
-            let auth = oci_client::secrets::RegistryAuth::Anonymous;
             client
-                .store_auth_if_needed(reference.resolve_registry(), &auth)
+                .store_auth_if_needed(reference.resolve_registry(), &self.auth)
                 .await;
             for (digest, blob) in &published.blobs {
                 client
@@ -1105,4 +1127,51 @@ fn real_registry_is_pulled_from_and_its_refusals_are_understood() {
         .map(|pulled| pulled.digest)
         .unwrap_err();
     assert!(matches!(error, SourceError::Moved { .. }), "{error}");
+}
+
+#[test]
+#[ignore = "needs docker-registry (Debian's package) in PATH"]
+fn real_registry_lets_in_whom_dockers_config_knows_issue_7() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let registry = RealRegistry::guarded();
+    let digest = registry.publish(N, &shipped(N));
+    let context = TestContext::new();
+    let reference = format!("{}/{PATH}:{N}", registry.host);
+    let pull = || {
+        let mut command = context.command();
+        command.args(["release", "pull", &reference]);
+        command.env("DOCKER_CONFIG", context.path());
+        command.output().unwrap()
+    };
+    let log_in = |user: &str| {
+        let known = json!({"auths": {&registry.host: {"auth": user}}});
+        context.write("config.json", &known.to_string());
+    };
+    let is_refused = || {
+        let told = context.show(&pull());
+        assert!(told.starts_with("exit code 2"), "{told}");
+        for words in [
+            format!("does not let us read {reference} (401)"),
+            format!("hint: `docker login {}`", registry.host),
+        ] {
+            assert!(told.contains(&words), "expected {words:?} in: {told}");
+        }
+        assert!(
+            !told.contains("wrong") && !told.contains("dXNlcjp3"),
+            "{told}"
+        );
+        assert!(!context.path().join("releases").exists());
+    };
+    // Nobody has logged in, then somebody with `user:wrong`, then with `user:secret`.
+    is_refused();
+    log_in("dXNlcjp3cm9uZw==");
+    is_refused();
+    log_in("dXNlcjpzZWNyZXQ=");
+    let told = context.show(&pull());
+    assert!(told.starts_with("exit code 0"), "{told}");
+    assert!(told.contains(&digest), "{told}");
+    let folder = context.path().join("releases/cluster-stacks").join(N);
+    for (name, content) in shipped(N) {
+        assert_eq!(std::fs::read(folder.join(name)).unwrap(), content);
+    }
 }

@@ -337,10 +337,10 @@ pub fn cilium() -> Variant {
         .edit(N1, "clusteraddon.yaml", network)
 }
 
-/// The demo stack with an agent of the workers, which from N2 on asks for another label than all nodes have. Kubelets of
-/// N2 give `example.org/pool=next`: Cluster API would hand a label of the class's metadata on to Machines that are there
-/// already. There is no machine to spare.
-pub fn agent(asks: &str) -> Variant {
+/// The demo stack with an agent of the workers, which from release `to` on ([`N1`] or [`N2`]) asks for another label than
+/// all nodes have. Kubelets of `to` give `example.org/pool=next`: Cluster API would hand a label of the class's metadata
+/// on to Machines that are there already. There is no machine to spare.
+pub fn agent(to: &str, asks: &str) -> Variant {
     let agents = "cluster-addon/storage/templates/agent.yaml";
     let agent = |selector: &str| {
         format!(
@@ -349,18 +349,25 @@ pub fn agent(asks: &str) -> Variant {
     };
     let class = "    - class: default-worker\n";
     let strategy = "{type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}";
-    let old = Variant::from("docker-demo")
-        .add(N, agents, &agent("kubernetes.io/os: linux"))
-        .edit(N, "cluster-class/templates/cluster-class.yaml", |text| {
-            let rollout = format!("{class}      rollout: {{strategy: {strategy}}}\n");
-            text.replace(class, &rollout)
-        });
-    old.next_version(N, N2)
-        .edit(N2, agents, |text| {
-            text.replace("kubernetes.io/os: linux", asks)
-        })
-        .edit(N2, "cluster-class/templates/worker.yaml", |text| {
-            let flag = "          - name: node-labels\n            value: example.org/pool=next\n";
-            format!("{}\n{flag}", text.trim_end())
-        })
+    let with_agent = |variant: Variant, tag: &str| {
+        variant
+            .add(tag, agents, &agent("kubernetes.io/os: linux"))
+            .edit(tag, "cluster-class/templates/cluster-class.yaml", |text| {
+                let rollout = format!("{class}      rollout: {{strategy: {strategy}}}\n");
+                text.replace(class, &rollout)
+            })
+    };
+    let old = with_agent(Variant::from("docker-demo"), N);
+    let both = if to == N1 {
+        with_agent(old, N1)
+    } else {
+        old.next_version(N, to)
+    };
+    both.edit(to, agents, |text| {
+        text.replace("kubernetes.io/os: linux", asks)
+    })
+    .edit(to, "cluster-class/templates/worker.yaml", |text| {
+        let flag = "          - name: node-labels\n            value: example.org/pool=next\n";
+        format!("{}\n{flag}", text.trim_end())
+    })
 }
