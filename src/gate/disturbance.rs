@@ -14,8 +14,6 @@ use crate::engine;
 use crate::record::{Blocker, ObjectRef};
 use crate::stack::Disturbance;
 
-/// On a Machine of the control plane.
-
 /// Between which steps of an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {

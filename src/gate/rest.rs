@@ -170,8 +170,7 @@ impl Run<'_> {
                 return Err(unexpected_rollout(goal, &violated));
             }
             let Some(first) = violated.first() else {
-                self.rests(goal, view, period, &mut rest.borrow_mut())
-                    .await?;
+                self.rests(goal, view, period, &rest).await?;
                 if machines() == arrived && seen.blockers().is_empty() {
                     return Ok(());
                 }
@@ -199,12 +198,13 @@ impl Run<'_> {
         goal: &Goal,
         view: &View,
         period: Duration,
-        rest: &mut Rest,
+        rest: &RefCell<Rest>,
     ) -> Result<(), Trouble> {
         let what = format!("{}: at rest", goal.cluster);
         let quiet = self.context.scaled(period);
         let left = self.phases.left().min(period + REST);
         let waited = wait(self.context, &what, left, &[view], None, || {
+            let mut rest = rest.borrow_mut();
             rest.look(goal, view);
             if rest.lasts() >= quiet {
                 Progress::Done(())
@@ -215,7 +215,7 @@ impl Run<'_> {
         .await;
         match waited {
             Err(WaitError::Deadline { blind, .. }) if blind.is_empty() => {
-                match rest.finding(goal, period) {
+                match rest.borrow().finding(goal, period) {
                     Some(finding) => Err(WaitError::Cause(Box::new(finding)).into()),
                     None => Ok(()),
                 }
