@@ -14,7 +14,7 @@ use super::patience::{Failure, judge};
 use super::reach::WEBHOOK_AWAY;
 use super::resolve::{ResolveError, Resolver};
 use super::{Context, Interrupted, Kind, Object, Progress, View, WaitError, wait};
-use crate::record::{Blocker, ObjectRef};
+use crate::record::{Blocker, ObjectRef, Phase};
 
 /// The field manager of everything that stackgate applies.
 pub const FIELD_MANAGER: &str = "stackgate";
@@ -334,7 +334,9 @@ impl Applier {
                 () = tokio::time::sleep_until(until.min(Instant::now() + pause)) => {}
             }
             let patience = context.scaled(WEBHOOK);
-            let gone = away.is_some_and(|since| since.elapsed() >= patience);
+            // While a cluster grows, its Pod may wait for a node.
+            let grows = context.phase() == Phase::Create;
+            let gone = !grows && away.is_some_and(|since| since.elapsed() >= patience);
             if gone || Instant::now() >= until {
                 return Err(ApplyError::Deadline {
                     verb,

@@ -103,7 +103,7 @@ pub async fn wait<T>(
     let deadline = context.scaled(deadline);
     let phase = context.phase();
     let started = Instant::now();
-    let mut changes = fresh(context, views).await?;
+    let mut changes = fresh(context, views, started + deadline).await?;
     let mut told: Option<Vec<Blocker>> = None;
     let mut woken_by: Option<Instant> = None;
     let mut next_look = started + INVESTIGATE;
@@ -249,8 +249,9 @@ pub async fn stay(
     views: &[&View],
     mut violated: impl FnMut() -> Vec<Blocker>,
 ) -> Result<Vec<Blocker>, Interrupted> {
-    let mut changes = fresh(context, views).await?;
-    let until = Instant::now() + context.scaled(period);
+    let period = context.scaled(period);
+    let mut changes = fresh(context, views, Instant::now() + period).await?;
+    let until = Instant::now() + period;
     loop {
         for change in &mut changes {
             change.seen();
@@ -268,8 +269,12 @@ pub async fn stay(
     }
 }
 
-/// Listens to views from when they hold nothing that is old.
-async fn fresh(context: &Context, views: &[&View]) -> Result<Vec<Changes>, Interrupted> {
+/// Listens to views from when they hold nothing that is old, or from a time on at the latest.
+async fn fresh(
+    context: &Context,
+    views: &[&View],
+    until: Instant,
+) -> Result<Vec<Changes>, Interrupted> {
     let changes = views.iter().map(|view| view.changes()).collect();
     let fresh = async {
         for view in views {
@@ -279,6 +284,7 @@ async fn fresh(context: &Context, views: &[&View]) -> Result<Vec<Changes>, Inter
     tokio::select! {
         biased;
         () = fresh => Ok(changes),
+        () = tokio::time::sleep_until(until) => Ok(changes),
         () = context.interrupt.raised() => Err(Interrupted),
     }
 }

@@ -86,6 +86,29 @@ impl Investigate for Causes<'_> {
     }
 }
 
+/// Looks at what keeps a cluster from being seen, wherever it is on its way.
+pub(super) struct Unseen<'a> {
+    pub(super) context: &'a Context,
+    pub(super) workload: &'a View,
+    pub(super) engine: &'a dyn Engine,
+    pub(super) machines: Vec<Arc<Object>>,
+    /// As in [`Causes`].
+    pub(super) seen: Mutex<HashMap<String, Instant>>,
+}
+
+impl Investigate for Unseen<'_> {
+    fn investigate<'b>(&'b self, blockers: &'b [Blocker]) -> BoxFuture<'b, Option<Finding>> {
+        async move {
+            let expired = expired(self.workload).map(|finding| Clue::new(EXPIRED, finding));
+            match held(&self.seen, self.context, Vec::from_iter(expired)) {
+                Some(finding) => Some(finding),
+                None => self.engine.investigate(blockers, &self.machines).await,
+            }
+        }
+        .boxed()
+    }
+}
+
 impl Causes<'_> {
     fn in_clusters(&self, workload: &View) -> Option<Finding> {
         let pods = workload.list(&kinds::POD);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::ahead::Ahead;
-use super::causes::Causes;
+use super::causes::{Causes, Unseen};
 use super::disturbance::Moment;
 use super::finished::{self, Goal};
 use super::operator::Providing;
@@ -18,7 +18,7 @@ use super::start::Judged;
 use super::trouble::Trouble;
 use super::truth::{Expected, Truth};
 use super::{clusters, topology};
-use crate::cluster::{Applier, Apply, Progress, View, WaitError, wait};
+use crate::cluster::{Applier, Apply, Progress, View, WaitError, blind, wait};
 use crate::delivery::{self, Direct};
 use crate::engine::Management;
 use crate::record::Blocker;
@@ -47,8 +47,8 @@ pub(super) struct Prepared {
 /// What a wait looks at.
 #[derive(Clone, Copy)]
 pub(super) struct Seen<'a> {
-    goal: &'a Goal,
-    view: &'a View,
+    pub(super) goal: &'a Goal,
+    pub(super) view: &'a View,
     workload: &'a View,
     pub(super) truth: Option<&'a Truth>,
     /// Whether no hook may be called meanwhile.
@@ -219,13 +219,23 @@ impl Run<'_> {
         })
     }
 
-    /// Waits until all of a Cluster that has arrived is seen, as it may be a while since anybody looked.
+    /// Waits until both clusters are seen, as it may be a while since anybody looked.
     pub(super) async fn sees(&self, view: &View, workload: &Workload) -> Result<(), Trouble> {
-        let seen = Seen::of(&workload.goal, view, &workload.view);
-        self.arrive("seen", seen, |blockers| {
-            blockers.retain(|blocker| blocker.condition.starts_with("cannot be watched"));
+        let what = format!("{}: seen", workload.goal.cluster);
+        let (left, views) = (self.phases.left(), [view, &workload.view]);
+        let unseen = Unseen {
+            context: self.context,
+            workload: &workload.view,
+            engine: self.engine,
+            machines: workload.goal.machines(view),
+            seen: Mutex::default(),
+        };
+        let blind = || views.into_iter().flat_map(blind).collect();
+        wait(self.context, &what, left, &views, Some(&unseen), || {
+            Progress::unless(blind())
         })
-        .await
+        .await?;
+        Ok(())
     }
 
     /// Brings a Cluster that has begun to where everything of its release is there.

@@ -1,12 +1,13 @@
-//! The order of a rollout: no worker has the next version of Kubernetes before the whole control plane has.
+//! The order of a rollout: no worker has the next minor version of Kubernetes before the whole control plane has.
 
 use std::time::Duration;
 
 use super::causes::Clue;
 use super::finished::Goal;
-use crate::cluster::View;
 use crate::cluster::kinds::CONTROL_PLANE;
+use crate::cluster::{Object, View};
 use crate::record::Finding;
+use crate::stack::Version;
 
 /// A kubelet may not be newer than an API server (Kubernetes' version skew policy), so Cluster API asks for workers of
 /// a version once the control plane is there.
@@ -14,24 +15,29 @@ pub(super) fn workers_first(goal: &Goal, management: &View) -> Option<Clue> {
     let mut machines = goal.machines(management);
     // What goes is replaced already.
     machines.retain(|machine| !machine.is_deleting());
-    let (planes, workers): (Vec<_>, Vec<_>) = machines
-        .iter()
-        .partition(|machine| machine.label(CONTROL_PLANE).is_some());
-    let at = |machine: &crate::cluster::Object| machine.str("/spec/version").to_owned();
-    let behind = planes.iter().find(|plane| at(plane) != goal.version)?;
-    let ahead = workers.iter().find(|worker| at(worker) == goal.version)?;
+    let at = |machine: &Object| machine.str("/spec/version").to_owned();
+    let minor = |machine: &Object| {
+        let version = at(machine).parse::<Version>().ok()?;
+        Some((version.major, version.minor))
+    };
+    let known = machines.iter();
+    let known = known.filter_map(|machine| Some((minor(machine)?, machine)));
+    let (planes, workers): (Vec<_>, Vec<_>) =
+        known.partition(|(_, machine)| machine.label(CONTROL_PLANE).is_some());
+    let (old, behind) = planes.iter().min_by_key(|(minor, _)| *minor)?;
+    let (_, ahead) = workers.iter().find(|(minor, _)| minor > old)?;
     let finding = Finding {
         cause: "workers-before-control-plane".to_owned(),
         message: format!(
             "worker {} has Kubernetes {} while {} of the control plane is at {}: a kubelet must not be newer than an API \
              server, so the control plane has to be upgraded as a whole first",
             ahead.reference(),
-            goal.version,
+            at(ahead),
             behind.reference(),
             at(behind),
         ),
         object: ahead.reference(),
-        evidence: [*ahead, *behind]
+        evidence: [ahead, behind]
             .map(|machine| format!("{}: spec.version {}", machine.reference(), at(machine)))
             .to_vec(),
     };
@@ -78,5 +84,11 @@ mod tests {
             machine("w", false, new)
         ]));
         assert!(!told(&[machine("a", true, old), machine("w", false, old)]));
+        // Whoever goes on with an upgrade may not have its goal yet; patches have no such rule.
+        assert!(!told(&[machine("a", true, new), machine("w", false, old)]));
+        assert!(!told(&[
+            machine("a", true, old),
+            machine("w", false, "v1.34.9")
+        ]));
     }
 }

@@ -17,8 +17,12 @@ use crate::cluster::{Object, Progress, View, WaitError, blind, kinds, stay, wait
 use crate::delivery::addon_name;
 use crate::record::{Blocker, Finding, ObjectRef};
 
-/// How long it may take until nothing is written any more, as Cluster API's own tests have it.
+/// For how long nothing may be written, once something was after the arrival, and how long it may take until then:
+/// controllers that cannot let go come again within 20 s.
+const QUIET: Duration = Duration::from_secs(45);
 const REST: Duration = Duration::from_secs(120);
+/// From how many changes of one object within [`REST`] on it goes on changing: what comes late comes once or twice.
+const AGAIN: usize = 3;
 
 /// What was seen of an object.
 struct Known {
@@ -30,14 +34,14 @@ struct Known {
 }
 
 /// The objects that make up a Cluster, by what was written to them since it was first looked.
-pub(super) struct Rest {
+struct Rest {
     known: BTreeMap<ObjectRef, Known>,
     since: Instant,
     last: Option<ObjectRef>,
 }
 
 impl Rest {
-    pub(super) fn of(goal: &Goal, management: &View) -> Self {
+    fn of(goal: &Goal, management: &View) -> Self {
         let mut rest = Self {
             known: BTreeMap::new(),
             since: Instant::now(),
@@ -49,7 +53,7 @@ impl Rest {
     }
 
     /// Looks at how they are now; nothing is known to change while they cannot be seen.
-    pub(super) fn look(&mut self, goal: &Goal, management: &View) {
+    fn look(&mut self, goal: &Goal, management: &View) {
         if !blind(management).is_empty() {
             self.since = Instant::now();
             return;
@@ -86,21 +90,33 @@ impl Rest {
     }
 
     /// For how long nothing was written.
-    pub(super) fn lasts(&self) -> Duration {
+    fn lasts(&self) -> Duration {
         self.since.elapsed()
     }
 
+    /// Whether anything was written since it was first looked.
+    fn is_disturbed(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Counts anew.
+    fn begin_anew(&mut self) {
+        for known in self.known.values_mut() {
+            (known.changes, known.of_the_spec) = (0, 0);
+        }
+    }
+
     /// What was written last.
-    pub(super) fn blockers(&self) -> Vec<Blocker> {
+    fn blockers(&self) -> Vec<Blocker> {
         let last = self.last.iter();
         last.map(|place| Blocker::new(place.clone(), "goes on changing"))
             .collect()
     }
 
     /// What is said when it does not come to rest.
-    pub(super) fn finding(&self, goal: &Goal, period: Duration) -> Option<Finding> {
+    fn finding(&self, goal: &Goal, quiet: Duration) -> Option<Finding> {
         let most = self.known.iter().max_by_key(|(_, known)| known.changes);
-        let (place, known) = most.filter(|(_, known)| known.changes > 0)?;
+        let (place, known) = most.filter(|(_, known)| known.changes >= AGAIN)?;
         let written = match known.of_the_spec {
             0 => "its status or metadata each time".to_owned(),
             times => format!("{times} times its spec"),
@@ -115,11 +131,13 @@ impl Rest {
         Some(Finding {
             cause: "never-at-rest".to_owned(),
             message: format!(
-                "{place} goes on changing although the Cluster has arrived at {}: {} times so far, {written}; expected \
-                 {} s without a change. metadata.managedFields tells who writes",
+                "{place} goes on changing although the Cluster has arrived at {}: {} times in {} s, {written}; expected \
+                 {} s without a change. Where the clusters are kept (--keep), its metadata.managedFields tells who writes",
                 goal.class,
                 known.changes,
-                period.as_secs(),
+                REST.mul_f64(quiet.as_secs_f64() / QUIET.as_secs_f64())
+                    .as_secs(),
+                quiet.as_secs(),
             ),
             object: place.clone(),
             evidence: evidence.collect(),
@@ -160,21 +178,22 @@ impl Run<'_> {
         let rest = RefCell::new(Rest::of(goal, view));
         let mut seen = Seen::of(goal, view, &workload.view);
         seen.truth = workload.truth.as_ref();
+        let moved = || machines() != arrived;
         loop {
-            let violated = stay(self.context, period, &seen.views(), || {
+            let mut violated = stay(self.context, period, &seen.views(), || {
                 rest.borrow_mut().look(goal, view);
                 seen.blockers()
             })
             .await?;
-            if machines() != arrived {
+            let disturbed = rest.borrow().is_disturbed();
+            if violated.is_empty() && !moved() && disturbed {
+                violated = self.rests(seen, &rest, moved).await?;
+            }
+            if moved() {
                 return Err(unexpected_rollout(goal, &violated));
             }
             let Some(first) = violated.first() else {
-                self.rests(goal, view, period, &rest).await?;
-                if machines() == arrived && seen.blockers().is_empty() {
-                    return Ok(());
-                }
-                continue;
+                return Ok(());
             };
             self.context.note(format!("had arrived, but then: {first}"));
             if self.phases.left() < period {
@@ -192,34 +211,39 @@ impl Run<'_> {
         }
     }
 
-    /// Nothing is written any more to what makes up the Cluster, for as long as it was to stay as it is.
+    /// Nothing is written any more to what makes up the Cluster. Ends with what keeps it from having arrived, if that is
+    /// something, or once Machines have `moved`.
     async fn rests(
         &self,
-        goal: &Goal,
-        view: &View,
-        period: Duration,
+        seen: Seen<'_>,
         rest: &RefCell<Rest>,
-    ) -> Result<(), Trouble> {
-        let what = format!("{}: at rest", goal.cluster);
-        let quiet = self.context.scaled(period);
-        let left = self.phases.left().min(period + REST);
-        let waited = wait(self.context, &what, left, &[view], None, || {
+        moved: impl Fn() -> bool,
+    ) -> Result<Vec<Blocker>, Trouble> {
+        if self.phases.left() < REST {
+            self.context.note(
+                "whether the Cluster comes to rest is not known: the time of the phase is over",
+            );
+            return Ok(Vec::new());
+        }
+        rest.borrow_mut().begin_anew();
+        let what = format!("{}: at rest", seen.goal.cluster);
+        let quiet = self.context.scaled(QUIET);
+        let waited = wait(self.context, &what, REST, &seen.views(), None, || {
             let mut rest = rest.borrow_mut();
-            rest.look(goal, view);
-            if rest.lasts() >= quiet {
-                Progress::Done(())
+            rest.look(seen.goal, seen.view);
+            let blockers = seen.blockers();
+            if !blockers.is_empty() || moved() || rest.lasts() >= quiet {
+                Progress::Done(blockers)
             } else {
                 Progress::Blocked(rest.blockers())
             }
         })
         .await;
         match waited {
-            Err(WaitError::Deadline { blind, .. }) if blind.is_empty() => {
-                match rest.borrow().finding(goal, period) {
-                    Some(finding) => Err(WaitError::Cause(Box::new(finding)).into()),
-                    None => Ok(()),
-                }
-            }
+            Err(WaitError::Deadline { .. }) => match rest.borrow().finding(seen.goal, quiet) {
+                Some(finding) => Err(WaitError::Cause(Box::new(finding)).into()),
+                None => Ok(Vec::new()),
+            },
             waited => Ok(waited?),
         }
     }
@@ -261,14 +285,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_written_again_and_again_is_told_issue_7() {
         let goal = Goal::of_the_operator("docker-demo-1-35-v1", "v1.35.0");
-        let period = Duration::from_secs(15);
         let mut rest = Rest::of(&goal, &at("1", 1));
-        tokio::time::advance(period).await;
+        tokio::time::advance(QUIET).await;
         rest.look(&goal, &at("1", 1));
-        assert_eq!(rest.lasts(), period);
-        assert!(rest.blockers().is_empty() && rest.finding(&goal, period).is_none());
-        for (version, generation) in [("2", 1), ("3", 2)] {
-            tokio::time::advance(period / 2).await;
+        assert_eq!(rest.lasts(), QUIET);
+        assert!(!rest.is_disturbed() && rest.finding(&goal, QUIET).is_none());
+        for (version, generation) in [("2", 1), ("3", 2), ("4", 2)] {
+            // What comes late comes once or twice.
+            assert!(rest.finding(&goal, QUIET).is_none());
+            tokio::time::advance(QUIET / 2).await;
             rest.look(&goal, &at(version, generation));
             assert_eq!(rest.lasts(), Duration::ZERO);
         }
@@ -276,13 +301,15 @@ mod tests {
             rest.blockers()[0].to_string(),
             "Cluster n/c: goes on changing"
         );
-        let finding = rest.finding(&goal, period).unwrap();
+        let finding = rest.finding(&goal, 2 * QUIET).unwrap();
         assert_eq!(finding.cause, "never-at-rest");
-        let told = "2 times so far, 1 times its spec; expected 15 s without a change";
+        let told = "3 times in 240 s, 1 times its spec; expected 90 s without a change";
         assert!(finding.message.contains(told), "{}", finding.message);
         assert_eq!(
             finding.evidence,
-            ["Cluster n/c: changed 2 times, last to resourceVersion 3"]
+            ["Cluster n/c: changed 3 times, last to resourceVersion 4"]
         );
+        rest.begin_anew();
+        assert!(rest.is_disturbed() && rest.finding(&goal, QUIET).is_none());
     }
 }

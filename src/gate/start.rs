@@ -13,7 +13,7 @@ use super::phases::Done;
 use super::resumed::Found;
 use super::run::Run;
 use super::trouble::Trouble;
-use crate::cluster::{Progress, View, WaitError, wait};
+use crate::cluster::{Progress, View, WaitError, blind, wait};
 use crate::engine::Management;
 use crate::record::{Blocker, Finding, ObjectRef};
 use crate::stack::{Machines, Start};
@@ -127,11 +127,15 @@ impl Run<'_> {
         let left = self.phases.left().min(LABELLED);
         let found = || ahead.without_nodes(goal, view);
         let waited = wait(self.context, &what, left, &[view], None, || {
-            let blockers = found().map(|one| Blocker::new(one.object, "no node suits it"));
-            Progress::unless(Vec::from_iter(blockers))
+            // What is not seen now is not known to be so.
+            let mut blockers = blind(view);
+            blockers.extend(
+                found().map(|one| Blocker::new(one.object, "had Pods, and no node suits it now")),
+            );
+            Progress::unless(blockers)
         })
         .await;
-        match (waited, found()) {
+        match (waited, found().filter(|_| blind(view).is_empty())) {
             (Err(WaitError::Deadline { .. }), Some(finding)) => {
                 return Err(WaitError::Cause(Box::new(finding)).into());
             }

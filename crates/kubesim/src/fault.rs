@@ -57,7 +57,7 @@ faults! {
     PolicyGap "policy-gap" "NetworkPolicies are not enforced on new nodes";
     CniStepSkipped "cni-step-skipped" "a network's agent that moves over more than one minor version takes a minute to come up, and reaches no node with an agent of before";
     UnexpectedRollout "unexpected-rollout" "Machines are replaced once more after the upgrade had arrived";
-    NeverAtRest "never-at-rest" "a controller writes to the Cluster every two seconds";
+    NeverAtRest "never-at-rest" "a controller writes to the Cluster every ten seconds";
 }
 
 impl fmt::Display for Fault {

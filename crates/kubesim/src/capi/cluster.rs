@@ -28,7 +28,7 @@ const FINALIZER: &str = "cluster.cluster.x-k8s.io";
 const LOOK: Duration = Duration::from_secs(10);
 /// What a controller writes that does not come to rest, and how often.
 const SEEN: &str = "simulation.example.org/seen";
-const RESTLESS: Duration = Duration::from_secs(2);
+const RESTLESS: Duration = Duration::from_secs(10);
 
 /// The controller.
 pub struct Clusters {
