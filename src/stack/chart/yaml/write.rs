@@ -344,9 +344,12 @@ mod tests {
             "[a-z ]{60,200}".prop_map(Value::from),
         ];
         leaf.prop_recursive(4, 40, 6, |inner| {
+            // go-yaml writes the key `<<` plain, too, and takes it for a merge key when it reads it again.
+            let key = "[a-z0-9 :#-]{0,10}|\\PC{0,6}";
+            let key = key.prop_filter("a merge key", |key| key != "<<");
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::btree_map("[a-z0-9 :#-]{0,10}|\\PC{0,6}", inner, 0..5)
+                prop::collection::btree_map(key, inner, 0..5)
                     .prop_map(|m| Value::Object(m.into_iter().collect())),
             ]
         })
