@@ -106,6 +106,7 @@ pub async fn wait<T>(
     let mut changes = fresh(context, views, started + deadline).await?;
     let mut told: Option<Vec<Blocker>> = None;
     let mut woken_by: Option<Instant> = None;
+    let mut by_time = false;
     let mut next_look = started + INVESTIGATE;
     let mut look: Option<BoxFuture<'_, Option<Finding>>> = None;
     let mut cause: Option<Finding> = None;
@@ -123,7 +124,11 @@ pub async fn wait<T>(
             woken_by = woken_by.max(Some(arrived).filter(|arrived| *arrived > started));
         }
         let blockers = match predicate() {
-            Progress::Done(value) => break Ok((value, woken_by.map(|arrived| arrived.elapsed()))),
+            Progress::Done(value) => {
+                // What time alone has brought about is no answer to a change.
+                let woken_by = woken_by.filter(|_| !by_time);
+                break Ok((value, woken_by.map(|arrived| arrived.elapsed())));
+            }
             Progress::Blocked(blockers) => blockers,
         };
         if started.elapsed() >= QUIET && told.as_deref().map(essence) != Some(essence(&blockers)) {
@@ -159,13 +164,14 @@ pub async fn wait<T>(
             biased;
             () = context.interrupt.raised() => break Err(WaitError::Interrupted(Interrupted)),
             () = tokio::time::sleep_until(started + deadline) => late = true,
-            () = any_change(&changes) => {}
+            () = any_change(&changes) => by_time = false,
             found = ended(&mut look) => {
                 cause = found;
                 look = None;
                 next_look = Instant::now() + INVESTIGATE;
             }
             () = tokio::time::sleep_until(wake) => {
+                by_time = true;
                 if wake == next_look {
                     next_look = Instant::now() + INVESTIGATE;
                     look = look.or_else(|| investigator.map(|investigator| begin(investigator, blockers)));

@@ -89,9 +89,10 @@ impl Investigate for Causes<'_> {
 /// Looks at what keeps a cluster from being seen, wherever it is on its way.
 pub(super) struct Unseen<'a> {
     pub(super) context: &'a Context,
+    pub(super) goal: &'a Goal,
+    pub(super) management: &'a View,
     pub(super) workload: &'a View,
     pub(super) engine: &'a dyn Engine,
-    pub(super) machines: Vec<Arc<Object>>,
     /// As in [`Causes`].
     pub(super) seen: Mutex<HashMap<String, Instant>>,
 }
@@ -102,7 +103,10 @@ impl Investigate for Unseen<'_> {
             let expired = expired(self.workload).map(|finding| Clue::new(EXPIRED, finding));
             match held(&self.seen, self.context, Vec::from_iter(expired)) {
                 Some(finding) => Some(finding),
-                None => self.engine.investigate(blockers, &self.machines).await,
+                None => {
+                    let machines = self.goal.machines(self.management);
+                    self.engine.investigate(blockers, &machines).await
+                }
             }
         }
         .boxed()

@@ -225,9 +225,10 @@ impl Run<'_> {
         let (left, views) = (self.phases.left(), [view, &workload.view]);
         let unseen = Unseen {
             context: self.context,
+            goal: &workload.goal,
+            management: view,
             workload: &workload.view,
             engine: self.engine,
-            machines: workload.goal.machines(view),
             seen: Mutex::default(),
         };
         let blind = || views.into_iter().flat_map(blind).collect();

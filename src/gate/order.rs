@@ -64,12 +64,13 @@ mod tests {
 
     #[test]
     fn workers_follow_the_control_plane_issue_7() {
-        let goal = Goal::of_the_operator("docker-demo-1-35-v1", "v1.35.0");
         let (old, new) = ("v1.34.3", "v1.35.0");
-        let told = |objects: &[(Kind, Value)]| {
+        let to = |version: &str, objects: &[(Kind, Value)]| {
+            let goal = Goal::of_the_operator("docker-demo-1-35-v1", version);
             let clue = workers_first(&goal, &View::holding("management", objects));
             clue.is_some()
         };
+        let told = |objects: &[(Kind, Value)]| to(new, objects);
         assert!(told(&[
             machine("a", true, new),
             machine("b", true, old),
@@ -85,10 +86,14 @@ mod tests {
         ]));
         assert!(!told(&[machine("a", true, old), machine("w", false, old)]));
         // Whoever goes on with an upgrade may not have its goal yet; patches have no such rule.
-        assert!(!told(&[machine("a", true, new), machine("w", false, old)]));
-        assert!(!told(&[
-            machine("a", true, old),
-            machine("w", false, "v1.34.9")
-        ]));
+        assert!(!to(
+            old,
+            &[machine("a", true, new), machine("w", false, old)]
+        ));
+        let patch = "v1.34.9";
+        assert!(!to(
+            patch,
+            &[machine("a", true, old), machine("w", false, patch)]
+        ));
     }
 }

@@ -21,15 +21,20 @@ use crate::record::{Blocker, Finding, ObjectRef};
 /// controllers that cannot let go come again within 20 s.
 const QUIET: Duration = Duration::from_secs(45);
 const REST: Duration = Duration::from_secs(120);
-/// From how many changes of one object within [`REST`] on it goes on changing: what comes late comes once or twice.
+/// From how many changes of one object on it goes on changing: what comes late comes once or twice.
 const AGAIN: usize = 3;
+/// How far apart two changes are at least: to reconcile an object once may take several requests.
+const ONE: Duration = Duration::from_secs(5);
 
 /// What was seen of an object.
 struct Known {
     version: String,
     generation: i64,
-    /// How often it has changed, and of these its spec.
+    written: Instant,
+    /// When it changed last, of those changes that count.
+    counted: Option<Instant>,
     changes: usize,
+    /// How often its spec has changed since the arrival.
     of_the_spec: usize,
 }
 
@@ -65,7 +70,11 @@ impl Rest {
             let changed = match self.known.get_mut(&place) {
                 Some(known) if known.version == version => false,
                 Some(known) => {
-                    known.changes += 1;
+                    known.written = Instant::now();
+                    if known.counted.is_none_or(|at| at.elapsed() >= ONE) {
+                        known.counted = Some(known.written);
+                        known.changes += 1;
+                    }
                     known.of_the_spec += usize::from(known.generation != generation);
                     known.generation = generation;
                     version.clone_into(&mut known.version);
@@ -75,6 +84,8 @@ impl Rest {
                     let known = Known {
                         version: version.to_owned(),
                         generation,
+                        written: Instant::now(),
+                        counted: None,
                         changes: 0,
                         of_the_spec: 0,
                     };
@@ -99,10 +110,10 @@ impl Rest {
         self.last.is_some()
     }
 
-    /// Counts anew.
+    /// Counts anew, but for what is asked for: nothing that is well asks for something else again and again.
     fn begin_anew(&mut self) {
         for known in self.known.values_mut() {
-            (known.changes, known.of_the_spec) = (0, 0);
+            (known.changes, known.counted) = (0, None);
         }
     }
 
@@ -115,33 +126,48 @@ impl Rest {
 
     /// What is said when it does not come to rest.
     fn finding(&self, goal: &Goal, quiet: Duration) -> Option<Finding> {
-        let most = self.known.iter().max_by_key(|(_, known)| known.changes);
-        let (place, known) = most.filter(|(_, known)| known.changes >= AGAIN)?;
-        let written = match known.of_the_spec {
-            0 => "its status or metadata each time".to_owned(),
-            times => format!("{times} times its spec"),
-        };
-        let evidence = self.known.iter().filter(|(_, known)| known.changes > 0);
-        let evidence = evidence.map(|(place, known)| {
+        let mut restless: Vec<_> = self.known.iter().collect();
+        restless.retain(|(_, known)| known.changes >= AGAIN && known.written.elapsed() < quiet);
+        let (place, known) = restless.iter().max_by_key(|(_, known)| known.changes)?;
+        let what = format!(
+            "{} times while it was waited for {} s without a change",
+            known.changes,
+            quiet.as_secs()
+        );
+        let evidence = restless.iter().map(|(place, known)| {
             let Known {
                 version, changes, ..
             } = known;
             format!("{place}: changed {changes} times, last to resourceVersion {version}")
         });
-        Some(Finding {
-            cause: "never-at-rest".to_owned(),
-            message: format!(
-                "{place} goes on changing although the Cluster has arrived at {}: {} times in {} s, {written}; expected \
-                 {} s without a change. Where the clusters are kept (--keep), its metadata.managedFields tells who writes",
-                goal.class,
-                known.changes,
-                REST.mul_f64(quiet.as_secs_f64() / QUIET.as_secs_f64())
-                    .as_secs(),
-                quiet.as_secs(),
-            ),
-            object: place.clone(),
-            evidence: evidence.collect(),
-        })
+        Some(goes_on(goal, place, &what, evidence.collect()))
+    }
+
+    /// What is said of an object that is asked for something else again and again.
+    fn contested(&self, goal: &Goal) -> Option<Finding> {
+        let most = self.known.iter().max_by_key(|(_, known)| known.of_the_spec);
+        let (place, known) = most.filter(|(_, known)| known.of_the_spec >= AGAIN)?;
+        let Known {
+            of_the_spec,
+            generation,
+            ..
+        } = known;
+        let what = format!("{of_the_spec} times its spec");
+        let evidence = vec![format!("{place}: metadata.generation {generation}")];
+        Some(goes_on(goal, place, &what, evidence))
+    }
+}
+
+fn goes_on(goal: &Goal, place: &ObjectRef, what: &str, evidence: Vec<String>) -> Finding {
+    Finding {
+        cause: "never-at-rest".to_owned(),
+        message: format!(
+            "{place} goes on changing although the Cluster has arrived at {}: {what}. Where the clusters are kept \
+             (--keep), its metadata.managedFields tells who writes",
+            goal.class,
+        ),
+        object: place.clone(),
+        evidence,
     }
 }
 
@@ -187,10 +213,13 @@ impl Run<'_> {
             .await?;
             let disturbed = rest.borrow().is_disturbed();
             if violated.is_empty() && !moved() && disturbed {
-                violated = self.rests(seen, &rest, moved).await?;
+                violated = self.rests(seen, period, &rest, moved).await?;
             }
             if moved() {
                 return Err(unexpected_rollout(goal, &violated));
+            }
+            if let Some(finding) = rest.borrow().contested(goal) {
+                return Err(WaitError::Cause(Box::new(finding)).into());
             }
             let Some(first) = violated.first() else {
                 return Ok(());
@@ -216,13 +245,17 @@ impl Run<'_> {
     async fn rests(
         &self,
         seen: Seen<'_>,
+        period: Duration,
         rest: &RefCell<Rest>,
         moved: impl Fn() -> bool,
     ) -> Result<Vec<Blocker>, Trouble> {
-        if self.phases.left() < REST {
-            self.context.note(
-                "whether the Cluster comes to rest is not known: the time of the phase is over",
-            );
+        // What comes in between has to be waited for, too.
+        let needed = REST + 2 * period;
+        if self.phases.left() < needed {
+            let seconds = needed.as_secs();
+            self.context.note(format!(
+                "whether the Cluster comes to rest is not known: less than {seconds} s of the phase are left"
+            ));
             return Ok(Vec::new());
         }
         rest.borrow_mut().begin_anew();
@@ -303,13 +336,32 @@ mod tests {
         );
         let finding = rest.finding(&goal, 2 * QUIET).unwrap();
         assert_eq!(finding.cause, "never-at-rest");
-        let told = "3 times in 240 s, 1 times its spec; expected 90 s without a change";
+        let told = "3 times while it was waited for 90 s without a change";
         assert!(finding.message.contains(told), "{}", finding.message);
         assert_eq!(
             finding.evidence,
             ["Cluster n/c: changed 3 times, last to resourceVersion 4"]
         );
+        // It has come to rest, if another one has not.
+        tokio::time::advance(2 * QUIET).await;
+        assert!(rest.finding(&goal, 2 * QUIET).is_none());
+        // One reconciliation, in several requests.
         rest.begin_anew();
+        for version in ["5", "6", "7"] {
+            rest.look(&goal, &at(version, 2));
+        }
         assert!(rest.is_disturbed() && rest.finding(&goal, QUIET).is_none());
+        // What is asked for is counted from the arrival on.
+        assert!(rest.contested(&goal).is_none());
+        for generation in [3, 4] {
+            rest.begin_anew();
+            rest.look(&goal, &at(&format!("8{generation}"), generation));
+        }
+        let finding = rest.contested(&goal).unwrap();
+        assert!(
+            finding.message.contains("3 times its spec"),
+            "{}",
+            finding.message
+        );
     }
 }

@@ -129,17 +129,24 @@ impl Run<'_> {
         let waited = wait(self.context, &what, left, &[view], None, || {
             // What is not seen now is not known to be so.
             let mut blockers = blind(view);
-            blockers.extend(
-                found().map(|one| Blocker::new(one.object, "had Pods, and no node suits it now")),
-            );
+            let without =
+                found().map(|one| Blocker::new(one.object, "had Pods, and no node suits it now"));
+            blockers.extend(without);
             Progress::unless(blockers)
         })
         .await;
-        match (waited, found().filter(|_| blind(view).is_empty())) {
-            (Err(WaitError::Deadline { .. }), Some(finding)) => {
-                return Err(WaitError::Cause(Box::new(finding)).into());
+        match waited {
+            Err(WaitError::Deadline { .. }) if !blind(view).is_empty() => {
+                self.context.note(
+                    "whether all addons have nodes is not known: the workload cluster could not be seen",
+                );
             }
-            (waited, _) => waited?,
+            Err(WaitError::Deadline { .. }) => {
+                if let Some(finding) = found() {
+                    return Err(WaitError::Cause(Box::new(finding)).into());
+                }
+            }
+            waited => waited?,
         }
         match ahead.waited(goal, view).filter(|_| self.looked_away()) {
             None => Ok(()),

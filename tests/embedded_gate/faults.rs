@@ -81,7 +81,7 @@ faults! {
     embedded_unexpected_rollout "unexpected-rollout" closes
         &["unexpected-rollout", "are replaced although the upgrade to v1.35.0 had arrived"];
     embedded_never_at_rest "never-at-rest" closes
-        &["never-at-rest", "goes on changing although the Cluster has arrived at docker-demo-1-35-v1", "expected 45 s without a change"];
+        &["never-at-rest", "goes on changing although the Cluster has arrived at docker-demo-1-35-v1", "while it was waited for 45 s without a change"];
     embedded_api_server_away "api-server-away";
     embedded_watch_cut "watch-cut";
     embedded_event_lost "event-lost";
