@@ -85,21 +85,19 @@ impl Controller for Clusters {
         hold(cx.cluster, &CLUSTERS, &cluster, FINALIZER)?;
         let parts = Parts::of(cx, &cluster);
         let now = cx.cluster.api().clock().stamp();
+        let faults = cx.simulation.faults().clone();
+        let restless = reads::other(move || faults.is(Fault::NeverAtRest));
         cx.cluster
             .api()
             .modify(&CLUSTERS, &key.namespace, &key.name, MANAGER, |cluster| {
                 parts.report(cluster, &now);
+                if restless {
+                    set_in_metadata(cluster, "annotations", SEEN, &now);
+                }
             })?;
-        let faults = cx.simulation.faults().clone();
-        if reads::other(move || faults.is(Fault::NeverAtRest)) {
+        if restless {
             reads::spoil();
             cx.simulation.faults().note(Fault::NeverAtRest);
-            let (space, own) = (&key.namespace, &key.name);
-            cx.cluster
-                .api()
-                .modify(&CLUSTERS, space, own, MANAGER, |cluster| {
-                    set_in_metadata(cluster, "annotations", SEEN, &now);
-                })?;
             return Ok(Next::After(RESTLESS));
         }
         let young = parts.workload.is_none() || !is_true(&cluster, "RemoteConnectionProbe");
