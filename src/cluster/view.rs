@@ -158,6 +158,22 @@ impl View {
         found
     }
 
+    /// The objects of a kind in one namespace, by name.
+    #[must_use]
+    pub fn list_in(&self, kind: &Kind, namespace: &str) -> Vec<Arc<Object>> {
+        let first = (namespace.to_owned(), String::new());
+        let mut found = Vec::new();
+        for (watch, within) in self.of_kind(kind) {
+            if within.is_empty() || within == namespace {
+                let store = watch.store();
+                let objects = store.objects.range(first.clone()..);
+                let objects = objects.take_while(|((own, _), _)| own == namespace);
+                found.extend(objects.map(|(_, object)| object.clone()));
+            }
+        }
+        found
+    }
+
     /// One object.
     #[must_use]
     pub fn get(&self, kind: &Kind, namespace: &str, name: &str) -> Option<Arc<Object>> {

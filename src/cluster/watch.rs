@@ -29,7 +29,7 @@ use super::refusal::told;
 use super::{Kind, Object};
 
 /// How often a kind is listed anew beside its watch, while somebody waits for its changes.
-pub(super) const RELIST: Duration = Duration::from_secs(10);
+pub(super) const RELIST: Duration = Duration::from_secs(20);
 /// How often at least while somebody may look, however many pages that takes; and for how long a watch is
 /// believed to live.
 pub(super) const SELDOM: Duration = Duration::from_secs(60);
@@ -478,6 +478,6 @@ mod tests {
     #[test]
     fn the_more_there_is_the_less_often_it_is_listed_anew() {
         let seconds = [0, 499, 500, 1999, 20_000].map(|objects| relist(objects).as_secs());
-        assert_eq!(seconds, [10, 10, 20, 40, 60]);
+        assert_eq!(seconds, [20, 20, 40, 60, 60]);
     }
 }

@@ -186,14 +186,13 @@ fn replicas(object: &Object, wanted: i64) -> Option<Blocker> {
     if !object.is_observed() {
         return Some(object.blocker("latest spec not yet seen by its controller"));
     }
-    let count = |field: &str| object.int(&format!("/status/{field}")).unwrap_or_default();
     let counts = [
-        "replicas",
-        "readyReplicas",
-        "availableReplicas",
-        "upToDateReplicas",
+        "/status/replicas",
+        "/status/readyReplicas",
+        "/status/availableReplicas",
+        "/status/upToDateReplicas",
     ]
-    .map(count);
+    .map(|count| object.int(count).unwrap_or_default());
     (counts != [wanted; 4]).then(|| {
         let [present, ready, available, updated] = counts;
         let mut blocker = object.blocker(format!(
@@ -268,11 +267,12 @@ fn machines(goal: &Goal, machines: &[Arc<Object>]) -> Vec<Blocker> {
 
 fn nodes(goal: &Goal, machines: &[Arc<Object>], nodes: &[Arc<Object>]) -> Vec<Blocker> {
     let mut found = Vec::new();
+    let owned: BTreeSet<&str> = machines
+        .iter()
+        .map(|machine| machine.str("/status/nodeRef/name"))
+        .collect();
     for node in nodes {
-        let owner = machines
-            .iter()
-            .find(|machine| machine.str("/status/nodeRef/name") == node.name());
-        if owner.is_none() {
+        if !owned.contains(node.name()) {
             found.push(node.blocker("no Machine owns it"));
         }
         found.extend(versions(node, "/status/nodeInfo/kubeletVersion", goal));
@@ -304,8 +304,8 @@ fn system(goal: &Goal, workload: &View) -> Vec<Blocker> {
     if let Some(dns) = workload.get(&kinds::DEPLOYMENT, "kube-system", "coredns") {
         found.extend(rollout_blocker(&dns));
     }
-    for pod in workload.list(&kinds::POD) {
-        if pod.label("tier") == Some("control-plane") && pod.namespace() == "kube-system" {
+    for pod in workload.list_in(&kinds::POD, "kube-system") {
+        if pod.label("tier") == Some("control-plane") {
             found.extend(pod.unless_true("Ready"));
         }
     }

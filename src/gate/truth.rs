@@ -1,6 +1,7 @@
 //! Rendered against live, watched: whether the addons that a release renders are what the workload
 //! cluster has, whoever says that they were applied.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kube::Client;
@@ -57,9 +58,44 @@ pub struct Expected<'a> {
 pub struct Truth {
     view: View,
     tag: String,
-    /// With the kind, where it is served, and whether the release before had the object.
-    rendered: Vec<(Option<Kind>, Value, bool)>,
+    rendered: Vec<Rendered>,
     dropped: Vec<(Kind, Value)>,
+}
+
+/// An object that the release renders.
+struct Rendered {
+    /// Its kind, where that is served.
+    kind: Option<Kind>,
+    object: Value,
+    /// Whether the release before had it.
+    before: bool,
+    /// What was compared last, and what differed. Hardly any object changes from one look to the next.
+    compared: Mutex<Option<(Arc<Object>, Option<String>)>>,
+}
+
+impl Rendered {
+    fn new(kind: Option<Kind>, object: Value, before: bool) -> Self {
+        Self {
+            kind,
+            object,
+            before,
+            compared: Mutex::default(),
+        }
+    }
+
+    /// The first difference of a live object.
+    fn difference(&self, live: &Arc<Object>) -> Option<String> {
+        let mut compared = self.compared.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*compared {
+            Some((known, told)) if Arc::ptr_eq(known, live) => told.clone(),
+            _ => {
+                let differing = compare(&self.object, &live.json);
+                let told = differing.first().map(ToString::to_string);
+                *compared = Some((live.clone(), told.clone()));
+                told
+            }
+        }
+    }
 }
 
 impl Truth {
@@ -88,7 +124,7 @@ impl Truth {
             let same = |other: &&Value| place(other) == place(object);
             let before = expected.before.iter().any(|other| same(&other));
             if complete || kind.is_some() {
-                rendered.push((kind, object.clone(), before));
+                rendered.push(Rendered::new(kind, object.clone(), before));
             }
         }
         let mut dropped = Vec::new();
@@ -98,7 +134,7 @@ impl Truth {
         }
         let mut kinds: Vec<&Kind> = rendered
             .iter()
-            .filter_map(|(kind, ..)| kind.as_ref())
+            .filter_map(|one| one.kind.as_ref())
             .chain(dropped.iter().map(|(kind, _)| kind))
             .collect();
         kinds.sort();
@@ -130,21 +166,18 @@ impl Truth {
             return Vec::new();
         }
         let mut found = Vec::new();
-        for (kind, object, before) in &self.rendered {
-            let live = kind.as_ref().and_then(|kind| self.live(kind, object));
-            let Some(live) = live else {
-                if !removes_itself(object) {
-                    found.push(missing(object, kind.is_some(), *before));
+        for one in &self.rendered {
+            let kind = one.kind.as_ref();
+            let Some(live) = kind.and_then(|kind| self.live(kind, &one.object)) else {
+                if !removes_itself(&one.object) {
+                    found.push(missing(&one.object, kind.is_some(), one.before));
                 }
                 continue;
             };
-            let differing = compare(object, &live.json);
-            if let Some(first) = differing.first() {
-                found.push(Difference {
-                    wrong: Wrong::Behind,
-                    blocker: live.blocker(first.to_string()),
-                });
-            }
+            found.extend(one.difference(&live).map(|first| Difference {
+                wrong: Wrong::Behind,
+                blocker: live.blocker(first),
+            }));
         }
         for (kind, object) in &self.dropped {
             if let Some(live) = self.live(kind, object) {
@@ -161,7 +194,7 @@ impl Truth {
         found
     }
 
-    fn live(&self, kind: &Kind, object: &Value) -> Option<std::sync::Arc<Object>> {
+    fn live(&self, kind: &Kind, object: &Value) -> Option<Arc<Object>> {
         let (_, namespace, name) = place(object);
         let get = |namespace: &str| self.view.get(kind, namespace, name);
         // The operator puts namespaced objects there whatever they say, and rendered ones may say nothing.
@@ -245,10 +278,10 @@ mod tests {
             view: View::holding("workload", &live),
             tag: "docker-demo-1-35-v1".to_owned(),
             rendered: vec![
-                (Some(MAP), map("same", "1"), true),
-                (Some(MAP), map("behind", "2"), true),
-                (Some(MAP), map("deleted", "1"), true),
-                (None, map("missing", "1"), false),
+                Rendered::new(Some(MAP), map("same", "1"), true),
+                Rendered::new(Some(MAP), map("behind", "2"), true),
+                Rendered::new(Some(MAP), map("deleted", "1"), true),
+                Rendered::new(None, map("missing", "1"), false),
             ],
             dropped: vec![(MAP, map("dropped", "1")), (MAP, map("gone", "1"))],
         };

@@ -33,11 +33,10 @@ pub async fn pods(client: Client, view: View, namespace: String, measured: Measu
     loop {
         changes.seen();
         note_nodes(&view, &mut nodes, &measured);
-        let pods = view.list(&kinds::POD);
-        let here: Vec<&Object> = pods
+        let own = view.list_in(&kinds::POD, &namespace);
+        let here: Vec<&Object> = own
             .iter()
             .map(|pod| &**pod)
-            .filter(|pod| pod.namespace() == namespace)
             .filter(|pod| matches!(pod.label("app"), Some(ASKER | KEEPER)))
             .collect();
         for pod in &here {
@@ -54,7 +53,7 @@ pub async fn pods(client: Client, view: View, namespace: String, measured: Measu
         }
         // While pods cannot be watched, none is known to be gone.
         if view.unsettled().is_empty() {
-            measured.saw_pods(&pods);
+            measured.saw_pods(&view.list(&kinds::POD));
             followed.retain(|name, handle| {
                 let there = here.iter().any(|pod| pod.name() == name);
                 if !there {

@@ -50,14 +50,14 @@ impl Agents {
             }
         }
         for pod in pods {
+            let mut owners = pod.array("/metadata/ownerReferences").iter();
+            let Some(owner) = owners.find(|owner| owner["kind"] == "DaemonSet") else {
+                continue;
+            };
             let mut images = pod.array("/spec/containers").iter();
             let image =
                 images.find_map(|one| one["image"].as_str().filter(|it| cilium(it).is_some()));
-            let mut owners = pod.array("/metadata/ownerReferences").iter();
-            let owner = owners.find(|owner| owner["kind"] == "DaemonSet");
-            let (Some(image), Some(owner)) = (image, owner) else {
-                continue;
-            };
+            let Some(image) = image else { continue };
             let name = owner["name"].as_str().unwrap_or_default();
             let agent = || Agent {
                 set: ObjectRef::new("workload", "DaemonSet", pod.namespace(), name),
