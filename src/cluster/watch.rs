@@ -4,6 +4,8 @@
 //! somebody waits for its changes, seldom while it is only kept for who may look. What it holds counts once the
 //! watch stands, too: who may list and not watch would be told what was once.
 
+mod confirmed;
+mod end;
 mod page;
 pub(super) mod seen;
 mod store;
@@ -21,11 +23,12 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::confirmed::Confirmed;
+use self::end::End;
 use self::page::{Identity, Item, Page};
 use self::seen::Seen;
 use self::store::{Key, Objects, Store};
 use super::pulse::{Pulse, Teller};
-use super::refusal::told;
 use super::{Kind, Object};
 
 /// How often a kind is listed anew beside its watch, while somebody waits for its changes.
@@ -146,33 +149,6 @@ enum Interest {
     Waits,
 }
 
-/// Why following came to an end.
-enum End {
-    /// What changed since the last list is forgotten on the server: an everyday event, which a new list
-    /// mends. What is known is no older than the watch before it.
-    Forgotten,
-    Failed {
-        why: String,
-        refused: bool,
-    },
-}
-
-impl End {
-    fn of(verb: &str, kind: &Kind, error: &kube::Error) -> Self {
-        match error {
-            kube::Error::Api(status) if status.code == 410 => Self::Forgotten,
-            kube::Error::Api(status) if status.code == 403 => Self::Failed {
-                why: format!("may not {verb} {}: {}", kind.plural, status.message),
-                refused: true,
-            },
-            error => Self::Failed {
-                why: format!("failed to {verb} {}: {}", kind.plural, told(error)),
-                refused: false,
-            },
-        }
-    }
-}
-
 async fn follow(shared: Arc<Shared>, api: Api<Seen>) {
     loop {
         let end = match once(&shared, &api).await {
@@ -213,6 +189,7 @@ async fn watch(
 ) -> Result<Listed, End> {
     let kind = &shared.kind;
     let mut fresh = Some(objects);
+    let mut confirmed = Confirmed::default();
     let mut due = pin!(shared.due());
     'watches: loop {
         let begun = Instant::now();
@@ -232,7 +209,7 @@ async fn watch(
                         biased;
                         watch = begins.as_mut() => break watch,
                         () = due.as_mut() => {
-                            if let Some(listed) = shared.news(api, &mut version).await? {
+                            if let Some(listed) = shared.news(api, &mut version, &mut confirmed).await? {
                                 return Ok(listed);
                             }
                             due.set(shared.due());
@@ -259,7 +236,7 @@ async fn watch(
                     Err(error) => return Err(End::of("watch", kind, &error)),
                 },
                 () = due.as_mut() => {
-                    if let Some(listed) = shared.news(api, &mut version).await? {
+                    if let Some(listed) = shared.news(api, &mut version, &mut confirmed).await? {
                         return Ok(listed);
                     }
                     due.set(shared.due());
@@ -292,15 +269,27 @@ impl Shared {
         })
     }
 
-    /// All objects, within [`LIST`].
+    /// All objects.
     async fn listed(&self, api: &Api<Seen>) -> Result<Listed, End> {
-        let listing = tokio::time::timeout(LIST, self.list(api)).await;
+        let all = async {
+            let first = self.page(api, &ListParams::default()).await?;
+            self.read(api, first).await
+        };
+        self.in_time(all).await
+    }
+
+    /// What a list tells within [`LIST`].
+    async fn in_time<T>(
+        &self,
+        listing: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, End> {
+        let listing = tokio::time::timeout(LIST, listing).await;
         *lock(&self.asked) = Instant::now();
-        let listed = listing.map_err(|_| End::Failed {
+        let told = listing.map_err(|_| End::Failed {
             why: format!("not listed within {} s", LIST.as_secs()),
             refused: false,
         })?;
-        listed.map_err(|error| match End::of("list", &self.kind, &error) {
+        told.map_err(|error| match End::of("list", &self.kind, &error) {
             // A page that is forgotten is one too few.
             End::Forgotten => End::Failed {
                 why: error.to_string(),
@@ -310,14 +299,17 @@ impl Shared {
         })
     }
 
-    /// All objects. What is known in the version that is told is not read again.
-    async fn list(&self, api: &Api<Seen>) -> Result<Listed, kube::Error> {
+    /// A page of a list.
+    async fn page(&self, api: &Api<Seen>, params: &ListParams) -> Result<String, kube::Error> {
+        let request = Request::new(api.resource_url()).list(&params.clone().limit(PAGE));
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        api.clone().into_client().request_text(request).await
+    }
+
+    /// All objects, from the first page on. What is known in the version that is told is not read again.
+    async fn read(&self, api: &Api<Seen>, mut text: String) -> Result<Listed, kube::Error> {
         let mut objects = Objects::new();
-        let mut params = ListParams::default().limit(PAGE);
         loop {
-            let request = Request::new(api.resource_url()).list(&params);
-            let request = request.map_err(kube::Error::BuildRequest)?;
-            let text = api.clone().into_client().request_text(request).await?;
             let page = Page::read(&text, |told| self.known(told));
             let Page { items, metadata } = page.map_err(kube::Error::SerdeError)?;
             for item in items {
@@ -328,7 +320,10 @@ impl Shared {
                 objects.insert(key(&object), object);
             }
             match metadata.continue_ {
-                Some(token) if !token.is_empty() => params = params.continue_token(&token),
+                Some(token) if !token.is_empty() => {
+                    let params = ListParams::default().continue_token(&token);
+                    text = self.page(api, &params).await?;
+                }
                 _ => return Ok((objects, metadata.resource_version.unwrap_or_default())),
             }
         }
@@ -393,17 +388,37 @@ impl Shared {
 
     /// Lists anew: a list that says anything but what is held. Where it says the same, a watch may go on from its
     /// version.
-    async fn news(&self, api: &Api<Seen>, version: &mut String) -> Result<Option<Listed>, End> {
-        let (objects, told) = self.listed(api).await?;
-        let held = &lock(&self.store).objects;
-        // What is held and was told again is the same one.
-        let same = |(held, told): (&Arc<Object>, &Arc<Object>)| Arc::ptr_eq(held, told);
-        if held.len() == objects.len() && held.values().zip(objects.values()).all(same) {
-            *version = told;
-            self.answers();
-            return Ok(None);
+    async fn news(
+        &self,
+        api: &Api<Seen>,
+        version: &mut String,
+        confirmed: &mut Confirmed,
+    ) -> Result<Option<Listed>, End> {
+        let changes = lock(&self.store).changes();
+        let told = self.in_time(async {
+            let first = self.page(api, &ListParams::default()).await?;
+            let same = confirmed.says(&first, changes);
+            match same.map_err(kube::Error::SerdeError)? {
+                Some(version) => Ok((None, version)),
+                None => {
+                    let (objects, version) = self.read(api, first).await?;
+                    Ok((Some(objects), version))
+                }
+            }
+        });
+        let (objects, told) = told.await?;
+        if let Some(objects) = objects {
+            let held = &lock(&self.store).objects;
+            // What is held and was told again is the same one.
+            let same = |(held, told): (&Arc<Object>, &Arc<Object>)| Arc::ptr_eq(held, told);
+            if held.len() != objects.len() || !held.values().zip(objects.values()).all(same) {
+                return Ok(Some((objects, told)));
+            }
         }
-        Ok(Some((objects, told)))
+        confirmed.changes = changes;
+        *version = told;
+        self.answers();
+        Ok(None)
     }
 
     /// Takes a whole list, once. Waits are woken only when it says something new.
@@ -430,13 +445,7 @@ impl Shared {
         let version = object.meta().resource_version.clone();
         let object = self.object(object.json);
         let key = key(&object);
-        let mut store = lock(&self.store);
-        if gone {
-            store.objects.remove(&key);
-        } else {
-            store.objects.insert(key, object);
-        }
-        drop(store);
+        lock(&self.store).take(key, (!gone).then_some(object));
         self.tell();
         Ok(version)
     }

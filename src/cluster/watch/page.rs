@@ -53,6 +53,26 @@ impl Page {
     }
 }
 
+/// A page whose objects were not read.
+#[derive(Deserialize)]
+pub(super) struct Outline<'t> {
+    #[serde(borrow)]
+    items: Option<&'t RawValue>,
+    pub(super) metadata: ListMeta,
+}
+
+impl<'t> Outline<'t> {
+    /// Looks over a page.
+    pub(super) fn of(text: &'t str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+
+    /// Its objects as they were written.
+    pub(super) fn items(&self) -> &'t str {
+        self.items.map_or("null", RawValue::get)
+    }
+}
+
 /// Reads a page.
 struct OfPage<'k, F>(&'k F);
 /// Reads its objects.
@@ -179,6 +199,17 @@ mod tests {
         assert_eq!(page.metadata.continue_.as_deref(), Some("x"));
         let (a, c) = (Item::Told(object("a")), Item::Told(object("c")));
         assert_eq!(page.items, [a, Item::Known(held.clone()), c]);
+    }
+
+    #[test]
+    fn a_page_is_looked_over_without_its_objects() {
+        let text = r#"{"metadata":{"resourceVersion":"7"},"items":[{"metadata":{"name":"a"}}],"kind":"List"}"#;
+        let outline = Outline::of(text).unwrap();
+        assert_eq!(outline.items(), r#"[{"metadata":{"name":"a"}}]"#);
+        assert_eq!(outline.metadata.resource_version.as_deref(), Some("7"));
+        let none = Outline::of(r#"{"metadata":{},"items":null}"#).unwrap();
+        assert_eq!(none.items(), "null");
+        assert!(Outline::of(r#"{"metadata":{},"items":[{"#).is_err());
     }
 
     #[test]

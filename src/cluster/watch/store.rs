@@ -17,6 +17,8 @@ pub(super) type Objects = BTreeMap<Key, Arc<Object>>;
 pub(in crate::cluster) struct Store {
     /// By namespace and name.
     pub(in crate::cluster) objects: Objects,
+    /// How often that has changed.
+    changes: u64,
     listed: bool,
     /// Why the last list or watch failed, until the next ones work.
     error: Option<String>,
@@ -30,11 +32,26 @@ impl Store {
         let news = !self.listed || self.error.is_some() || self.objects != listed;
         *self = Self {
             objects: listed,
+            changes: self.changes + 1,
             listed: true,
             error: None,
             refused: None,
         };
         news
+    }
+
+    /// Takes an object as a watch tells it.
+    pub(super) fn take(&mut self, key: Key, object: Option<Arc<Object>>) {
+        self.changes += 1;
+        match object {
+            Some(object) => self.objects.insert(key, object),
+            None => self.objects.remove(&key),
+        };
+    }
+
+    /// How often what is held has changed.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// What is held is not to be trusted any more.

@@ -1,0 +1,62 @@
+//! The last list that said what is held. Hardly any list says anything else, and one that is written the same
+//! need not be read.
+
+use super::page::Outline;
+
+/// That list.
+#[derive(Default)]
+pub(super) struct Confirmed {
+    /// How many bytes its first page had.
+    length: usize,
+    /// Its objects as they were written, where it was as long as the one before, and one page.
+    items: Option<Box<str>>,
+    /// How often what is held had changed by then.
+    pub(super) changes: u64,
+}
+
+impl Confirmed {
+    /// Whether a list, by its first page, says the same as the last one did, and nothing has changed since; its
+    /// version.
+    pub(super) fn says(&mut self, page: &str, changes: u64) -> serde_json::Result<Option<String>> {
+        if self.length != page.len() {
+            (self.length, self.items) = (page.len(), None);
+            return Ok(None);
+        }
+        let outline = Outline::of(page)?;
+        let is_whole = outline
+            .metadata
+            .continue_
+            .is_none_or(|token| token.is_empty());
+        let items = Some(outline.items()).filter(|_| is_whole);
+        if items.is_some() && self.items.as_deref() == items && self.changes == changes {
+            return Ok(outline.metadata.resource_version);
+        }
+        self.items = items.map(Box::from);
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_not_read_when_it_says_the_same_and_nothing_has_changed_since() {
+        let page = |revision: u64, name: &str, more: &str| {
+            let metadata =
+                serde_json::json!({"resourceVersion": revision.to_string(), "continue": more});
+            format!(r#"{{"metadata":{metadata},"items":[{{"metadata":{{"name":"{name}"}}}}]}}"#)
+        };
+        let mut confirmed = Confirmed::default();
+        let mut says = |page: String, changes| confirmed.says(&page, changes).unwrap();
+        assert_eq!(says(page(10, "a", ""), 0), None, "the first one");
+        assert_eq!(says(page(11, "a", ""), 0), None, "it is kept from now on");
+        assert_eq!(says(page(12, "a", ""), 0).as_deref(), Some("12"));
+        assert_eq!(says(page(13, "b", ""), 0), None);
+        assert_eq!(says(page(14, "b", ""), 0).as_deref(), Some("14"));
+        assert_eq!(says(page(15, "b", ""), 1), None, "held is another thing");
+        for _ in 0..3 {
+            assert_eq!(says(page(16, "b", "more"), 0), None, "a part of it");
+        }
+    }
+}
