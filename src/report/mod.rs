@@ -26,6 +26,7 @@ pub mod timeline;
 pub mod words;
 
 use std::io::{BufWriter, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -47,10 +48,18 @@ pub const STREAM: &str = "events.jsonl";
 /// When the stream cannot be read or a view cannot be written.
 pub fn write_all(folder: &Path) -> Result<Vec<PathBuf>> {
     let stream = folder.join(STREAM);
-    let mut written = write_for_machines(folder)?;
-    written.push(write(folder, PAGE, |out| {
-        html::write(&stream, recording(folder).as_deref(), out)
-    })?);
+    // The page takes longer than all others together.
+    let mut written = std::thread::scope(|scope| {
+        let page = scope.spawn(|| {
+            write(folder, PAGE, |out| {
+                html::write(&stream, recording(folder).as_deref(), out)
+            })
+        });
+        let mut written = write_for_machines(folder)?;
+        let page = page.join().unwrap_or_else(|panic| resume_unwind(panic));
+        written.push(page?);
+        anyhow::Ok(written)
+    })?;
     if Overview::read(&stream)?.only_checks() {
         written.push(write(folder, "scs.yaml", |out| scs::write(&stream, out))?);
     }

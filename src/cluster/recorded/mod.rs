@@ -115,7 +115,7 @@ async fn every_kind(shared: Arc<Shared>) {
     let mut tasks = JoinSet::new();
     let mut known = None;
     loop {
-        let Ok(served) = served::ask(&shared.client).await else {
+        let Ok(served) = served::ask(&shared.client, known.as_ref()).await else {
             tokio::time::sleep(RETRY).await;
             continue;
         };

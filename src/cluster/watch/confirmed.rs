@@ -23,11 +23,8 @@ impl Confirmed {
             return Ok(None);
         }
         let outline = Outline::of(page)?;
-        let is_whole = outline
-            .metadata
-            .continue_
-            .is_none_or(|token| token.is_empty());
-        let items = Some(outline.items()).filter(|_| is_whole);
+        let more = outline.metadata.continue_.as_deref().unwrap_or_default();
+        let items = Some(outline.items()).filter(|_| more.is_empty());
         if items.is_some() && self.items.as_deref() == items && self.changes == changes {
             return Ok(outline.metadata.resource_version);
         }
