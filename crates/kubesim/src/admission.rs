@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::authorization::User;
 use crate::error::ApiError;
 use crate::fault::{Fault, Faults};
+use crate::object::is_same;
 use crate::registry::{Registry, Write};
 use crate::resource::builtin::PODS;
 use crate::resource::{GroupResource, Resource};
@@ -193,7 +194,9 @@ fn part(object: &Value, old: Option<&Value>) -> &'static str {
     let (Some(new), Some(old)) = (object.as_object(), old.and_then(Value::as_object)) else {
         return "";
     };
-    let same = |(key, value): (&String, &Value)| key == "status" || old.get(key) == Some(value);
+    let same = |(key, value): (&String, &Value)| {
+        key == "status" || old.get(key).is_some_and(|old| is_same(old, value))
+    };
     let kept = |key: &String| key == "status" || new.contains_key(key);
     if new.iter().all(same) && old.keys().all(kept) {
         "status"

@@ -78,27 +78,26 @@ pub(crate) fn record(cluster: &Cluster, about: &Value, news: &News<'_>) {
         drop(counted);
         return;
     }
-    let mut involved = json!({
-        "kind": about["kind"], "namespace": about["metadata"]["namespace"], "name": about["metadata"]["name"],
-        "uid": about["metadata"]["uid"], "apiVersion": about["apiVersion"],
-        "resourceVersion": about["metadata"]["resourceVersion"],
-    });
-    if !news.part.is_empty() {
-        involved["fieldPath"] = json!(news.part);
-    }
-    let mut source = json!({"component": news.component});
-    if !news.host.is_empty() {
-        source["host"] = json!(news.host);
-    }
-    let object = json!({
+    let mut object = json!({
         "apiVersion": "v1", "kind": "Event",
         "metadata": {"name": event, "namespace": place},
-        "involvedObject": involved,
-        "reason": news.reason, "message": news.message, "source": source,
+        "involvedObject": {
+            "kind": about["kind"], "namespace": about["metadata"]["namespace"],
+            "name": about["metadata"]["name"],
+            "uid": about["metadata"]["uid"], "apiVersion": about["apiVersion"],
+            "resourceVersion": about["metadata"]["resourceVersion"],
+        },
+        "reason": news.reason, "message": news.message, "source": {"component": news.component},
         "firstTimestamp": now, "lastTimestamp": now, "count": 1,
         "type": if news.warning { "Warning" } else { "Normal" },
         "eventTime": null, "reportingComponent": news.component, "reportingInstance": news.host,
     });
+    if !news.part.is_empty() {
+        object["involvedObject"]["fieldPath"] = json!(news.part);
+    }
+    if !news.host.is_empty() {
+        object["source"]["host"] = json!(news.host);
+    }
     drop(
         cluster
             .api()

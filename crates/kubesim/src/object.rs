@@ -21,9 +21,9 @@ pub(crate) fn field<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
 pub(crate) fn at<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
     let (mut found, mut rest) = (value, pointer);
     while let Some(path) = rest.strip_prefix('/') {
-        let end = path.bytes().position(|byte| byte == b'/');
+        let end = path.bytes().position(|byte| matches!(byte, b'/' | b'~'));
         let (word, more) = path.split_at(end.unwrap_or(path.len()));
-        if word.contains('~') {
+        if more.starts_with('~') {
             return value.pointer(pointer);
         }
         found = match found {
@@ -54,7 +54,24 @@ pub(crate) fn is_same(one: &Value, other: &Value) -> bool {
         (Value::Array(one), Value::Array(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(a, b)| is_same(a, b))
         }
+        // Most of what is compared.
+        (Value::String(one), Value::String(other)) => one == other,
         _ => one == other,
+    }
+}
+
+/// A field of an object to be written, as by `value[name]`; found as by [`field`].
+pub(crate) fn slot<'v>(value: &'v mut Value, name: &str) -> &'v mut Value {
+    let at = match value {
+        Value::Object(fields) if fields.len() <= FEW => fields.keys().position(|own| own == name),
+        _ => None,
+    };
+    match (at, value) {
+        (Some(at), Value::Object(fields)) => fields
+            .values_mut()
+            .nth(at)
+            .unwrap_or_else(|| unreachable!("it was just found there")),
+        (_, value) => &mut value[name],
     }
 }
 
@@ -147,7 +164,8 @@ pub(crate) fn set_in_metadata(object: &mut Value, part: &str, key: &str, value: 
 /// The owner that manages the object.
 pub(crate) fn controller_of(object: &Value) -> Option<&Value> {
     let owners = list(object, "/metadata/ownerReferences");
-    owners.iter().find(|owner| owner["controller"] == true)
+    let manages = |owner: &&Value| field(owner, "controller").is_some_and(|is| is == true);
+    owners.iter().find(manages)
 }
 
 /// An owner reference of the managing kind to an object.
@@ -189,20 +207,22 @@ pub(crate) fn is_over(pod: &Value) -> bool {
 /// Sets a condition; its time of transition moves only when its status does. `extra` are times besides
 /// it, e.g. `lastUpdateTime`, which move with any change.
 pub(crate) fn set_condition(status: &mut Value, mut new: Value, now: &str, extra: &[&str]) {
-    if !status["conditions"].is_array() {
-        status["conditions"] = json!([]);
+    let conditions = slot(status, "conditions");
+    if !conditions.is_array() {
+        *conditions = json!([]);
     }
-    let Some(conditions) = status["conditions"].as_array_mut() else {
+    let Some(conditions) = conditions.as_array_mut() else {
         return;
     };
+    let kind = text(&new, "/type");
     let old = conditions
         .iter_mut()
-        .find(|condition| condition["type"] == new["type"]);
+        .find(|condition| is_of(condition, kind));
     let same = |old: &Value| {
         let told = new.as_object().into_iter().flatten();
         let mut told = told.filter(|(key, _)| key.as_str() != "observedGeneration");
-        told.all(|(key, value)| old.get(key) == Some(value))
-            && new.get("message").is_some() == old.get("message").is_some()
+        told.all(|(key, value)| field(old, key) == Some(value))
+            && field(&new, "message").is_some() == field(old, "message").is_some()
     };
     if let Some(old) = old {
         if same(old) {

@@ -5,6 +5,7 @@
 
 mod change;
 mod index;
+pub(crate) mod json_text;
 mod picture;
 mod place;
 pub(crate) mod reads;
@@ -246,7 +247,7 @@ impl Store {
     }
 
     fn is_read(&self, inner: &Inner, resource: &GroupResource) {
-        reads::any(self, resource, inner.change_of(resource));
+        reads::any(self, resource, || inner.change_of(resource));
     }
 
     /// Writes an object, whose metadata says where it belongs; its `resourceVersion` is set here.

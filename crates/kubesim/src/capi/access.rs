@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::kinds::{CLUSTER_NAME, CLUSTERS, MACHINES, STORED};
 use crate::cluster::Cluster;
 use crate::error::ApiError;
-use crate::object::{label, list, name, namespace, text};
+use crate::object::{label, list, name, namespace, text, uid};
 use crate::resource::GroupResource;
 use crate::resource::catalogue::Catalogue;
 use crate::simulation::Simulation;
@@ -111,7 +111,7 @@ pub fn machines(
 #[must_use]
 pub fn is_controlled_by(object: &Value, owner: &Value) -> bool {
     crate::object::controller_of(object)
-        .is_some_and(|reference| reference["uid"] == owner["metadata"]["uid"])
+        .is_some_and(|reference| text(reference, "/uid") == uid(owner))
 }
 
 /// Nothing, where an object is gone already.

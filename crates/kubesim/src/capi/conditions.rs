@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::object::{field, is_of, text};
+use crate::object::{at, field, is_of, slot, text};
 
 /// One condition's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,13 +56,14 @@ impl State {
 /// Sets an object's condition; its time of transition moves with its status only. A True one is told in
 /// the place of the older version too, where clients of v1beta1 look.
 pub fn set(object: &mut Value, kind: &str, state: &State, now: &str) {
-    let generation = object["metadata"]["generation"].clone();
+    let generation = at(object, "/metadata/generation").cloned();
+    let generation = generation.unwrap_or_default();
     let (status, reason, message) = (state.status, &state.reason, &state.message);
     let texts = [("status", status), ("reason", reason), ("message", message)];
     let same =
         |old: &Value| says(old, 6, &texts) && field(old, "observedGeneration") == Some(&generation);
     put(
-        &mut object["status"]["conditions"],
+        slot(slot(object, "status"), "conditions"),
         kind,
         status,
         same,
@@ -96,7 +97,8 @@ pub fn set_older(object: &mut Value, kind: &str, state: &State, now: &str) {
             )
         }
     };
-    let conditions = &mut object["status"]["deprecated"]["v1beta1"]["conditions"];
+    let older = slot(slot(slot(object, "status"), "deprecated"), "v1beta1");
+    let conditions = slot(older, "conditions");
     put(conditions, kind, status, same, |since| {
         let since = since.unwrap_or(now);
         let mut new = json!({"type": kind, "status": status, "lastTransitionTime": since});

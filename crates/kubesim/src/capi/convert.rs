@@ -62,6 +62,11 @@ fn topology_to_stored(object: &mut Value) {
     }
 }
 
+/// An object of one field.
+fn within(name: &str, value: Value) -> Value {
+    Value::Object([(name.to_owned(), value)].into_iter().collect())
+}
+
 /// Conditions of the older version are kept beside those of the newer.
 fn conditions_to_older(object: &mut Value) {
     let Some(status) = object.get_mut("status").and_then(Value::as_object_mut) else {
@@ -70,12 +75,12 @@ fn conditions_to_older(object: &mut Value) {
     let newer = status.shift_remove("conditions");
     let older = status
         .shift_remove("deprecated")
-        .map(|deprecated| deprecated["v1beta1"]["conditions"].clone());
+        .and_then(|mut deprecated| Some(deprecated.pointer_mut("/v1beta1/conditions")?.take()));
     if let Some(older) = older.filter(Value::is_array) {
         status.insert("conditions".to_owned(), older);
     }
     if let Some(newer) = newer {
-        status.insert("v1beta2".to_owned(), json!({"conditions": newer}));
+        status.insert("v1beta2".to_owned(), within("conditions", newer));
     }
     if let Some(initialization) = status.shift_remove("initialization") {
         for (new, old) in [
@@ -98,15 +103,13 @@ fn conditions_to_stored(object: &mut Value) {
     let older = status.shift_remove("conditions");
     let newer = status
         .shift_remove("v1beta2")
-        .map(|newer| newer["conditions"].clone());
+        .and_then(|mut newer| Some(newer.get_mut("conditions")?.take()));
     if let Some(newer) = newer.filter(Value::is_array) {
         status.insert("conditions".to_owned(), newer);
     }
     if let Some(older) = older {
-        status.insert(
-            "deprecated".to_owned(),
-            json!({"v1beta1": {"conditions": older}}),
-        );
+        let older = within("v1beta1", within("conditions", older));
+        status.insert("deprecated".to_owned(), older);
     }
     let mut initialization = serde_json::Map::new();
     for (old, new) in [
@@ -129,22 +132,21 @@ fn walk(value: &mut Value, older: bool) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| walk(item, older)),
         Value::Object(fields) => {
-            for (key, field) in fields.iter_mut() {
-                if key.ends_with("xtraArgs") {
-                    arguments(field, older);
-                } else if key.ends_with("Ref") || key == "ref" {
-                    reference(field, older);
-                }
-            }
             // ClusterClass: `ref` is `templateRef` in v1beta2.
             let (from, to) = if older {
                 ("templateRef", "ref")
             } else {
                 ("ref", "templateRef")
             };
-            let is_template = fields
-                .get(from)
-                .is_some_and(|one| text(one, "/kind").ends_with("Template"));
+            let mut is_template = false;
+            for (key, field) in fields.iter_mut() {
+                is_template |= key == from && text(field, "/kind").ends_with("Template");
+                if key.ends_with("xtraArgs") {
+                    arguments(field, older);
+                } else if key.ends_with("Ref") || key == "ref" {
+                    reference(field, older);
+                }
+            }
             if is_template && let Some(one) = fields.shift_remove(from) {
                 fields.insert(to.to_owned(), one);
             }

@@ -14,7 +14,7 @@ use super::kinds::{
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
-use crate::object::{controlled_by, is_deleting, is_true, label, name, namespace, text};
+use crate::object::{self, at, controlled_by, is_deleting, is_true, label, name, namespace, text};
 use crate::registry::{Deletion, Write};
 use crate::resource::GroupResource;
 use crate::store::Change;
@@ -92,16 +92,10 @@ fn sets(cluster: &Cluster, deployment: &Value) -> Vec<Arc<Value>> {
 
 /// Whether two templates make the same Machines: labels are changed in place.
 fn is_same(one: &Value, other: &Value) -> bool {
-    let plain = |template: &Value| {
-        let spec = &template["spec"];
-        (
-            spec["version"].clone(),
-            spec["bootstrap"].clone(),
-            spec["infrastructureRef"].clone(),
-            spec["failureDomain"].clone(),
-        )
-    };
-    plain(one) == plain(other)
+    let (one, other) = (&one["spec"], &other["spec"]);
+    let decide = ["version", "bootstrap", "infrastructureRef", "failureDomain"];
+    let mut decide = decide.iter();
+    decide.all(|field| object::is_same(&one[field], &other[field]))
 }
 
 fn create(
@@ -265,7 +259,7 @@ fn outdated(wanted: &Value, present: &Value) -> State {
         ("/spec/bootstrap/configRef", "Template"),
         ("/spec/infrastructureRef", "Template"),
     ] {
-        if wanted.pointer(pointer) != present.pointer(pointer) {
+        if at(wanted, pointer) != at(present, pointer) {
             let kind = text(wanted, &format!("{pointer}/kind"))
                 .trim_end_matches(trimmed)
                 .to_owned();

@@ -33,7 +33,7 @@ use crate::resource::GroupResource;
 use crate::store::Change;
 
 use calls::{Calls, Hooks};
-use known::Known;
+use known::{Done, Known};
 use upgrade::Progress;
 
 const MANAGER: &str = "capi-topology";
@@ -49,6 +49,7 @@ pub struct Topology {
     calls: Calls,
     templates: Option<Arc<dyn Templates>>,
     known: Known,
+    done: Done,
 }
 
 impl Topology {
@@ -58,6 +59,7 @@ impl Topology {
             calls: Calls::new(&options.extensions),
             templates: options.templates.clone(),
             known: Known::default(),
+            done: Done::default(),
         }
     }
 }
@@ -125,6 +127,9 @@ impl Controller for Topology {
         };
         if !cluster["spec"]["topology"].is_object() {
             return Ok(Next::Change);
+        }
+        if cx.simulation.is_thorough() || is_deleting(&cluster) {
+            self.done.clear();
         }
         let outcome = if truth(&cluster, "/spec/paused") {
             let state = State::no("Paused", "Cluster spec.paused is set to true");
@@ -221,11 +226,16 @@ impl Topology {
                 .is_pending(Hook::AfterClusterUpgrade)
                 .then_some(&*plane),
         )?;
-        round.infrastructure()?;
+        let done = &mut self.done;
+        done.unless_done(cluster, "infrastructure", (&desired, ""), || {
+            round.infrastructure()
+        })?;
         if !progress.state.pending {
-            round.set_control_plane(progress.plane.as_deref(), &plane)?;
+            done.unless_done(cluster, "control plane", (&desired, &plane), || {
+                round.set_control_plane(progress.plane.as_deref(), &plane)
+            })?;
         }
-        round.workers(&versions)?;
+        round.workers(&versions, done)?;
         let state = report::state(cluster, &progress, &hooks, &plane);
         Ok((state, hooks.again().map_or(Next::Change, Next::After)))
     }
@@ -262,7 +272,7 @@ struct Round<'a> {
     management: &'a Cluster,
     cluster: &'a Value,
     class: &'a Value,
-    desired: &'a Desired,
+    desired: &'a Arc<Desired>,
     progress: &'a Progress,
 }
 

@@ -1,7 +1,7 @@
 //! DaemonSets: a pod on each node that takes one, replaced node by node.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -15,7 +15,8 @@ use crate::error::ApiError;
 use crate::event::{News, record};
 use crate::matching::{is_part, selects_node, toleration};
 use crate::object::{
-    int, is_deleting, is_over, label, list, name, namespace, set_in_metadata, text, truth, uid,
+    int, is_deleting, is_over, is_same, label, list, name, namespace, set_in_metadata, text, truth,
+    uid,
 };
 use crate::registry::{Deletion, Write};
 use crate::resource::GroupResource;
@@ -63,7 +64,8 @@ impl Controller for DaemonSets {
         }
         let same = change.previous.as_ref().is_some_and(|previous| {
             let (old, new) = (&previous.value, &change.object.value);
-            old["spec"] == new["spec"] && old["metadata"]["labels"] == new["metadata"]["labels"]
+            is_same(&old["spec"], &new["spec"])
+                && old["metadata"]["labels"] == new["metadata"]["labels"]
         });
         if same && change.kind == crate::store::ChangeKind::Modified {
             return Vec::new();
@@ -123,13 +125,12 @@ fn places(cluster: &Cluster, set: &Value, nodes: &[Arc<Stored>]) -> Vec<Place> {
             .or_default()
             .push(pod);
     }
-    let tolerations = tolerations(&set["spec"]["template"]["spec"]);
     let mut places: Vec<Place> = nodes
         .iter()
         .map(|node| {
             let name = name(&node.value);
             Place {
-                fit: fit(set, &tolerations, &node.value),
+                fit: fit(set, &node.value),
                 pods: by_node.remove(name).unwrap_or_default(),
                 node: name.to_owned(),
             }
@@ -160,7 +161,7 @@ fn target(pod: &Value) -> &str {
     )
 }
 
-fn fit(set: &Value, tolerations: &[Value], node: &Value) -> Fit {
+fn fit(set: &Value, node: &Value) -> Fit {
     let spec = &set["spec"]["template"]["spec"];
     let no = Fit {
         takes: false,
@@ -180,8 +181,12 @@ fn fit(set: &Value, tolerations: &[Value], node: &Value) -> Fit {
     let repelled = |effect: &str| {
         let mut taints = list(node, "/spec/taints")
             .iter()
-            .filter(|taint| taint["effect"] == effect);
-        taints.any(|taint| toleration(tolerations, taint).is_none())
+            .filter(|taint| text(taint, "/effect") == effect);
+        let tolerations = [list(spec, "/tolerations"), automatic(spec)];
+        taints.any(|taint| {
+            let mut tolerated = tolerations.iter().map(|some| toleration(some, taint));
+            tolerated.all(|by| by.is_none())
+        })
     };
     let keeps = !repelled("NoExecute");
     Fit {
@@ -190,28 +195,23 @@ fn fit(set: &Value, tolerations: &[Value], node: &Value) -> Fit {
     }
 }
 
-/// The tolerations of a DaemonSet's pods, by its template's spec.
-fn tolerations(spec: &Value) -> Vec<Value> {
-    let mut tolerations = list(spec, "/tolerations").to_vec();
-    tolerations.extend(automatic(truth(spec, "/hostNetwork")));
-    tolerations
-}
-
-/// The tolerations that every pod of a DaemonSet has.
-fn automatic(host_network: bool) -> Vec<Value> {
-    let tolerated = |key: &str, effect: &str| json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists", "effect": effect});
-    let mut tolerations = vec![
-        tolerated("not-ready", "NoExecute"),
-        tolerated("unreachable", "NoExecute"),
-        tolerated("disk-pressure", "NoSchedule"),
-        tolerated("memory-pressure", "NoSchedule"),
-        tolerated("pid-pressure", "NoSchedule"),
-        tolerated("unschedulable", "NoSchedule"),
-    ];
-    if host_network {
-        tolerations.push(tolerated("network-unavailable", "NoSchedule"));
-    }
-    tolerations
+/// The tolerations that every pod of a DaemonSet has, by its template's spec.
+fn automatic(spec: &Value) -> &'static [Value] {
+    static ALL: LazyLock<Vec<Value>> = LazyLock::new(|| {
+        let tolerated = |(key, effect): &(&str, &str)| json!({"key": format!("node.kubernetes.io/{key}"), "operator": "Exists", "effect": effect});
+        let of_all = [
+            ("not-ready", "NoExecute"),
+            ("unreachable", "NoExecute"),
+            ("disk-pressure", "NoSchedule"),
+            ("memory-pressure", "NoSchedule"),
+            ("pid-pressure", "NoSchedule"),
+            ("unschedulable", "NoSchedule"),
+        ];
+        let of_host = ("network-unavailable", "NoSchedule");
+        of_all.iter().chain([&of_host]).map(tolerated).collect()
+    });
+    let host = truth(spec, "/hostNetwork");
+    &ALL[..ALL.len() - usize::from(!host)]
 }
 
 impl DaemonSets {
@@ -272,8 +272,8 @@ fn create(cx: &Cx<'_>, set: &Value, hash: &str, node: &str) -> Result<(), ApiErr
     set_in_metadata(&mut pod, "labels", revisions::HASH, hash);
     let generation = int(set, "/metadata/generation").unwrap_or(1).to_string();
     set_in_metadata(&mut pod, "labels", "pod-template-generation", &generation);
-    let tolerations = tolerations(&pod["spec"]);
     let spec = &mut pod["spec"];
+    let tolerations = [list(spec, "/tolerations"), automatic(spec)].concat();
     let here =
         json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}]);
     spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"] =

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
-use crate::object::{is_deleting, list, name, namespace, text, uid};
+use crate::object::{is_deleting, is_same, list, name, namespace, text, uid};
 use crate::registry::{Deletion, FOREGROUND, ORPHAN, Registry, Write};
 use crate::resource::GroupResource;
 use crate::store::{Change, ChangeKind};
@@ -75,10 +75,12 @@ impl Controller for GarbageCollector {
         let now = owners(object);
         // Only what is new needs a look: that an owner goes is a change of its own.
         let suspect = |owner: &Value| state(api, owner, object) != Owner::Solid;
-        if now != before && now.iter().any(suspect) {
+        let pairs = || now.iter().zip(before);
+        let is_other = now.len() != before.len() || pairs().any(|(now, old)| !is_same(now, old));
+        if is_other && now.iter().any(suspect) {
             keys.push(key(&change.resource, object));
         }
-        if before != now {
+        if is_other {
             // What was taken out of an owner no longer holds it.
             let left = before.iter().filter(|owner| !now.contains(owner));
             keys.extend(left.filter_map(|owner| {

@@ -36,7 +36,7 @@ pub(super) fn owner_keys(change: &Change, kind: &str) -> Vec<Key> {
     let values = [Some(&change.object), change.previous.as_ref()];
     let mut keys: Vec<Key> = Vec::new();
     for object in values.into_iter().flatten() {
-        let owner = controller_of(&object.value).filter(|owner| owner["kind"] == kind);
+        let owner = controller_of(&object.value).filter(|owner| text(owner, "/kind") == kind);
         if let Some(owner) = owner {
             let key = Key::new(namespace(&object.value), text(owner, "/name"));
             if !keys.contains(&key) {

@@ -23,7 +23,10 @@ pub(super) fn pod(owner: &Value, template: &Value, name: &str) -> Value {
             metadata[part] = template["metadata"][part].clone();
         }
     }
-    json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod"});
+    pod["metadata"] = metadata;
+    pod["spec"] = template["spec"].clone();
+    pod
 }
 
 /// A short name for a value: the same whatever the order of its fields, in the characters of

@@ -279,10 +279,10 @@ fn resources(cluster: &Cluster, group: &str, version: &str) -> Result<Response<B
             shown.push(entry);
         }
     }
-    let list = json!({
-        "kind": "APIResourceList", "apiVersion": "v1",
-        "groupVersion": first.api_version(version), "resources": shown,
+    let mut list = json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": first.api_version(version),
     });
+    list["resources"] = Value::Array(shown);
     Ok(respond::json(200, &list))
 }
 

@@ -9,7 +9,7 @@ use super::table::{self, Columns};
 use crate::cluster::Cluster;
 use crate::error::ApiError;
 use crate::resource::GroupResource;
-use crate::store::Stored;
+use crate::store::{Stored, json_text};
 
 /// How to show the objects of one request.
 pub struct Show {
@@ -77,7 +77,7 @@ impl Show {
                 self.table(vec![self.row(stored)?], &revision, first)
             }
         };
-        Ok(serialised(&value))
+        Ok(json_text::bytes(&value))
     }
 
     /// A list of objects as JSON, with the list's metadata.
@@ -93,11 +93,11 @@ impl Show {
             Shape::Table => {
                 let rows: Result<Vec<Value>, ApiError> =
                     objects.map(|stored| self.row(stored)).collect();
-                Ok(serialised(&self.table(rows?, list, true)))
+                Ok(json_text::bytes(&self.table(rows?, list, true)))
             }
             Shape::Metadata => {
                 let items: Vec<Value> = objects.map(metadata).collect();
-                Ok(serialised(&json!({
+                Ok(json_text::bytes(&json!({
                     "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1",
                     "metadata": list, "items": items,
                 })))
@@ -106,14 +106,18 @@ impl Show {
                 let head = json!({
                     "kind": format!("{}List", self.kind), "apiVersion": self.api_version, "metadata": list,
                 });
-                let mut text = serialised(&head).to_vec();
-                text.pop();
+                let head = json_text::bytes(&head);
+                let items = objects.map(|stored| self.json(stored));
+                let items = items.collect::<Result<Vec<Bytes>, ApiError>>()?;
+                let length = head.len() + items.iter().map(|item| item.len() + 1).sum::<usize>();
+                let mut text = Vec::with_capacity(length + 16);
+                text.extend_from_slice(&head[..head.len() - 1]);
                 text.extend_from_slice(b",\"items\":[");
-                for (index, stored) in objects.enumerate() {
+                for (index, item) in items.iter().enumerate() {
                     if index > 0 {
                         text.push(b',');
                     }
-                    text.extend_from_slice(&self.json(stored)?);
+                    text.extend_from_slice(item);
                 }
                 text.extend_from_slice(b"]}");
                 Ok(Bytes::from(text))
@@ -152,7 +156,7 @@ impl Show {
         }
         let served = self.cluster.api().catalogue().generation();
         let version = (self.api_version.clone(), served);
-        stored.json_in(&version, || Ok(serialised(&self.converted(stored)?)))
+        stored.json_in(&version, || Ok(json_text::bytes(&self.converted(stored)?)))
     }
 
     fn converted(&self, stored: &Stored) -> Result<Value, ApiError> {
@@ -195,9 +199,4 @@ fn metadata(stored: &Stored) -> Value {
         metadata["managedFields"] = (*stored.managed).clone();
     }
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
-}
-
-fn serialised(value: &Value) -> Bytes {
-    // A Value always serialises: its keys are strings.
-    Bytes::from(serde_json::to_vec(value).unwrap_or_default())
 }

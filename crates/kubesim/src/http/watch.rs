@@ -174,7 +174,7 @@ impl Watching {
                 // It is told as it was when it was last selected, at the revision that ended that.
                 let mut last = (*before.value).clone();
                 last["metadata"]["resourceVersion"] = json!(change.revision().to_string());
-                let managed = (*before.managed).clone();
+                let managed = before.managed.clone();
                 self.tell("DELETED", &Stored::unwritten(last, managed));
             }
             (None, false) => {}

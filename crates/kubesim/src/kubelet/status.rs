@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::container::{Container, Kind, State};
 use super::pod::PodRun;
 use crate::clock::stamp;
-use crate::object::{is_true, list, set_condition, text};
+use crate::object::{field, is_of, is_true, list, set_condition, text};
 
 /// Writes what is of a pod into its status.
 pub(super) fn write(pod: &mut Value, run: &PodRun, now: Timestamp) {
@@ -96,19 +96,12 @@ fn conditions(
     };
     let unready = names(&|container| container.kind != Kind::Init && !container.is_ready(now));
     let incomplete = names(&|container| container.kind != Kind::Main && !container.lets_pass(now));
-    let generation = &pod["metadata"]["generation"];
-    let condition = |kind: &str, held: bool, reason: &str, message: String| {
-        let mut condition = json!({
-            "type": kind, "observedGeneration": generation,
-            "status": if held { "True" } else { "False" }, "lastProbeTime": null,
-        });
-        if !held {
-            condition["reason"] = json!(reason);
-            if !message.is_empty() {
-                condition["message"] = json!(message);
-            }
+    let condition = |kind: &'static str, held: bool, reason: &'static str, message: String| {
+        if held {
+            (kind, "True", "", String::new())
+        } else {
+            (kind, "False", reason, message)
         }
-        condition
     };
     let unready_message = format!("containers with unready status: [{}]", unready.join(" "));
     let reason = match phase {
@@ -146,9 +139,7 @@ fn conditions(
             String::new(),
         ),
         if initialised && phase == "Succeeded" {
-            let mut done = condition("Initialized", true, "", String::new());
-            done["reason"] = json!("PodCompleted");
-            done
+            ("Initialized", "True", "PodCompleted", String::new())
         } else {
             condition(
                 "Initialized",
@@ -166,12 +157,36 @@ fn conditions(
         ),
         condition("PodScheduled", true, "", String::new()),
     ];
-    for mut new in all {
-        if new["reason"] == "" {
-            new.as_object_mut().map(|new| new.shift_remove("reason"));
+    for (kind, held, reason, message) in all {
+        if says(
+            status,
+            kind,
+            &[("status", held), ("reason", reason), ("message", &message)],
+        ) {
+            continue;
+        }
+        let mut new = json!({
+            "type": kind, "observedGeneration": pod["metadata"]["generation"],
+            "status": held, "lastProbeTime": null,
+        });
+        for (name, told) in [("reason", reason), ("message", &message)] {
+            if !told.is_empty() {
+                new[name] = json!(told);
+            }
         }
         set_condition(status, new, &stamp, &[]);
     }
+}
+
+/// Whether a condition says this already, as most do: these texts, where empty ones are not there.
+fn says(status: &Value, kind: &str, texts: &[(&str, &str)]) -> bool {
+    let mut conditions = list(status, "/conditions").iter();
+    let old = conditions.find(|condition| is_of(condition, kind));
+    old.is_some_and(|old| {
+        let said = |name: &str| field(old, name).map_or(Some(""), Value::as_str);
+        field(old, "lastProbeTime").is_some_and(Value::is_null)
+            && texts.iter().all(|(name, text)| said(name) == Some(*text))
+    })
 }
 
 fn held(status: &Value, kind: &str) -> bool {

@@ -68,7 +68,7 @@ pub(super) fn translate(
     let at_node = !cluster.store().at_address(&NODES, address).is_empty();
     let services = cluster.api().list(&SERVICES, None);
     let found = services.iter().find_map(|service| {
-        let own = service["spec"]["clusterIP"] == address
+        let own = text(service, "/spec/clusterIP") == address
             || list(service, "/spec/externalIPs")
                 .iter()
                 .any(|known| known == address)

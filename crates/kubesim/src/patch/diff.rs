@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::set::{Set, Step, is_granular, item, within};
 use super::shape::{Field, ListRule, Shape};
+use crate::object::is_same;
 
 /// The fields in which two states of an object differ.
 #[derive(Debug, Default)]
@@ -40,7 +41,7 @@ pub(super) fn diff(old: &Value, new: &Value, shape: Shape<'_>) -> Diff {
 
 impl Diff {
     fn take(&mut self, name: &str, old: &Value, new: &Value, field: &Field<'_>) {
-        if old == new {
+        if is_same(old, new) {
             return;
         }
         let step = Step::Field(name.to_owned());

@@ -1,9 +1,11 @@
 //! `metadata.managedFields`: whose each field is, before and after a write.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::diff::diff;
+use super::diff::{Diff, diff};
 use super::set::Set;
 use super::shape::Shape;
 use crate::clock::stamp;
@@ -83,6 +85,9 @@ pub(crate) struct Managed(Vec<Entry>);
 /// An object in another version, for managers who said their fields in that.
 pub(crate) type InVersion<'a> = &'a dyn Fn(&Value, &str) -> Option<Value>;
 
+/// What a write changed, by the version in which it is said; none in one that is no longer served.
+type Diffs = BTreeMap<String, Option<Diff>>;
+
 impl Managed {
     /// From `managedFields`.
     pub(crate) fn read(fields: &Value) -> Self {
@@ -123,8 +128,9 @@ impl Managed {
             } = entry.manager;
             let mut told = json!({
                 "manager": name, "operation": operation.name(), "apiVersion": api_version,
-                "time": entry.time, "fieldsType": "FieldsV1", "fieldsV1": entry.set.fields(),
+                "time": entry.time, "fieldsType": "FieldsV1",
             });
+            told["fieldsV1"] = entry.set.fields();
             if !subresource.is_empty() {
                 told["subresource"] = json!(subresource);
             }
@@ -175,25 +181,35 @@ impl Managed {
         asks: bool,
         versions: (Shape<'_>, InVersion<'_>),
     ) -> Result<(), ApiError> {
-        let (shape, in_version) = versions;
+        self.taken((old, new), by, asks, &mut Diffs::new(), versions)
+    }
+
+    /// As [`Managed::written`]; what the write changed is left in `diffs`, for the versions that it was needed in.
+    fn taken(
+        &mut self,
+        (old, new): (&Value, &Value),
+        by: &Manager,
+        asks: bool,
+        diffs: &mut Diffs,
+        (shape, in_version): (Shape<'_>, InVersion<'_>),
+    ) -> Result<(), ApiError> {
         let mut conflicts = Vec::new();
         for entry in &mut self.0 {
             if entry.manager == *by {
                 continue;
             }
             let theirs = &entry.manager.api_version;
-            let change = if *theirs == by.api_version {
-                diff(old, new, shape)
-            } else {
-                let states = in_version(old, theirs).zip(in_version(new, theirs));
-                match states {
-                    Some((old, new)) => diff(&old, &new, shape),
-                    // A version that is no longer served takes its fields along.
-                    None => {
-                        entry.set = Set::default();
-                        continue;
-                    }
+            let change = diffs.entry(theirs.clone()).or_insert_with(|| {
+                if *theirs == by.api_version {
+                    return Some(diff(old, new, shape));
                 }
+                let states = in_version(old, theirs).zip(in_version(new, theirs));
+                states.map(|(old, new)| diff(&old, &new, shape))
+            });
+            let Some(change) = change else {
+                // A version that is no longer served takes its fields along.
+                entry.set = Set::default();
+                continue;
             };
             if asks {
                 let taken = entry.set.and(&change.changed).paths();
@@ -218,9 +234,11 @@ impl Managed {
         now: Timestamp,
         versions: (Shape<'_>, InVersion<'_>),
     ) {
+        let mut diffs = Diffs::new();
         // Without asking there is nothing that could be refused.
-        drop(self.written(old, new, by, false, versions));
-        let change = diff(old, new, versions.0);
+        drop(self.taken((old, new), by, false, &mut diffs, versions));
+        let own = diffs.remove(&by.api_version).flatten();
+        let change = own.unwrap_or_else(|| diff(old, new, versions.0));
         let before = self.of(by).cloned().unwrap_or_default();
         let after = before.union(&owned(change.changed)).minus(&change.removed);
         if after != before {

@@ -1,5 +1,6 @@
 //! Server-side apply, and whose fields are after any other write.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -7,8 +8,8 @@ use serde_json::{Value, json};
 use super::write::{Claim, RETRIES, overtaken};
 use super::{Registry, Write};
 use crate::error::ApiError;
-use crate::object::is_same_in;
-use crate::patch::managed::{Managed, Manager, Operation, owned};
+use crate::object::{is_same_in, text};
+use crate::patch::managed::{InVersion, Managed, Manager, Operation, owned};
 use crate::patch::{Shape, merge, own, without};
 use crate::resource::builtin::CUSTOM_RESOURCE_DEFINITIONS;
 use crate::resource::{GroupResource, Resource};
@@ -56,7 +57,7 @@ impl Registry {
                 let mut managed = Managed::default();
                 managed.set(&manager, owned(set), self.clock().now());
                 let object = catalogue.convert(id, applied.clone(), &storage)?;
-                match self.create_as(id, object, write, Claim::Given(managed.write())) {
+                match self.create_as(id, object, write, Claim::Given(Arc::new(managed.write()))) {
                     Err(error) if error.reason == "AlreadyExists" => continue,
                     created => return Ok((created?, true)),
                 }
@@ -77,7 +78,7 @@ impl Registry {
                 Ok::<_, ApiError>(merged)
             })?;
             let object = catalogue.convert(id, merged, &storage)?;
-            match self.update_as(id, object, write, Claim::Given(managed.write())) {
+            match self.update_as(id, object, write, Claim::Given(Arc::new(managed.write()))) {
                 // Somebody else wrote meanwhile; it is merged with that.
                 Err(error) if error.reason == "Conflict" => {}
                 updated => return Ok((updated?, false)),
@@ -92,7 +93,7 @@ impl Registry {
         if write.version.is_none() {
             return Value::Null;
         }
-        self.after(resource, &json!({}), object, &Managed::default(), write)
+        self.after(resource, None, object, Managed::default(), write)
     }
 
     /// `managedFields` after an update by other means than an apply.
@@ -102,23 +103,22 @@ impl Registry {
         old: &Stored,
         new: &Value,
         write: &Write,
-    ) -> Value {
-        let unchanged = || (*old.managed).clone();
+    ) -> Arc<Value> {
         if write.version.is_none()
             && (old.managed.is_null() || is_same_in(&old.value, new, |field| field != "status"))
         {
-            return unchanged();
+            return old.managed.clone();
         }
         let managed = Managed::read(&old.managed);
-        self.after(resource, &old.value, new, &managed, write)
+        Arc::new(self.after(resource, Some(&old.value), new, managed, write))
     }
 
     fn after(
         &self,
         resource: &Resource,
-        old: &Value,
+        old: Option<&Value>,
         new: &Value,
-        managed: &Managed,
+        mut managed: Managed,
         write: &Write,
     ) -> Value {
         let catalogue = self.catalogue();
@@ -128,14 +128,10 @@ impl Registry {
                 .convert(&resource.id, object.clone(), version)
                 .ok()
         };
+        let said = |object| said(object, &version, &in_version);
         let manager = manager(write, Operation::Update, &version);
-        let mut managed = managed.clone();
-        let states = if old.as_object().is_some_and(serde_json::Map::is_empty) {
-            in_version(new, &version).map(|new| (old.clone(), new))
-        } else {
-            in_version(old, &version).zip(in_version(new, &version))
-        };
-        if let Some((old, new)) = states {
+        let before = old.map_or_else(|| Some(Cow::Owned(json!({}))), said);
+        if let Some((old, new)) = before.zip(said(new)) {
             let now = self.clock().now();
             self.shaped(resource, &version, |shape| {
                 managed.updated(&old, &new, &manager, now, (shape, &in_version));
@@ -169,6 +165,14 @@ impl Registry {
         });
         with(schema.map_or(Shape::Unknown, Shape::Schema))
     }
+}
+
+/// An object in a version; without a copy where it is said in that already.
+fn said<'v>(object: &'v Value, version: &str, in_version: InVersion<'_>) -> Option<Cow<'v, Value>> {
+    if text(object, "/apiVersion") == version {
+        return Some(Cow::Borrowed(object));
+    }
+    in_version(object, version).map(Cow::Owned)
 }
 
 fn manager(write: &Write, operation: Operation, version: &str) -> Manager {

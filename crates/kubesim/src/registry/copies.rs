@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// How many copies are kept; the oldest go first.
-const MOST: usize = 64;
+const MOST: usize = 256;
 
 /// Copies by the revision of their object, which no other object has.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ mod tests {
     #[test]
     fn a_copy_is_taken_once_and_old_ones_go() {
         let mut copies = Copies::default();
-        for revision in 0..=64 {
+        for revision in 0..=256 {
             copies.keep(revision, json!(revision));
         }
         assert_eq!(copies.take(0), None);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Deletion, Registry, Write};
 use crate::error::ApiError;
-use crate::object::{is_deleting, is_true, list, name, set_condition, text};
+use crate::object::{at, is_deleting, is_true, list, name, set_condition, text};
 use crate::resource::builtin::CUSTOM_RESOURCE_DEFINITIONS;
 use crate::resource::definition::{self, Definition};
 use crate::resource::{GroupResource, Resource};
@@ -243,7 +243,7 @@ fn judge(
 
 /// What is wrong with a number of replicas.
 fn of_replicas(object: &Value, pointer: &str) -> Option<Cause> {
-    let found = object.pointer(pointer)?;
+    let found = at(object, pointer)?;
     let field = pointer.replace('/', ".");
     let number = found.as_i64()?;
     if number < 0 {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::object::name;
+use crate::object::{at, name};
 use crate::resource::Resource;
 
 /// The fields of a built-in kind that an update cannot change, as JSON pointers.
@@ -32,13 +32,13 @@ fn fixed(resource: &Resource) -> &'static [&'static str] {
 /// # Errors
 /// 422 with the fields.
 pub(super) fn unchanged(resource: &Resource, new: &Value, old: &Value) -> Result<(), ApiError> {
-    let changed = |pointer: &&&str| new.pointer(pointer) != old.pointer(pointer);
+    let changed = |pointer: &&&str| at(new, pointer) != at(old, pointer);
     let causes: Vec<_> = fixed(resource)
         .iter()
         .filter(changed)
         .map(|pointer| {
             let field = pointer.trim_start_matches('/').replace('/', ".");
-            let told = new.pointer(pointer).unwrap_or(&Value::Null);
+            let told = at(new, pointer).unwrap_or(&Value::Null);
             let message = format!("Invalid value: {told}: field is immutable");
             (field, "FieldValueInvalid", message)
         })

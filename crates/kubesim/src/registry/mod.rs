@@ -18,11 +18,12 @@ use self::copies::Copies;
 use crate::admission::Admissions;
 use crate::clock::Clock;
 use crate::error::ApiError;
+use crate::object::{at, field};
 use crate::random::Random;
 use crate::resource::builtin::{DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS};
 use crate::resource::catalogue::Catalogue;
 use crate::resource::{GroupResource, Resource};
-use crate::store::{Store, Stored, lock};
+use crate::store::{Store, Stored, lock, reads};
 
 pub use apply::Applied;
 pub use deletion::Deletion;
@@ -87,12 +88,14 @@ impl Registry {
     /// A fresh uid.
     #[must_use]
     pub fn uid(&self) -> String {
+        reads::spoil();
         lock(&self.random).uid()
     }
 
     /// A fresh suffix for `generateName`.
     #[must_use]
     pub fn suffix(&self) -> String {
+        reads::spoil();
         lock(&self.random).suffix()
     }
 
@@ -153,8 +156,12 @@ impl Registry {
     ) -> Vec<Arc<Value>> {
         let mut objects = self.list(id, namespace);
         objects.retain(|object| {
-            let own = &object["metadata"]["labels"];
-            labels.iter().all(|(key, value)| own[*key] == *value)
+            let own = at(object, "/metadata/labels");
+            let bears = |(key, value): &(&str, &str)| {
+                own.and_then(|own| field(own, key))
+                    .is_some_and(|own| own == value)
+            };
+            labels.iter().all(bears)
         });
         objects
     }

@@ -11,7 +11,7 @@ use super::{Registry, namespaces};
 use crate::admission::Operation;
 use crate::authorization::User;
 use crate::error::ApiError;
-use crate::object::{is_deleting, is_same, is_same_in, list, name, text, uid};
+use crate::object::{field, is_deleting, is_same, is_same_in, list, name, slot, text, uid};
 use crate::resource::builtin::{CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, SECRETS};
 use crate::resource::{GroupResource, Resource};
 use crate::schema::{self, Cause};
@@ -87,7 +87,7 @@ pub(super) enum Claim {
     /// Of whoever writes, as far as it changes them.
     ByWrite,
     /// As these `managedFields` say.
-    Given(Value),
+    Given(Arc<Value>),
 }
 
 impl Registry {
@@ -143,15 +143,15 @@ impl Registry {
                 .map(|metadata| metadata.shift_remove(field));
         }
         let managed = match claim {
-            Claim::ByWrite => self.claimed(&resource, &object, write),
+            Claim::ByWrite => Arc::new(self.claimed(&resource, &object, write)),
             Claim::Given(managed) => managed,
         };
         if write.dry_run {
-            return self.unwritten(object, managed);
+            return Ok(Arc::new(Stored::unwritten(object, managed)));
         }
         let stored = self
             .store()
-            .put(id, object, Arc::new(managed), Some(0))
+            .put(id, object, managed, Some(0))
             .map_err(|_| ApiError::already_exists(id, &name))?;
         if *id == CUSTOM_RESOURCE_DEFINITIONS {
             self.serve_definition(&stored.value);
@@ -230,7 +230,7 @@ impl Registry {
         keep_what_is_the_servers(&mut object, &old.value, &resource, write);
         let same = match &claim {
             Claim::ByWrite => true,
-            Claim::Given(managed) => *managed == *old.managed,
+            Claim::Given(managed) => is_same(managed, &old.managed),
         };
         if same && is_same(&object, &old.value) {
             return Ok(old);
@@ -253,12 +253,12 @@ impl Registry {
             Claim::Given(managed) => managed,
         };
         if write.dry_run {
-            return self.unwritten(object, managed);
+            return Ok(Arc::new(Stored::unwritten(object, managed)));
         }
         let gone = is_gone(&object);
         let written = self
             .store()
-            .put(id, object, Arc::new(managed), Some(old.revision))
+            .put(id, object, managed, Some(old.revision))
             .map_err(|_| overtaken(id, &name))?;
         if gone {
             let removed = self
@@ -306,11 +306,6 @@ impl Registry {
             }
         }
         Err(overtaken(id, name))
-    }
-
-    /// What a dry run answers with.
-    fn unwritten(&self, object: Value, managed: Value) -> Result<Arc<Stored>, ApiError> {
-        Ok(Arc::new(Stored::unwritten(object, managed)))
     }
 }
 
@@ -398,29 +393,23 @@ fn keep_what_is_the_servers(object: &mut Value, old: &Value, resource: &Resource
             ),
         }
     }
-    let fixed = ["uid", "creationTimestamp", "generation", "resourceVersion"];
-    for field in fixed {
-        if let Some(value) = old["metadata"].get(field) {
-            object["metadata"][field] = value.clone();
+    let (metadata, own) = (slot(object, "metadata"), &old["metadata"]);
+    for name in ["uid", "creationTimestamp", "generation", "resourceVersion"] {
+        if let Some(value) = field(own, name) {
+            slot(metadata, name).clone_from(value);
         }
     }
-    if write.subresource != "*" {
-        for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
-            match old["metadata"].get(field) {
-                Some(value) => object["metadata"][field] = value.clone(),
-                None => drop(
-                    object["metadata"]
-                        .as_object_mut()
-                        .map(|metadata| metadata.shift_remove(field)),
-                ),
+    if let Value::Object(metadata) = metadata {
+        if write.subresource != "*" {
+            for name in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
+                match field(own, name) {
+                    Some(value) => drop(metadata.insert(name.to_owned(), value.clone())),
+                    None => drop(metadata.shift_remove(name)),
+                }
             }
         }
+        metadata.shift_remove("managedFields");
     }
-    drop(
-        object["metadata"]
-            .as_object_mut()
-            .map(|metadata| metadata.shift_remove("managedFields")),
-    );
     // Where the status is no part of its own, it is wanted like all else.
     let whole = !resource.status && !resource.is_built_in();
     if resource.generation && asks_for_something_else(object, old, whole) {

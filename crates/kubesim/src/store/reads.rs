@@ -73,8 +73,8 @@ pub(super) fn one(store: &Store, resource: &GroupResource, place: (&str, &str), 
     });
 }
 
-pub(super) fn any(store: &Store, resource: &GroupResource, change: u64) {
-    note(|| Read::Any(store.clone(), resource.clone(), change));
+pub(super) fn any(store: &Store, resource: &GroupResource, change: impl FnOnce() -> u64) {
+    note(|| Read::Any(store.clone(), resource.clone(), change()));
 }
 
 /// Notes that a catalogue was looked at, once: there are many looks.

@@ -3,10 +3,9 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
-use super::Place;
+use super::{Place, json_text};
 use crate::object::{name, namespace};
 
 /// An object as it is stored, in its storage version.
@@ -39,9 +38,8 @@ impl Stored {
 
     /// The object in JSON as clients see it in the storage version; made once for all readers.
     pub fn json(&self) -> Bytes {
-        // A Value always serialises: its keys are strings.
-        let make = || serde_json::to_vec(&Whole(self)).unwrap_or_default();
-        self.json.get_or_init(|| Bytes::from(make())).clone()
+        let make = || json_text::whole(&self.value, &self.managed);
+        self.json.get_or_init(make).clone()
     }
 
     /// The object in JSON in another version; made once for all readers of the version that is first asked for.
@@ -62,8 +60,8 @@ impl Stored {
     }
 
     /// An object that is not in any store: what a dry run answers with.
-    pub(crate) fn unwritten(value: Value, managed: Value) -> Self {
-        Self::new(value, Arc::new(managed), 0)
+    pub(crate) fn unwritten(value: Value, managed: Arc<Value>) -> Self {
+        Self::new(value, managed, 0)
     }
 
     /// The object with `managedFields`.
@@ -84,40 +82,6 @@ impl Stored {
     }
 }
 
-/// An object with its `managedFields`, to be serialised without a copy.
-struct Whole<'s>(&'s Stored);
-/// Its metadata.
-struct Metadata<'s>(&'s Stored, &'s Value);
-
-impl Serialize for Whole<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(stored) = self;
-        let fields = stored.value.as_object().into_iter().flatten();
-        let mut object = serializer.serialize_map(None)?;
-        for (name, value) in fields {
-            match name.as_str() {
-                "metadata" => object.serialize_entry(name, &Metadata(stored, value))?,
-                _ => object.serialize_entry(name, value)?,
-            }
-        }
-        object.end()
-    }
-}
-
-impl Serialize for Metadata<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(stored, metadata) = self;
-        let mut object = serializer.serialize_map(None)?;
-        for (name, value) in metadata.as_object().into_iter().flatten() {
-            object.serialize_entry(name, value)?;
-        }
-        if !stored.managed.is_null() {
-            object.serialize_entry("managedFields", &*stored.managed)?;
-        }
-        object.end()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -128,9 +92,9 @@ mod tests {
     fn its_json_has_managed_fields_where_there_are_any() {
         let object = json!({"kind": "Pod", "metadata": {"name": "a"}, "spec": {}});
         let parsed = |stored: &Stored| serde_json::from_slice::<Value>(&stored.json()).unwrap();
-        let plain = Stored::unwritten(object.clone(), Value::Null);
+        let plain = Stored::unwritten(object.clone(), Arc::default());
         assert_eq!(parsed(&plain), object);
-        let claimed = Stored::unwritten(object, json!([{"manager": "me"}]));
+        let claimed = Stored::unwritten(object, Arc::new(json!([{"manager": "me"}])));
         assert_eq!(parsed(&claimed), claimed.whole());
         assert_eq!(
             claimed.whole()["metadata"]["managedFields"][0]["manager"],
@@ -140,7 +104,7 @@ mod tests {
 
     #[test]
     fn its_json_in_another_version_is_made_once_until_what_is_served_changes() {
-        let stored = Stored::unwritten(json!({}), Value::Null);
+        let stored = Stored::unwritten(json!({}), Arc::default());
         let made = |version: &str, served: u64, text: &'static str| {
             let make = || Ok::<_, ()>(Bytes::from(text));
             stored.json_in(&(version.to_owned(), served), make).unwrap()

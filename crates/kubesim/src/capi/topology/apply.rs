@@ -9,10 +9,11 @@ use super::super::kinds::{
     CLUSTERS, CONTROL_PLANES, CORE, MACHINE_DEPLOYMENTS, MACHINE_SETS, STORED, TOPOLOGY_DEPLOYMENT,
 };
 use super::super::webhooks;
+use super::known::Done;
 use super::upgrade::{DEFER, SEQUENCE};
 use super::{MANAGER, Round, Trouble};
 use crate::error::ApiError;
-use crate::object::{is_deleting, is_same, label, name, namespace, text};
+use crate::object::{at, is_deleting, is_same, label, name, namespace, text};
 use crate::registry::{Deletion, Write};
 use crate::resource::GroupResource;
 
@@ -240,15 +241,20 @@ impl Round<'_> {
 
     /// Makes MachineDeployments, moves those whose time has come, removes those that are asked for no
     /// more; `versions` are those of the topology's, in its order.
-    pub(super) fn workers(&self, versions: &[String]) -> Result<(), Trouble> {
+    pub(super) fn workers(&self, versions: &[String], done: &mut Done) -> Result<(), Trouble> {
         for (workers, version) in self.desired.workers.iter().zip(versions) {
             match self.progress.deployments.get(&workers.name) {
                 None if self.progress.uncreated.contains(&workers.name) => {}
                 Some(present)
                     if is_deleting(present) || self.progress.pending.contains(name(present)) => {}
                 present => {
-                    self.set_workers(present.map(AsRef::as_ref), workers, version)?;
-                    self.sweep(workers)?;
+                    let (of, present) =
+                        ((self.desired, version.as_str()), present.map(AsRef::as_ref));
+                    let part = |what: &str| format!("{what} {}", workers.name);
+                    done.unless_done(self.cluster, &part("workers"), of, || {
+                        self.set_workers(present, workers, version)
+                    })?;
+                    done.unless_done(self.cluster, &part("templates"), of, || self.sweep(workers))?;
                 }
             }
         }
@@ -274,7 +280,7 @@ impl Round<'_> {
         let infix = format!("-{}", workers.name);
         let deployment = Some(workers.name.as_str());
         let current = |pointer: &str| {
-            let current = present.and_then(|one| one.pointer(pointer));
+            let current = present.and_then(|one| at(one, pointer));
             current.cloned().unwrap_or_default()
         };
         let bootstrap = current("/spec/template/spec/bootstrap/configRef");

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::super::desired::{Desired, desired};
 use super::super::patches::Templates;
+use super::Trouble;
 use crate::cluster::Cluster;
 use crate::object::{is_same, name, namespace};
 use crate::store::reads::Reads;
@@ -64,6 +65,59 @@ impl Known {
     }
 }
 
+/// What was brought about, so that nothing was left to do: most reconciliations are for a change of something else.
+#[derive(Default)]
+pub(super) struct Done(BTreeMap<(String, String, String), Settled>);
+
+struct Settled {
+    desired: Arc<Desired>,
+    version: String,
+    reads: Reads,
+}
+
+impl Done {
+    /// Brings a part of a Cluster about at a version, unless that would read what it read the last time, and do nothing.
+    /// `act` must follow from what is desired, the version, and what it reads alone.
+    ///
+    /// # Errors
+    /// Those of `act`.
+    pub(super) fn unless_done(
+        &mut self,
+        cluster: &Value,
+        part: &str,
+        (desired, version): (&Arc<Desired>, &str),
+        act: impl FnOnce() -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        let of = (namespace(cluster), name(cluster), part);
+        let key = (of.0.to_owned(), of.1.to_owned(), of.2.to_owned());
+        let is_done = self.0.get(&key).is_some_and(|done| {
+            Arc::ptr_eq(&done.desired, desired)
+                && done.version == version
+                && done.reads.are_as_they_were()
+        });
+        if is_done {
+            return Ok(());
+        }
+        self.0.remove(&key);
+        let (acted, reads) = Reads::of(act);
+        if acted.is_ok() && reads.are_as_they_were() {
+            let (desired, version) = (desired.clone(), version.to_owned());
+            let settled = Settled {
+                desired,
+                version,
+                reads,
+            };
+            self.0.insert(key, settled);
+        }
+        acted
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// Whether nothing differs of what templates may be told of a Cluster.
 fn asks_for_the_same(one: &Value, other: &Value) -> bool {
     let told = ["uid", "labels", "annotations"];
@@ -71,4 +125,65 @@ fn asks_for_the_same(one: &Value, other: &Value) -> bool {
         && told
             .iter()
             .all(|field| is_same(&one["metadata"][*field], &other["metadata"][*field]))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::super::desired::Rendered;
+    use super::*;
+    use crate::resource::builtin::NODES;
+    use crate::store::Store;
+
+    fn desired() -> Arc<Desired> {
+        let nothing = || Rendered {
+            source: Value::Null,
+            template: Value::Null,
+        };
+        Arc::new(Desired {
+            infrastructure: nothing(),
+            control_plane: nothing(),
+            control_plane_machines: nothing(),
+            workers: Vec::new(),
+            variables: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn a_part_is_brought_about_again_when_something_is_another_than_when_nothing_was_to_do() {
+        let (store, mut done) = (Store::default(), Done::default());
+        let cluster = json!({"metadata": {"namespace": "a", "name": "b"}});
+        let write = || {
+            let node = json!({"metadata": {"name": "a"}});
+            store.put(&NODES, node, Arc::default(), None).unwrap();
+        };
+        let mut acts = |desired: &Arc<Desired>, part: &str, version: &str, writes: bool| {
+            let mut acted = false;
+            let act = || {
+                acted = true;
+                drop(store.get(&NODES, "", "a"));
+                if writes {
+                    write();
+                }
+                Ok(())
+            };
+            let ended = done.unless_done(&cluster, part, (desired, version), act);
+            assert!(ended.is_ok());
+            acted
+        };
+        let (one, other) = (desired(), desired());
+        assert!(acts(&one, "workers", "v1", true));
+        assert!(acts(&one, "workers", "v1", false), "it wrote");
+        assert!(!acts(&one, "workers", "v1", false));
+        assert!(acts(&one, "templates", "v1", false), "another part");
+        assert!(acts(&one, "workers", "v2", false), "another version");
+        assert!(acts(&other, "workers", "v2", false), "asked for otherwise");
+        write();
+        assert!(
+            acts(&other, "workers", "v2", false),
+            "what it read was written"
+        );
+        assert!(!acts(&other, "workers", "v2", false));
+    }
 }

@@ -11,7 +11,7 @@ use crate::controllers::template::{hash, is_active, replicas};
 use crate::error::ApiError;
 use crate::event::{News, record};
 use crate::object::{
-    annotation, controlled_by, int, is_deleting, name, set_in_metadata, text, uid,
+    annotation, controlled_by, int, is_deleting, is_same, name, set_in_metadata, text, uid,
 };
 use crate::registry::{Deletion, Write};
 use crate::resource::builtin::{DEPLOYMENTS, PODS, REPLICA_SETS};
@@ -380,7 +380,7 @@ fn same_template(of_set: &Value, template: &Value) -> bool {
         }
         rest
     };
-    of_set["spec"] == template["spec"]
+    is_same(&of_set["spec"], &template["spec"])
         && labels(of_set) == labels(template)
         && rest(of_set) == rest(template)
 }

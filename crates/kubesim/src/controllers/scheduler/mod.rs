@@ -15,7 +15,7 @@ use crate::cluster::Cluster;
 use crate::controller::{Controller, Cx, Key, Next};
 use crate::error::ApiError;
 use crate::event::{News, record};
-use crate::object::{condition, is_deleting, list, namespace, set_condition, text};
+use crate::object::{condition, is_deleting, is_same, list, namespace, set_condition, text};
 use crate::resource::GroupResource;
 use crate::resource::builtin::{NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS};
 use crate::store::{Change, ChangeKind};
@@ -47,7 +47,7 @@ impl Controller for Scheduler {
             let told = change
                 .previous
                 .as_ref()
-                .is_some_and(|old| old.value["spec"] == pod["spec"]);
+                .is_some_and(|old| is_same(&old.value["spec"], &pod["spec"]));
             if change.kind != ChangeKind::Deleted && waiting(pod) {
                 return if told {
                     Vec::new()
@@ -61,7 +61,7 @@ impl Controller for Scheduler {
         } else if change.resource == NODES {
             let old = change.previous.as_ref();
             let same = old.is_some_and(|old| {
-                old.value["spec"] == pod["spec"]
+                is_same(&old.value["spec"], &pod["spec"])
                     && old.value["metadata"]["labels"] == pod["metadata"]["labels"]
                     && old.value["status"]["allocatable"] == pod["status"]["allocatable"]
             });
