@@ -5,7 +5,6 @@
 
 mod change;
 mod index;
-pub(crate) mod json_text;
 mod picture;
 mod place;
 pub(crate) mod reads;

@@ -11,7 +11,7 @@ use super::request::Request;
 use super::shape::Show;
 use crate::error::ApiError;
 use crate::protobuf;
-use crate::store::{Stored, json_text};
+use crate::store::Stored;
 
 /// The body of a response.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -33,7 +33,9 @@ pub fn with(code: u16, kind: &'static str, body: Body) -> Response<Body> {
 
 /// A response in JSON.
 pub fn json(code: u16, value: &Value) -> Response<Body> {
-    bytes(code, "application/json", json_text::bytes(value))
+    // A Value always serialises: its keys are strings.
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    bytes(code, "application/json", Bytes::from(body))
 }
 
 /// A refusal.

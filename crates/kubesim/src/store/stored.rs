@@ -3,9 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
 
-use super::{Place, json_text};
+use super::Place;
 use crate::object::{name, namespace};
 
 /// An object as it is stored, in its storage version.
@@ -38,8 +39,9 @@ impl Stored {
 
     /// The object in JSON as clients see it in the storage version; made once for all readers.
     pub fn json(&self) -> Bytes {
-        let make = || json_text::whole(&self.value, &self.managed);
-        self.json.get_or_init(make).clone()
+        // A Value always serialises: its keys are strings.
+        let make = || serde_json::to_vec(&Whole(self)).unwrap_or_default();
+        self.json.get_or_init(|| Bytes::from(make())).clone()
     }
 
     /// The object in JSON in another version; made once for all readers of the version that is first asked for.
@@ -79,6 +81,40 @@ impl Stored {
     pub fn place(&self) -> Place {
         let (namespace, name) = (namespace(&self.value), name(&self.value));
         (namespace.to_owned(), name.to_owned())
+    }
+}
+
+/// An object with its `managedFields`, to be serialised without a copy.
+struct Whole<'s>(&'s Stored);
+/// Its metadata.
+struct Metadata<'s>(&'s Stored, &'s Value);
+
+impl Serialize for Whole<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(stored) = self;
+        let fields = stored.value.as_object().into_iter().flatten();
+        let mut object = serializer.serialize_map(None)?;
+        for (name, value) in fields {
+            match name.as_str() {
+                "metadata" => object.serialize_entry(name, &Metadata(stored, value))?,
+                _ => object.serialize_entry(name, value)?,
+            }
+        }
+        object.end()
+    }
+}
+
+impl Serialize for Metadata<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(stored, metadata) = self;
+        let mut object = serializer.serialize_map(None)?;
+        for (name, value) in metadata.as_object().into_iter().flatten() {
+            object.serialize_entry(name, value)?;
+        }
+        if !stored.managed.is_null() {
+            object.serialize_entry("managedFields", &*stored.managed)?;
+        }
+        object.end()
     }
 }
 
