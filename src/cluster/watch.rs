@@ -32,7 +32,7 @@ use super::pulse::{Pulse, Teller};
 use super::{Kind, Object};
 
 /// How often a kind is listed anew beside its watch, while somebody waits for its changes.
-pub(super) const RELIST: Duration = Duration::from_secs(20);
+pub(super) const RELIST: Duration = Duration::from_secs(10);
 /// How often at least while somebody may look, however many pages that takes; and for how long a watch is
 /// believed to live.
 pub(super) const SELDOM: Duration = Duration::from_secs(60);
@@ -415,7 +415,7 @@ impl Shared {
                 return Ok(Some((objects, told)));
             }
         }
-        confirmed.changes = changes;
+        confirmed.holds(changes);
         *version = told;
         self.answers();
         Ok(None)
@@ -487,6 +487,6 @@ mod tests {
     #[test]
     fn the_more_there_is_the_less_often_it_is_listed_anew() {
         let seconds = [0, 499, 500, 1999, 20_000].map(|objects| relist(objects).as_secs());
-        assert_eq!(seconds, [20, 20, 40, 60, 60]);
+        assert_eq!(seconds, [10, 10, 20, 40, 60]);
     }
 }

@@ -42,6 +42,8 @@ pub(super) async fn ask(client: &Client, known: Option<&Served>) -> Result<Serve
 async fn document(client: &Client, path: &str, known: Option<&Document>) -> Result<Document> {
     let asked = async {
         let mut request = Request::get(path).header(ACCEPT, AGGREGATED);
+        // One without a tag cannot be asked about.
+        let known = known.filter(|known| known.tag.is_some());
         if let Some(tag) = known.and_then(|known| known.tag.as_ref()) {
             request = request.header(IF_NONE_MATCH, tag);
         }

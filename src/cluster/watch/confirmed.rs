@@ -10,8 +10,8 @@ pub(super) struct Confirmed {
     length: usize,
     /// Its objects as they were written, where it was as long as the one before, and one page.
     items: Option<Box<str>>,
-    /// How often what is held had changed by then.
-    pub(super) changes: u64,
+    /// How often what is held had changed when it was found to say that; none for one that was not.
+    held: Option<u64>,
 }
 
 impl Confirmed {
@@ -19,17 +19,22 @@ impl Confirmed {
     /// version.
     pub(super) fn says(&mut self, page: &str, changes: u64) -> serde_json::Result<Option<String>> {
         if self.length != page.len() {
-            (self.length, self.items) = (page.len(), None);
+            (self.length, self.items, self.held) = (page.len(), None, None);
             return Ok(None);
         }
         let outline = Outline::of(page)?;
         let more = outline.metadata.continue_.as_deref().unwrap_or_default();
         let items = Some(outline.items()).filter(|_| more.is_empty());
-        if items.is_some() && self.items.as_deref() == items && self.changes == changes {
+        if items.is_some() && self.items.as_deref() == items && self.held == Some(changes) {
             return Ok(outline.metadata.resource_version);
         }
-        self.items = items.map(Box::from);
+        (self.items, self.held) = (items.map(Box::from), None);
         Ok(None)
+    }
+
+    /// The list that was asked about last says what is held, which has changed so often by now.
+    pub(super) const fn holds(&mut self, changes: u64) {
+        self.held = Some(changes);
     }
 }
 
@@ -45,15 +50,35 @@ mod tests {
             format!(r#"{{"metadata":{metadata},"items":[{{"metadata":{{"name":"{name}"}}}}]}}"#)
         };
         let mut confirmed = Confirmed::default();
-        let mut says = |page: String, changes| confirmed.says(&page, changes).unwrap();
-        assert_eq!(says(page(10, "a", ""), 0), None, "the first one");
-        assert_eq!(says(page(11, "a", ""), 0), None, "it is kept from now on");
-        assert_eq!(says(page(12, "a", ""), 0).as_deref(), Some("12"));
-        assert_eq!(says(page(13, "b", ""), 0), None);
-        assert_eq!(says(page(14, "b", ""), 0).as_deref(), Some("14"));
-        assert_eq!(says(page(15, "b", ""), 1), None, "held is another thing");
+        let mut says = |page: String, changes, holds: bool| {
+            let says = confirmed.says(&page, changes).unwrap();
+            if holds {
+                confirmed.holds(changes);
+            }
+            says
+        };
+        assert_eq!(says(page(10, "a", ""), 0, true), None, "the first one");
+        assert_eq!(
+            says(page(11, "a", ""), 0, true),
+            None,
+            "it is kept from now on"
+        );
+        assert_eq!(says(page(12, "a", ""), 0, true).as_deref(), Some("12"));
+        assert_eq!(says(page(13, "b", ""), 0, false), None);
+        assert_eq!(
+            says(page(14, "b", ""), 0, true),
+            None,
+            "it was not what is held"
+        );
+        assert_eq!(says(page(15, "b", ""), 0, true).as_deref(), Some("15"));
+        assert_eq!(
+            says(page(16, "b", ""), 1, true),
+            None,
+            "held is another thing"
+        );
+        assert_eq!(says(page(17, "b", ""), 1, true).as_deref(), Some("17"));
         for _ in 0..3 {
-            assert_eq!(says(page(16, "b", "more"), 0), None, "a part of it");
+            assert_eq!(says(page(18, "b", "more"), 1, true), None, "a part of it");
         }
     }
 }

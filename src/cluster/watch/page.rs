@@ -56,8 +56,9 @@ impl Page {
 /// A page whose objects were not read.
 #[derive(Deserialize)]
 pub(super) struct Outline<'t> {
-    #[serde(borrow)]
+    #[serde(borrow, default)]
     items: Option<&'t RawValue>,
+    #[serde(default)]
     pub(super) metadata: ListMeta,
 }
 
@@ -207,8 +208,10 @@ mod tests {
         let outline = Outline::of(text).unwrap();
         assert_eq!(outline.items(), r#"[{"metadata":{"name":"a"}}]"#);
         assert_eq!(outline.metadata.resource_version.as_deref(), Some("7"));
-        let none = Outline::of(r#"{"metadata":{},"items":null}"#).unwrap();
-        assert_eq!(none.items(), "null");
+        for none in [r#"{"metadata":{},"items":null}"#, "{}"] {
+            assert_eq!(Outline::of(none).unwrap().items(), "null");
+            assert!(Page::read(none, |_| None).is_ok());
+        }
         assert!(Outline::of(r#"{"metadata":{},"items":[{"#).is_err());
     }
 

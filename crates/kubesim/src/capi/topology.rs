@@ -129,7 +129,7 @@ impl Controller for Topology {
             return Ok(Next::Change);
         }
         if cx.simulation.is_thorough() || is_deleting(&cluster) {
-            self.done.clear();
+            self.done.forget(&cluster);
         }
         let outcome = if truth(&cluster, "/spec/paused") {
             let state = State::no("Paused", "Cluster spec.paused is set to true");
@@ -231,7 +231,11 @@ impl Topology {
             round.infrastructure()
         })?;
         if !progress.state.pending {
-            done.unless_done(cluster, "control plane", (&desired, &plane), || {
+            let part = format!(
+                "control plane {}",
+                progress.plane.as_deref().map_or("", uid)
+            );
+            done.unless_done(cluster, &part, (&desired, &plane), || {
                 round.set_control_plane(progress.plane.as_deref(), &plane)
             })?;
         }

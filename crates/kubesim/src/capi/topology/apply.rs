@@ -13,7 +13,7 @@ use super::known::Done;
 use super::upgrade::{DEFER, SEQUENCE};
 use super::{MANAGER, Round, Trouble};
 use crate::error::ApiError;
-use crate::object::{at, is_deleting, is_same, label, name, namespace, text};
+use crate::object::{at, is_deleting, is_same, label, name, namespace, text, uid};
 use crate::registry::{Deletion, Write};
 use crate::resource::GroupResource;
 
@@ -250,7 +250,8 @@ impl Round<'_> {
                 present => {
                     let (of, present) =
                         ((self.desired, version.as_str()), present.map(AsRef::as_ref));
-                    let part = |what: &str| format!("{what} {}", workers.name);
+                    let own = present.map_or("", uid);
+                    let part = |what: &str| format!("{what} {} {own}", workers.name);
                     done.unless_done(self.cluster, &part("workers"), of, || {
                         self.set_workers(present, workers, version)
                     })?;

@@ -77,7 +77,8 @@ struct Settled {
 
 impl Done {
     /// Brings a part of a Cluster about at a version, unless that would read what it read the last time, and do nothing.
-    /// `act` must follow from what is desired, the version, and what it reads alone.
+    /// `act` must follow from what is desired, the version, and what it reads alone; an object that it was given counts as
+    /// read where it looks for changes to make to it, and is to be told from others by the part's name.
     ///
     /// # Errors
     /// Those of `act`.
@@ -112,9 +113,11 @@ impl Done {
         acted
     }
 
-    /// Forgets everything.
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
+    /// Forgets a Cluster.
+    pub(super) fn forget(&mut self, cluster: &Value) {
+        let of = (namespace(cluster), name(cluster));
+        self.0
+            .retain(|(space, own, _), _| (space.as_str(), own.as_str()) != of);
     }
 }
 
